@@ -1,0 +1,66 @@
+//! Every bound the rules keep, beside the relation it must keep to the others.
+//!
+//! Syntax and sizes of single values (names, payloads, bodies) are the door's to check, from the numbers here.
+
+/// Jobs in one enqueue command, and settlements of one kind in one work command.
+pub const BATCH_JOBS_MAX: usize = 1_000;
+/// Queues in one lease command.
+pub const LEASE_QUEUES_MAX: usize = 64;
+/// Jobs in one lease. Not above [`BATCH_JOBS_MAX`], so that a lease can be settled in one call.
+pub const LEASE_JOBS_MAX: usize = 1_000;
+/// Shortest lease, in ms.
+pub const LEASE_MS_MIN: u64 = 1_000;
+/// Longest lease, in ms (12 h).
+pub const LEASE_MS_MAX: u64 = 43_200_000;
+/// Lease when neither the call nor the queue says, in ms.
+pub const LEASE_MS_DEFAULT: u64 = 30_000;
+/// Lowest priority; 0 is the highest.
+pub const PRIORITY_MAX: u8 = 9;
+/// Priority of a job that names none.
+pub const PRIORITY_DEFAULT: u8 = 5;
+/// How far ahead `run_at` and `expires_at` may lie, in ms (366 days). Below the span of the timer wheel (2^36 ms).
+pub const AHEAD_MS_MAX: u64 = 366 * 24 * 3_600_000;
+/// Attempts a policy may allow. Every error is kept, so this also bounds a job's history.
+pub const ATTEMPTS_MAX: u16 = 100;
+/// Bytes kept of an error message.
+pub const ERROR_MESSAGE_MAX: usize = 1_024;
+/// Bytes of a progress value; it is kept in memory.
+pub const PROGRESS_MAX: usize = 4_096;
+/// Bytes of a result.
+pub const RESULT_MAX: usize = 64 * 1_024;
+/// Bytes of a payload.
+pub const PAYLOAD_MAX: usize = 1_024 * 1_024;
+/// Bytes of a queue, kind, worker or dependency name.
+pub const NAME_MAX: usize = 128;
+/// Bytes of an ordering, fairness or unique key.
+pub const KEY_MAX: usize = 256;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_MAX: usize = 255;
+/// Queues of one shard.
+pub const QUEUES_MAX: usize = 10_000;
+/// Distinct kinds with jobs in one shard.
+pub const KINDS_MAX: usize = 10_000;
+/// Jobs one shard holds, finished ones included. Ids within the job table have 31 bits.
+pub const JOBS_MAX: u64 = 100_000_000;
+/// Idempotency records one shard keeps.
+pub const IDEMPOTENCY_RECORDS_MAX: usize = 4_000_000;
+/// Bytes of keys and answers those records may take together.
+pub const IDEMPOTENCY_BYTES_MAX: usize = 512 * 1_024 * 1_024;
+/// How long a key's answer is kept, in ms (24 h), while there is room.
+pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+/// How long a key's answer is kept even when there is no room, in ms (5 min): then new keys are refused.
+pub const IDEMPOTENCY_MS_MIN: u64 = 5 * 60_000;
+/// Distinct causes counted apart among one shard's dead letters; the rest count as `other`.
+pub const CAUSES_MAX: usize = 10_000;
+/// What time has made due that one turn handles: a million timers at one instant are many short turns, not a pause.
+pub const EXPIRE_PER_TURN: usize = 2_048;
+/// Jobs that one page of a listing looks at: a listing of a large shard is many short reads.
+pub const LIST_VISITS_MAX: usize = 20_000;
+/// Jobs in one page of a listing.
+pub const LIST_JOBS_MAX: usize = 1_000;
+/// Dead letters one turn moves or deletes for a bulk command.
+pub const REDRIVE_PER_TURN: usize = 1_000;
+/// Redrives per second that may be asked for.
+pub const REDRIVE_RATE_MAX: u32 = 100_000;
+/// Jobs that may be named one by one in a bulk command.
+pub const BULK_IDS_MAX: usize = 1_000;

@@ -1,0 +1,151 @@
+//! Deciding: what follows from a command. One file per area; this one dispatches and keeps the answers of keyed requests.
+
+mod cancel;
+mod dead;
+mod enqueue;
+mod lease;
+mod queue;
+mod settle;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use prost::Message as _;
+
+use super::{Decided, State, Turn, answer_bytes};
+use crate::answer::{Answer, Recalled};
+use crate::command::{Command, IdempotencyKey, Request, Work};
+use crate::id::Time;
+use crate::limits;
+use crate::outcome::{Item, Outcome, Refusal, Worked};
+use crate::record::{AnswerKept, Record};
+
+impl State {
+    /// Judges a command at the turn's time. What follows is applied and handed to the turn; the answer may go out once the
+    /// turn's frame is durable.
+    ///
+    /// With an idempotency key: the first answer is kept in the same frame as the effect, and a later request with this
+    /// key gets it back (or is refused, if it asks for something else). Answers that only say "not now" are not kept.
+    pub fn decide(&mut self, request: Request, turn: &mut Turn<'_>) -> Decided {
+        let Some(key) = request.idempotency else {
+            return Decided { outcome: self.decide_command(request.command, turn), replayed: false };
+        };
+        if let Some(answered) = self.recall(&key) {
+            return answered;
+        }
+        let dropped = match self.make_room_for_answer() {
+            Ok(dropped) => dropped,
+            Err(refusal) => return Decided { outcome: Outcome::Refused(refusal), replayed: false },
+        };
+        let outcome = self.decide_command(request.command, turn);
+        if !says_not_now(&outcome) {
+            let kept = AnswerKept {
+                key: key.key,
+                fingerprint_0: key.fingerprint[0],
+                fingerprint_1: key.fingerprint[1],
+                kept_at: self.now.0,
+                expires_at: self.now.plus(self.limits.idempotency_ms).0,
+                answer: Answer::from(&outcome).encode_to_vec(),
+                dropped,
+            };
+            self.emit(turn, Record::AnswerKept(kept));
+        }
+        Decided { outcome, replayed: false }
+    }
+
+    fn decide_command(&mut self, command: Command, turn: &mut Turn<'_>) -> Outcome {
+        match command {
+            Command::Enqueue(enqueue) => self.decide_enqueue(enqueue, turn),
+            Command::Work(work) => self.decide_work(work, turn),
+            Command::Cancel(id) => self.decide_cancel(id, turn),
+            Command::Edit(edit) => self.decide_edit(edit, turn),
+            Command::ConfigureQueue { queue, config } => self.decide_configure(queue, config, turn),
+            Command::Pause(pause) => self.decide_pause(pause, turn),
+            Command::Redrive(redrive) => self.decide_redrive(redrive, turn),
+            Command::DeleteDead(filter) => self.decide_delete_dead(&filter, turn),
+        }
+    }
+
+    fn decide_work(&mut self, work: Work, turn: &mut Turn<'_>) -> Outcome {
+        Outcome::Worked(Worked {
+            complete: self.decide_complete(&work.complete, turn),
+            fail: work.fail.into_iter().map(|fail| self.decide_fail(fail, turn)).collect(),
+            extend: work.extend.into_iter().map(|extend| self.decide_extend(extend, turn)).collect(),
+            release: work.release.into_iter().map(|release| self.decide_release(release, turn)).collect(),
+            leased: work.lease.map_or_else(Vec::new, |lease| self.decide_lease(&lease, turn)),
+        })
+    }
+
+    /// The answer that was given to this key before, if one is kept.
+    fn recall(&mut self, key: &IdempotencyKey) -> Option<Decided> {
+        let index = self.answers.find(0, &key.key)?;
+        let kept = self.answers.get(index);
+        if kept.expires_at <= self.now {
+            self.drop_answer(index);
+            return None;
+        }
+        if kept.fingerprint != key.fingerprint {
+            return Some(Decided {
+                outcome: Outcome::Refused(Refusal::IdempotencyMismatch),
+                replayed: false,
+            });
+        }
+        let answer = Answer::decode(&*kept.answer).unwrap_or_default();
+        let outcome = match answer.recall() {
+            Recalled::Whole(outcome) => outcome,
+            Recalled::Worked(worked, leased) => {
+                // A job is shown again only while this very lease stands.
+                let leased = leased
+                    .into_iter()
+                    .filter_map(|(sequence, token)| {
+                        let slot = self.find_leased_by(self.id(sequence), crate::id::Token(token)).ok()?;
+                        Some(self.leased_job(slot))
+                    })
+                    .collect();
+                Outcome::Worked(Worked { leased, ..worked })
+            }
+            Recalled::Redriving(number) => self.redriving(number),
+        };
+        Some(Decided { outcome, replayed: true })
+    }
+
+    /// Sees to it that one more answer can be kept. Returns the keys whose answers must go before their time; refuses
+    /// if even the oldest is younger than what is always kept.
+    fn make_room_for_answer(&self) -> Result<Vec<String>, Refusal> {
+        let mut records = self.answers.len() as usize;
+        let mut bytes = self.answer_bytes;
+        let mut dropped = Vec::new();
+        for index in self.answer_list.iter(0) {
+            if records < self.limits.idempotency_records_max && bytes < limits::IDEMPOTENCY_BYTES_MAX {
+                break;
+            }
+            let entry = self.answers.entry(index);
+            let free_at = Time(entry.value.kept_at.0).plus(limits::IDEMPOTENCY_MS_MIN);
+            if free_at > self.now {
+                return Err(Refusal::IdempotencyFull(free_at));
+            }
+            records -= 1;
+            bytes -= answer_bytes(&entry.name, &entry.value.answer);
+            dropped.push((*entry.name).into());
+        }
+        Ok(dropped)
+    }
+}
+
+/// Whether the answer only says that there was no room or no work: a caller who asks again wants another answer.
+fn says_not_now(outcome: &Outcome) -> bool {
+    let not_now = |refusal: &Refusal| {
+        matches!(
+            refusal,
+            Refusal::QueueFull(_) | Refusal::ShardFull(_) | Refusal::TooManyQueues | Refusal::TooManyKinds
+        )
+    };
+    match outcome {
+        Outcome::Refused(refusal) => not_now(refusal),
+        Outcome::Enqueued(items) => {
+            items.iter().all(|item| matches!(item, Item::Refused(refusal) if not_now(refusal)))
+        }
+        Outcome::Worked(worked) => *worked == Worked::default(),
+        _ => false,
+    }
+}

@@ -1,0 +1,124 @@
+//! A digest of all that can be seen: two states with the same digest answer alike.
+//!
+//! It is made by walking in canonical orders (sequences, places, names), so it does not depend on slots, hash seeds or on
+//! whether the state grew live, was replayed, or was replayed from a trimmed log. It takes time with the shard's size: it is
+//! for tests, the simulator and `inspect`.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::State;
+use super::queue::PRIORITIES;
+use crate::view::{JobState, JobView};
+
+/// FNV-1a over text.
+struct Digest(u64);
+
+impl core::fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// See the module. Places of blobs, counters of what happened since the start, estimates, and the next place in a line
+    /// (which only has to be behind all others) are not part of it.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+        self.write_digest(&mut digest);
+        digest.0
+    }
+
+    /// What the digest is made of, as text; to see where two states differ.
+    pub fn digest_text(&self) -> alloc::string::String {
+        let mut text = alloc::string::String::new();
+        self.write_digest(&mut text);
+        text
+    }
+
+    fn write_digest(&self, out: &mut dyn core::fmt::Write) {
+        // Writing to memory cannot fail.
+        let _ = writeln!(out, "{:?} {} {} {}", self.seed, self.next_job, self.next_token, self.next_redrive);
+        let mut at = 0;
+        while let (Some(slot), _) = self.jobs.at_or_after(at) {
+            at = self.jobs.get(slot).sequence.get() + 1;
+            let view = self.job(self.id_of(slot));
+            let view = view.map(|view| JobView {
+                payload: crate::id::Blob { frame: 0, offset: 0, len: view.payload.len },
+                result: crate::id::Blob { frame: 0, offset: 0, len: view.result.len },
+                position: None,
+                ..view
+            });
+            let _ = writeln!(out, "{view:?} {}", self.jobs.get(slot).order);
+        }
+        self.write_queues(out);
+        let mut rest: Vec<_> = (0..self.keys.end())
+            .filter_map(|index| self.keys.try_entry(index).map(|entry| (index, entry)))
+            .map(|(index, entry)| {
+                let line: Vec<u64> = self
+                    .lines
+                    .iter(index)
+                    .map(|extra| self.jobs.get(self.jobs.extra(extra).slot).sequence.get())
+                    .collect();
+                let key = &entry.value;
+                let queue = self.queues.name(entry.scope);
+                let active = self.jobs.try_get(key.active).map(|job| job.sequence);
+                format!(
+                    "key {queue} {} {active:?} {} {} {line:?} {:?}",
+                    entry.name, key.paused, key.parked_by, key.dead
+                )
+            })
+            .collect();
+        rest.extend((0..self.uniques.end()).filter_map(|index| self.uniques.try_entry(index)).map(|entry| {
+            let queue = self.queues.name(entry.scope);
+            format!("unique {queue} {} {} {:?}", entry.name, entry.value.job, entry.value.expires_at)
+        }));
+        rest.extend((0..self.answers.end()).filter_map(|index| self.answers.try_entry(index)).map(|entry| {
+            let kept = &entry.value;
+            format!("answer {} {:?} {:?} {:?}", entry.name, kept.fingerprint, kept.expires_at, kept.answer)
+        }));
+        rest.sort_unstable();
+        for line in rest {
+            let _ = writeln!(out, "{line}");
+        }
+    }
+
+    fn write_queues(&self, out: &mut dyn core::fmt::Write) {
+        let mut queues = self.queues();
+        queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        for view in queues {
+            let Some(index) = self.queues.find(0, &view.name) else { continue };
+            let queue = self.queues.get(index);
+            let _ = writeln!(
+                out,
+                "{} {:?} {} {:?} {} {} {:?}",
+                view.name,
+                view.config,
+                view.paused,
+                view.counts,
+                view.keys_paused,
+                view.keys_parked,
+                view.redrive.as_deref().map(|redrive| (redrive.redrive, redrive.end, redrive.moved)),
+            );
+            for priority in 0..PRIORITIES as u32 {
+                let mut ready: Vec<(u64, u64)> = queue
+                    .lanes
+                    .iter()
+                    .flat_map(|lane| self.job_lists.iter(lane.lists + priority))
+                    .map(|slot| (self.jobs.get(slot).order, self.jobs.get(slot).sequence.get()))
+                    .collect();
+                ready.sort_unstable();
+                let _ = writeln!(out, "ready {priority} {ready:?}");
+            }
+            let dead: Vec<u64> = self
+                .job_lists
+                .iter(queue.dead_list())
+                .map(|slot| self.jobs.get(slot).sequence.get())
+                .collect();
+            let _ = writeln!(out, "dead {dead:?} {}", view.counts.of(JobState::Dead));
+        }
+    }
+}
