@@ -50,7 +50,7 @@ impl Retry {
         }
         let delay = delay.min(max) as u64;
         let spread = (u128::from(delay) * u128::from(self.jitter_percent) / 100) as u64;
-        let jitter = if spread == 0 { 0 } else { chance % (spread + 1) };
+        let jitter = chance % spread.saturating_add(1);
         delay.saturating_add(jitter).min(self.delay_ms_max)
     }
 }

@@ -6,7 +6,7 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{START, World, job, job_with};
+use support::{START, World, differences, job, job_with};
 use tidegate_core::command::{
     Command, Complete, DeadFilter, Edit, Enqueue, Extend, Fail, IdempotencyKey, Lease, NewJobMore, Pause,
     Redrive, Release, Request, Work,
@@ -285,18 +285,6 @@ fn check_sound(world: &World) {
         assert!(queue.keys_parked > 0 || parked.count() == 0, "a parked key is counted");
     }
     assert!(world.state.next_deadline().is_none_or(|at| at >= START));
-}
-
-fn differences(live: &str, replayed: &str) -> String {
-    let only = |a: &str, b: &str, name: &str| -> String {
-        let there: std::collections::HashSet<&str> = b.lines().collect();
-        a.lines()
-            .filter(|line| !there.contains(line))
-            .map(|line| format!("only {name}: {line}\n"))
-            .take(6)
-            .collect()
-    };
-    only(live, replayed, "live") + &only(replayed, live, "replayed")
 }
 
 proptest! {

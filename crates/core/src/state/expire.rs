@@ -27,13 +27,17 @@ impl State {
     fn expire_unstarted(&mut self, turn: &mut Turn<'_>) -> bool {
         let due: Vec<u32> = self.expiry_lists.iter(self.expiry_wheel.due()).take(EXPIRE_PER_TURN).collect();
         for &extra in &due {
-            let slot = self.jobs.extra(extra).slot;
-            let job = self.jobs.get(slot);
-            let death = self.queues.get(u32::from(job.queue)).next_death;
-            let record = Expired { job: job.sequence.get(), death };
-            self.end_in_turn(slot, Record::Expired(record), turn);
+            self.expire_job(self.jobs.extra(extra).slot, turn);
         }
         due.len() == EXPIRE_PER_TURN
+    }
+
+    /// Ends a job whose time to start is over.
+    pub(super) fn expire_job(&mut self, slot: Slot, turn: &mut Turn<'_>) {
+        let job = self.jobs.get(slot);
+        let death = self.queues.get(u32::from(job.queue)).next_death;
+        let record = Expired { job: job.sequence.get(), death };
+        self.end_in_turn(slot, Record::Expired(record), turn);
     }
 
     /// Scheduled jobs whose time has come, and leases that lapsed.

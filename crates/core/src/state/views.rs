@@ -71,13 +71,14 @@ impl State {
             JobState::Scheduled if job.attempt > 0 => Some(WaitingFor::Retry),
             JobState::Scheduled => Some(WaitingFor::RunAt),
             JobState::Ready => {
-                let key = self.key_of(slot).map(|key| self.keys.get(key));
-                Some(match key {
+                // A job in its ready list has its key's turn: what holds the key back holds those behind it.
+                let line = self.key_of(slot).filter(|_| job.order == 0).map(|key| self.keys.get(key));
+                Some(match line {
                     Some(key) if key.parked_by != 0 => WaitingFor::KeyParked,
                     Some(key) if key.paused => WaitingFor::KeyPaused,
-                    Some(_) if job.order == 0 => WaitingFor::KeyBusy,
-                    _ if self.queues.get(u32::from(job.queue)).paused => WaitingFor::QueuePaused,
-                    _ => WaitingFor::Worker,
+                    Some(_) => WaitingFor::KeyBusy,
+                    None if self.queues.get(u32::from(job.queue)).paused => WaitingFor::QueuePaused,
+                    None => WaitingFor::Worker,
                 })
             }
             _ => None,

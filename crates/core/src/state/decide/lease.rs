@@ -13,17 +13,30 @@ use crate::limits;
 use crate::outcome::{LeasedJob, LeasedMore};
 use crate::record::{Leased, Record};
 
+/// What a lease found in the ready lists.
+#[derive(Default)]
+struct Picked {
+    /// To be handed out, in order.
+    slots: Vec<Slot>,
+    /// Too late to be handed out.
+    expired: Vec<Slot>,
+}
+
 impl State {
-    /// The queues of a lease that may be taken from, the one to start with first: several queues take turns.
+    /// The queues of a lease that may be taken from, each once, the one to start with first: several queues take turns.
     fn open_queues(&self, names: &[String]) -> Vec<u32> {
-        let mut queues: Vec<u32> = names
-            .iter()
-            .filter_map(|name| self.queues.find(0, name))
-            .filter(|&queue| !self.queues.get(queue).paused)
-            .collect();
+        let mut queues: Vec<u32> = Vec::with_capacity(names.len());
+        for queue in names.iter().filter_map(|name| self.queues.find(0, name)) {
+            if !self.queues.get(queue).paused && !queues.contains(&queue) {
+                queues.push(queue);
+            }
+        }
         if queues.len() > 1 {
+            // Drawn, not counted: tokens rise by whole batches, which would favour one queue whenever their size and the
+            // number of queues have a common factor.
+            let draw = self.chance(self.next_token, names.len() as u64);
             let len = queues.len();
-            queues.rotate_left(self.next_token as usize % len);
+            queues.rotate_left((draw % len as u64) as usize);
         }
         queues
     }
@@ -47,33 +60,43 @@ impl State {
         let queues = self.open_queues(&lease.queues);
         let kinds = self.kind_filter(&lease.kinds);
         let max = (lease.max as usize).min(limits::LEASE_JOBS_MAX);
-        let mut slots: Vec<Slot> = Vec::new();
+        let mut picked = Picked::default();
         for priority in 0..PRIORITIES as u8 {
             for &queue in &queues {
-                self.pick(queue, priority, kinds.as_deref(), max, &mut slots);
+                self.pick(queue, priority, kinds.as_deref(), max, &mut picked);
             }
-            if slots.len() >= max {
+            if picked.slots.len() >= max {
                 break;
             }
+        }
+        let Picked { slots, expired } = picked;
+        for slot in expired {
+            self.expire_job(slot, turn);
         }
         self.hand_out(&slots, lease, turn);
         slots.into_iter().map(|slot| self.leased_job(slot)).collect()
     }
 
     /// Picks the first jobs of one queue and priority. Kinds have lists of their own, merged here by their places.
-    fn pick(&self, queue: u32, priority: u8, kinds: Option<&[u16]>, max: usize, slots: &mut Vec<Slot>) {
+    ///
+    /// A job that has expired unstarted is set apart, though no turn has come round to ending it yet (many expired at
+    /// once, or it was given back just now): it is never delivered late.
+    fn pick(&self, queue: u32, priority: u8, kinds: Option<&[u16]>, max: usize, picked: &mut Picked) {
         let lanes = self.queues.get(queue).lanes.iter();
         let mut heads: Vec<Slot> = lanes
             .filter(|lane| lane.mask >> priority & 1 == 1 && wanted(kinds, lane.kind))
             .filter_map(|lane| self.job_lists.first(lane.lists + u32::from(priority)))
             .collect();
-        while slots.len() < max && !heads.is_empty() {
+        let room =
+            |picked: &Picked| picked.slots.len() < max && picked.expired.len() < limits::EXPIRE_PER_TURN;
+        while room(picked) && !heads.is_empty() {
             let first = if heads.len() == 1 {
                 0
             } else {
                 (0..heads.len()).min_by_key(|&i| self.jobs.get(heads[i]).order).unwrap_or(0)
             };
-            slots.push(heads[first]);
+            let list = if self.has_expired(heads[first]) { &mut picked.expired } else { &mut picked.slots };
+            list.push(heads[first]);
             match self.job_lists.next(heads[first]) {
                 Some(next) => heads[first] = next,
                 None => {
@@ -81,6 +104,12 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whether a ready job's time to start is over.
+    fn has_expired(&self, slot: Slot) -> bool {
+        let unstarted = self.jobs.extra_of(slot).filter(|_| self.jobs.get(slot).attempt == 0);
+        unstarted.is_some_and(|extra| extra.expires_at.0 > 0 && extra.expires_at <= self.now)
     }
 
     /// Writes down who has them now. Jobs of one queue share a record, as queues may differ in their leases.

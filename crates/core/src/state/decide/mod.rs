@@ -71,7 +71,7 @@ impl State {
             complete: self.decide_complete(&work.complete, turn),
             fail: work.fail.into_iter().map(|fail| self.decide_fail(fail, turn)).collect(),
             extend: work.extend.into_iter().map(|extend| self.decide_extend(extend, turn)).collect(),
-            release: work.release.into_iter().map(|release| self.decide_release(release, turn)).collect(),
+            release: self.decide_release(&work.release, turn),
             leased: work.lease.map_or_else(Vec::new, |lease| self.decide_lease(&lease, turn)),
         })
     }

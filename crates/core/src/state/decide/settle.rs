@@ -1,6 +1,7 @@
 //! Complete, fail, extend, release: what workers say about the jobs they have. Every one is fenced by its lease's token.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::super::jobs::Slot;
 use super::super::{State, Turn};
@@ -152,7 +153,17 @@ impl State {
         Item::Is { id: extend.id, state: JobState::Leased, at: Some(deadline) }
     }
 
-    pub(super) fn decide_release(&mut self, release: Release, turn: &mut Turn<'_>) -> Item {
+    /// Gives jobs back. Each goes before all that wait, so what was handed out last goes first: a batch keeps its order.
+    pub(super) fn decide_release(&mut self, releases: &[Release], turn: &mut Turn<'_>) -> Vec<Item> {
+        let mut order: Vec<usize> = (0..releases.len()).collect();
+        order.sort_by_key(|&index| Reverse(releases[index].token));
+        let mut items: Vec<(usize, Item)> =
+            order.into_iter().map(|index| (index, self.release(releases[index], turn))).collect();
+        items.sort_unstable_by_key(|&(index, _)| index);
+        items.into_iter().map(|(_, item)| item).collect()
+    }
+
+    fn release(&mut self, release: Release, turn: &mut Turn<'_>) -> Item {
         let slot = match self.find_leased_by(release.id, release.token) {
             Ok(slot) => slot,
             Err(refusal) => return Item::Refused(refusal),

@@ -1,0 +1,37 @@
+# Recipes. `make check` is what continuous integration runs, and what a change must pass.
+
+CARGO ?= cargo
+# The tests call a real image tool on real photographs; see `prepare`.
+PHOTOGRAPHS ?= /usr/share/backgrounds/mate/nature
+
+.PHONY: check fmt lint test docs prepare serve bench
+
+check: prepare fmt lint test docs ## Everything a change must pass.
+
+fmt: ## Formatting is rustfmt's.
+	$(CARGO) fmt --all --check
+
+lint: ## No warnings, in tests and examples either.
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+test: prepare ## Every test, documentation examples included.
+	TIDEGATE_PHOTOGRAPHS=$(PHOTOGRAPHS) $(CARGO) test --workspace --locked
+
+docs: ## The reference builds without a broken link.
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+prepare: ## Installs, on Debian and its kin, what the tests call: an image tool and a few photographs.
+	@if command -v gm >/dev/null && [ -n "$$(ls $(PHOTOGRAPHS)/*.jpg 2>/dev/null)" ]; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "The tests need GraphicsMagick (gm) and a folder of JPEG photographs."; \
+	  echo "Install gm, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
+	fi; \
+	SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
+	$$SUDO apt-get update -qq && \
+	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds gcc libc6-dev
+
+serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
+	$(CARGO) run --release --locked -p tidegate-cli -- serve
+
+bench: ## Every workload against a server of its own.
+	$(CARGO) run --release --locked -p tidegate-cli -- bench

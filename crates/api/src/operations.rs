@@ -1,0 +1,475 @@
+//! Every call the door takes: method, path, body, answers, refusals.
+//!
+//! One table, so that nobody has to believe anybody: the OpenAPI document is made from it, the server's routes are held
+//! against it in both directions, and a refusal with a code that its call does not list fails the server's tests.
+
+use crate::refusal::Code;
+
+/// One call.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// Its name in generated clients.
+    pub id: &'static str,
+    /// `GET`, `POST` or `PUT`.
+    pub method: &'static str,
+    /// The path, with `{queue}` and `{id}` for what varies.
+    pub path: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Names of the query parameters; their shapes are in the OpenAPI document.
+    pub query: &'static [&'static str],
+    /// What it takes.
+    pub body: Body,
+    /// What it answers when it is not refused.
+    pub answers: &'static [Answer],
+    /// The codes that the whole call may be refused with, in groups.
+    pub refusals: &'static [&'static [Code]],
+    /// The codes that one item of its lists may be refused with, in groups.
+    pub item_refusals: &'static [&'static [Code]],
+}
+
+/// What a call takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing.
+    None,
+    /// JSON of the named type; with an example.
+    Json(&'static str, &'static str),
+    /// JSON as above, or nothing, which is the same as `{}`.
+    OptionalJson(&'static str, &'static str),
+    /// One job, a list of jobs, or an NDJSON stream of jobs.
+    Enqueue,
+}
+
+/// An answer that is not a refusal.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// When it is given.
+    pub when: &'static str,
+    /// The name of its type; empty for plain text.
+    pub schema: &'static str,
+    /// An example of it.
+    pub example: &'static str,
+}
+
+impl Operation {
+    /// Whether it changes anything, and so takes an `Idempotency-Key`.
+    pub fn changes(&self) -> bool {
+        self.method != "GET"
+    }
+
+    /// Every code the whole call may be refused with.
+    pub fn codes(&self) -> impl Iterator<Item = Code> {
+        self.refusals.iter().copied().flatten().copied()
+    }
+
+    /// Every code one item of its lists may be refused with.
+    pub fn item_codes(&self) -> impl Iterator<Item = Code> {
+        self.item_refusals.iter().copied().flatten().copied()
+    }
+}
+
+/// Every path refuses a query parameter it does not have, and an id or a name in the path that cannot be one.
+const ANY: &[Code] = &[
+    Code::UnknownField,
+    Code::InvalidValue,
+    Code::MethodNotAllowed,
+    Code::TooManyConnections,
+    Code::Internal,
+];
+/// The body is not what it should be.
+const BODY: &[Code] = &[
+    Code::InvalidJson,
+    Code::WrongType,
+    Code::MissingField,
+    Code::TooManyItems,
+    Code::BodyTooLarge,
+    Code::PayloadTooLarge,
+    Code::BodyTimeout,
+    Code::UnsupportedMediaType,
+];
+/// The engine is busy or going.
+const ENGINE: &[Code] =
+    &[Code::InboxFull, Code::WaitersFull, Code::ShuttingDown, Code::Unavailable, Code::OutcomeUnknown];
+/// Something is to be changed, perhaps under an idempotency key.
+const CHANGE: &[Code] = &[Code::DiskFull, Code::IdempotencyMismatch, Code::IdempotencyFull];
+/// A job is to be accepted.
+const ENQUEUE: &[Code] = &[
+    Code::UniqueConflict,
+    Code::QueueFull,
+    Code::ShardFull,
+    Code::TooManyQueues,
+    Code::TooManyKinds,
+    Code::TooFarAhead,
+    Code::AlreadyExpired,
+];
+/// The item itself is not what it should be.
+const ITEM: &[Code] = &[
+    Code::InvalidJson,
+    Code::UnknownField,
+    Code::WrongType,
+    Code::MissingField,
+    Code::InvalidValue,
+    Code::TooManyItems,
+    Code::PayloadTooLarge,
+];
+/// What an attempt's token can meet.
+const SETTLE: &[Code] = &[Code::JobNotFound, Code::StaleToken, Code::NotLeased, Code::JobEnded];
+const JOB: &[Code] = &[Code::JobNotFound];
+const QUEUE: &[Code] = &[Code::QueueNotFound];
+
+const READ: &[&[Code]] = &[ANY, ENGINE];
+const READ_QUEUE: &[&[Code]] = &[ANY, ENGINE, QUEUE];
+const WRITE: &[&[Code]] = &[ANY, BODY, ENGINE, CHANGE];
+const WRITE_QUEUE: &[&[Code]] = &[ANY, BODY, ENGINE, CHANGE, QUEUE];
+const SETTLE_ITEMS: &[&[Code]] = &[ITEM, SETTLE, ENGINE];
+const NONE: &[&[Code]] = &[];
+
+const fn ok(schema: &'static str, example: &'static str) -> Answer {
+    Answer { status: 200, when: "Done.", schema, example }
+}
+
+const fn operation(
+    id: &'static str,
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    body: Body,
+    answers: &'static [Answer],
+    refusals: &'static [&'static [Code]],
+) -> Operation {
+    Operation { id, method, path, summary, query: &[], body, answers, refusals, item_refusals: NONE }
+}
+
+const QUEUE_EXAMPLE: &str = r#"{"name":"emails","paused":false,"config":{"retry":{"max_attempts":5,"delay_ms":30000,"factor":2.0,"delay_max_ms":3600000,"jitter_percent":20},"lease_ms":30000,"on_failure":"block","retain_ms":3600000,"retain_max":100000},"counts":{"scheduled":0,"ready":41,"leased":4,"completed":1200,"dead":1,"cancelled":0},"oldest_ready_age_ms":1730,"arrival_per_s":210.5,"completion_per_s":230.0,"drain_ms":2103,"keys_paused":0,"keys_parked":0,"as_of":"2026-11-22T13:00:00.123Z"}"#;
+const JOB_PAGE_EXAMPLE: &str = r#"{"jobs":[{"id":"0-7","queue":"emails","kind":"welcome","state":"dead","priority":5,"attempt":5,"max_attempts":5,"enqueued_at":"2026-11-22T12:00:00.000Z","ended_at":"2026-11-22T13:00:00.000Z","reason":"attempts_exhausted"}],"cursor":"MC04"}"#;
+
+/// Every call.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        answers: &[
+            Answer {
+                status: 201,
+                when: "The one job was accepted.",
+                schema: "Enqueued",
+                example: r#"{"id":"0-42","queue":"emails","state":"ready"}"#,
+            },
+            Answer {
+                status: 200,
+                when: "The list or stream was worked through, item by item; or the one job's unique key is held, and its \
+                       holder is the answer. A stream's answer is a stream too, one result a line.",
+                schema: "EnqueueAnswer",
+                example: r#"{"results":[{"id":"0-43","state":"ready"},{"error":{"code":"invalid_value","detail":"`priority` cannot be 12; allowed: 0 to 9.","field":"priority","value":12,"allowed":"0 to 9"}}]}"#,
+            },
+        ],
+        item_refusals: &[ITEM, ENQUEUE, ENGINE, &[Code::DiskFull]],
+        ..operation(
+            "enqueue",
+            "POST",
+            "/v1/queues/{queue}/jobs",
+            "Accepts jobs: one, a list of up to 1,000, or a stream.",
+            Body::Enqueue,
+            &[],
+            &[ANY, BODY, ENGINE, CHANGE, ENQUEUE],
+        )
+    },
+    operation(
+        "lease",
+        "POST",
+        "/v1/leases",
+        "Hands out jobs to work on, waiting for them if asked to.",
+        Body::Json(
+            "LeaseRequest",
+            r#"{"queues":["emails"],"max":10,"wait_ms":1000,"lease_ms":30000,"worker":"w1"}"#,
+        ),
+        &[ok(
+            "LeaseAnswer",
+            r#"{"jobs":[{"id":"0-42","queue":"emails","kind":"welcome","payload":{"to":"ada"},"priority":5,"attempt":1,"max_attempts":5,"token":17,"lease_expires_at":"2026-11-22T13:00:30.123Z","enqueued_at":"2026-11-22T13:00:00.100Z"}]}"#,
+        )],
+        WRITE,
+    ),
+    Operation {
+        item_refusals: SETTLE_ITEMS,
+        ..operation(
+            "complete",
+            "POST",
+            "/v1/jobs/complete",
+            "Says that attempts did what they should.",
+            Body::Json("CompleteRequest", r#"{"jobs":[{"id":"0-42","token":17,"result":{"sent":true}}]}"#),
+            &[ok("SettleResults", r#"{"results":[{"id":"0-42","state":"completed"}]}"#)],
+            WRITE,
+        )
+    },
+    Operation {
+        item_refusals: SETTLE_ITEMS,
+        ..operation(
+            "fail",
+            "POST",
+            "/v1/jobs/fail",
+            "Says that attempts failed: the jobs are retried, or dead.",
+            Body::Json(
+                "FailRequest",
+                r#"{"jobs":[{"id":"0-42","token":17,"error":{"message":"connection refused","kind":"smtp","dependency":"mail"}}]}"#,
+            ),
+            &[ok(
+                "SettleResults",
+                r#"{"results":[{"id":"0-42","state":"scheduled","run_at":"2026-11-22T13:00:31.123Z"}]}"#,
+            )],
+            WRITE,
+        )
+    },
+    Operation {
+        item_refusals: SETTLE_ITEMS,
+        ..operation(
+            "extend",
+            "POST",
+            "/v1/jobs/extend",
+            "Prolongs leases: heartbeats, which may carry progress.",
+            Body::Json(
+                "ExtendRequest",
+                r#"{"jobs":[{"id":"0-42","token":17,"lease_ms":30000,"progress":{"percent":40}}]}"#,
+            ),
+            &[ok(
+                "SettleResults",
+                r#"{"results":[{"id":"0-42","state":"leased","lease_expires_at":"2026-11-22T13:01:00.123Z"}]}"#,
+            )],
+            WRITE,
+        )
+    },
+    Operation {
+        item_refusals: SETTLE_ITEMS,
+        ..operation(
+            "release",
+            "POST",
+            "/v1/jobs/release",
+            "Gives jobs back; the attempts do not count.",
+            Body::Json("ReleaseRequest", r#"{"jobs":[{"id":"0-42","token":17}]}"#),
+            &[ok("SettleResults", r#"{"results":[{"id":"0-42","state":"ready"}]}"#)],
+            WRITE,
+        )
+    },
+    Operation {
+        item_refusals: SETTLE_ITEMS,
+        ..operation(
+            "work",
+            "POST",
+            "/v1/work",
+            "Completes, fails, extends, releases and leases in one round trip.",
+            Body::Json(
+                "WorkRequest",
+                r#"{"complete":[{"id":"0-42","token":17}],"lease":{"queues":["emails"],"max":10,"wait_ms":1000}}"#,
+            ),
+            &[ok("WorkAnswer", r#"{"complete":[{"id":"0-42","state":"completed"}],"jobs":[]}"#)],
+            WRITE,
+        )
+    },
+    Operation {
+        query: crate::query::WaitQuery::PARAMETERS,
+        ..operation(
+            "get_job",
+            "GET",
+            "/v1/jobs/{id}",
+            "Shows a job, waiting for its end if asked to.",
+            Body::None,
+            &[ok(
+                "Job",
+                r#"{"id":"0-42","queue":"emails","kind":"welcome","state":"ready","priority":5,"payload":{"to":"ada"},"attempt":0,"max_attempts":5,"enqueued_at":"2026-11-22T13:00:00.100Z","waiting_for":"worker","position":12,"estimated_wait_ms":52}"#,
+            )],
+            &[ANY, ENGINE, JOB],
+        )
+    },
+    Operation {
+        query: crate::query::JobsQuery::PARAMETERS,
+        ..operation(
+            "list_jobs",
+            "GET",
+            "/v1/jobs",
+            "Lists jobs by queue, state, kind, ordering key and age.",
+            Body::None,
+            &[ok("JobPage", JOB_PAGE_EXAMPLE)],
+            READ_QUEUE,
+        )
+    },
+    operation(
+        "cancel_job",
+        "POST",
+        "/v1/jobs/{id}/cancel",
+        "Takes a job back; if it is leased, its worker's token is void.",
+        Body::None,
+        &[ok("JobStateAnswer", r#"{"id":"0-42","state":"cancelled"}"#)],
+        &[ANY, BODY, ENGINE, CHANGE, JOB, &[Code::JobEnded]],
+    ),
+    operation(
+        "edit_job",
+        "POST",
+        "/v1/jobs/{id}/edit",
+        "Gives a dead job another payload.",
+        Body::Json("EditJob", r#"{"payload":{"to":"ada@example.org"}}"#),
+        &[ok(
+            "Job",
+            r#"{"id":"0-42","queue":"emails","kind":"welcome","state":"dead","priority":5,"payload":{"to":"ada@example.org"},"attempt":5,"max_attempts":5,"enqueued_at":"2026-11-22T13:00:00.100Z","ended_at":"2026-11-22T13:09:00.100Z","reason":"attempts_exhausted"}"#,
+        )],
+        &[ANY, BODY, ENGINE, CHANGE, JOB, &[Code::NotDead]],
+    ),
+    operation(
+        "list_queues",
+        "GET",
+        "/v1/queues",
+        "Lists all queues.",
+        Body::None,
+        &[ok(
+            "QueueList",
+            r#"{"queues":[{"name":"emails","paused":false,"counts":{"scheduled":0,"ready":41,"leased":4,"completed":1200,"dead":1,"cancelled":0},"oldest_ready_age_ms":1730,"arrival_per_s":210.5,"completion_per_s":230.0,"drain_ms":2103}]}"#,
+        )],
+        READ,
+    ),
+    operation(
+        "get_queue",
+        "GET",
+        "/v1/queues/{queue}",
+        "Shows how a queue stands.",
+        Body::None,
+        &[ok("Queue", QUEUE_EXAMPLE)],
+        READ_QUEUE,
+    ),
+    operation(
+        "configure_queue",
+        "PUT",
+        "/v1/queues/{queue}",
+        "Gives a queue its whole configuration; creates the queue if it is not there.",
+        Body::Json(
+            "QueueConfig",
+            r#"{"retry":{"max_attempts":3,"delay_ms":1000},"lease_ms":60000,"jobs_max":100000}"#,
+        ),
+        &[ok("Queue", QUEUE_EXAMPLE)],
+        &[ANY, BODY, ENGINE, CHANGE, &[Code::TooManyQueues]],
+    ),
+    operation(
+        "pause_queue",
+        "POST",
+        "/v1/queues/{queue}/pause",
+        "Stops handing out a queue's jobs, or one ordering key's.",
+        Body::OptionalJson("PauseRequest", r#"{"ordering_key":"customer-7"}"#),
+        &[ok("PauseAnswer", QUEUE_EXAMPLE)],
+        WRITE_QUEUE,
+    ),
+    operation(
+        "resume_queue",
+        "POST",
+        "/v1/queues/{queue}/resume",
+        "Goes on handing out a queue's jobs, or one ordering key's.",
+        Body::OptionalJson("PauseRequest", r#"{"ordering_key":"customer-7"}"#),
+        &[ok("PauseAnswer", QUEUE_EXAMPLE)],
+        WRITE_QUEUE,
+    ),
+    Operation {
+        query: crate::query::DeadQuery::PARAMETERS,
+        ..operation(
+            "list_dead",
+            "GET",
+            "/v1/queues/{queue}/dead",
+            "Lists a queue's dead jobs by kind, cause and reason.",
+            Body::None,
+            &[ok("JobPage", JOB_PAGE_EXAMPLE)],
+            READ_QUEUE,
+        )
+    },
+    operation(
+        "list_causes",
+        "GET",
+        "/v1/queues/{queue}/dead/causes",
+        "Groups a queue's dead jobs by what they died of.",
+        Body::None,
+        &[ok(
+            "CauseList",
+            r#"{"causes":[{"cause":"00c0ffee00c0ffee","kind":"welcome","reason":"attempts_exhausted","error_kind":"smtp","message":"connection refused","count":12,"first_at":"2026-11-22T12:00:00.000Z","last_at":"2026-11-22T13:00:00.000Z","sample_id":"0-7"}]}"#,
+        )],
+        READ_QUEUE,
+    ),
+    operation(
+        "redrive_dead",
+        "POST",
+        "/v1/queues/{queue}/dead/redrive",
+        "Moves dead jobs back to work, at a rate, until they die again.",
+        Body::OptionalJson("RedriveRequest", r#"{"cause":"00c0ffee00c0ffee","rate_per_s":50}"#),
+        &[Answer {
+            status: 202,
+            when: "It is under way, or already done.",
+            schema: "RedriveAnswer",
+            example: r#"{"redrive":{"queue":"emails","state":"running","started_at":"2026-11-22T13:00:00.123Z","moved":0,"dead_again":0,"rate_per_s":50,"stop_after_dead":10}}"#,
+        }],
+        WRITE_QUEUE,
+    ),
+    operation(
+        "delete_dead",
+        "POST",
+        "/v1/queues/{queue}/dead/delete",
+        "Deletes dead jobs.",
+        Body::Json("DeleteDeadRequest", r#"{"reason":"expired"}"#),
+        &[ok("DeletedAnswer", r#"{"deleted":12}"#)],
+        WRITE_QUEUE,
+    ),
+    operation(
+        "live",
+        "GET",
+        "/healthz",
+        "Says that the process lives.",
+        Body::None,
+        &[Answer { status: 200, when: "It lives.", schema: "", example: "ok" }],
+        &[ANY],
+    ),
+    operation(
+        "ready",
+        "GET",
+        "/readyz",
+        "Says whether a write reaches the disk: one did lately, or one is tried.",
+        Body::None,
+        &[Answer { status: 200, when: "It does.", schema: "", example: "ready" }],
+        &[ANY, &[Code::NotReady]],
+    ),
+    operation(
+        "openapi",
+        "GET",
+        "/openapi.json",
+        "This document.",
+        Body::None,
+        &[Answer { status: 200, when: "OpenAPI 3.1.", schema: "", example: "" }],
+        &[ANY],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_call_is_there_once() {
+        let ids: BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.id).collect();
+        let places: BTreeSet<_> =
+            OPERATIONS.iter().map(|operation| (operation.method, operation.path)).collect();
+        assert_eq!((ids.len(), places.len()), (OPERATIONS.len(), OPERATIONS.len()));
+    }
+
+    #[test]
+    fn every_code_belongs_to_some_call() {
+        let used: Vec<Code> =
+            OPERATIONS.iter().flat_map(|operation| operation.codes().chain(operation.item_codes())).collect();
+        for code in Code::ALL {
+            // What is not found has no call to belong to.
+            assert!(used.contains(code) || *code == Code::NotFound, "{code}");
+        }
+    }
+
+    #[test]
+    fn no_code_is_listed_twice_for_one_call() {
+        for operation in OPERATIONS {
+            for codes in [operation.codes().collect::<Vec<_>>(), operation.item_codes().collect()] {
+                let unique: BTreeSet<_> = codes.iter().map(|code| code.as_str()).collect();
+                assert_eq!(unique.len(), codes.len(), "{}", operation.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! How a command ends when it does not end well: one line on standard error, and an exit code that a script can use.
+
+use std::process::ExitCode;
+
+/// The exit codes, as every `--help` shows them.
+pub(crate) const EXIT_CODES_HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed here: a file, a child process, a measurement that went wrong
+  2  not understood: wrong arguments, settings or input
+  3  refused by the server; the code it gave is in parentheses
+  4  no answer from the server";
+
+/// Something the caller wrote that cannot be meant so: ends with 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misuse(pub(crate) String);
+
+impl Misuse {
+    /// A misuse as the error that commands return.
+    pub(crate) fn error(message: impl Into<String>) -> anyhow::Error {
+        Misuse(message.into()).into()
+    }
+}
+
+/// Some or all items of a list were refused; each was shown when its answer came. Ends with 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{refused} of {all} refused")]
+pub(crate) struct ItemsRefused {
+    pub(crate) refused: usize,
+    pub(crate) all: usize,
+}
+
+/// The exit code for an error, whatever context was put around it.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(exit_number(error))
+}
+
+fn exit_number(error: &anyhow::Error) -> u8 {
+    use tidegate::Error;
+    if error.downcast_ref::<Misuse>().is_some() {
+        return 2;
+    }
+    if error.downcast_ref::<ItemsRefused>().is_some() {
+        return 3;
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::Refused(_)) => 3,
+        Some(Error::Address { .. }) => 2,
+        Some(_) => 4,
+        None => 1,
+    }
+}
+
+/// True when the reader of our output went away (`tidegate job list | head`), which is no failure.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+    use tidegate::api::refusal::{Code, Problem, Refusal};
+
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_who_said_no() {
+        let refused =
+            tidegate::Error::Refused(Box::new(Problem::from(Refusal::new(Code::QueueFull, "full"))));
+        let address = tidegate::Client::connect("nonsense").expect_err("no address");
+        let cases = [
+            (Misuse::error("what?"), 2),
+            (ItemsRefused { refused: 1, all: 2 }.into(), 3),
+            (refused.into(), 3),
+            (address.into(), 2),
+            (std::io::Error::other("disk").into(), 1),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(exit_number(&Err::<(), _>(error).context("while testing").unwrap_err()), expected);
+        }
+    }
+}

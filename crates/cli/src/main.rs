@@ -1,0 +1,33 @@
+//! The one binary, `tidegate`: serves, talks to a server, works jobs off, looks into a log, measures.
+//!
+//! Nothing here has logic about jobs. A command reads its arguments, makes one conversation through the client
+//! library (or starts a server from its library), and shows what came of it.
+
+mod args;
+mod bench;
+mod commands;
+mod duration;
+mod failure;
+mod inspect;
+mod output;
+mod settings;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if failure::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(format!("tidegate: {error:#}"));
+            failure::exit_code(&error)
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Bounds: how many there may be, how far ahead, and how much one turn does.
+
+use crate::support::script::{check, check_in};
+use crate::support::{START, World, accepted, job, refusal};
+use tidegate_core::command::{Command, Enqueue, NewJob};
+use tidegate_core::id::{Time, When};
+use tidegate_core::limits::{AHEAD_MS_MAX, EXPIRE_PER_TURN, KINDS_MAX, QUEUES_MAX};
+use tidegate_core::outcome::{Item, Outcome, Refusal};
+use tidegate_core::policy::QueueConfig;
+use tidegate_core::record::Record;
+use tidegate_core::state::{StateLimits, Turn};
+
+#[test]
+fn a_shard_holds_so_many_jobs_and_no_more() {
+    let world = World::with_limits(StateLimits { jobs_max: 2, ..StateLimits::default() });
+    check_in(
+        world,
+        "configure retain_ms=1000
+         enqueue times=3                    -> 1 ready, 2 ready, refused shard_full 2
+         lease                              -> 1
+         complete 1
+         enqueue                            -> refused shard_full 2   # it is kept for a while
+         after 1000
+         enqueue                            -> 3 ready",
+    );
+}
+
+#[test]
+fn a_shard_refuses_jobs_beyond_its_memory() {
+    let limits = StateLimits { memory_bytes_max: 10_000, ..StateLimits::default() };
+    let mut world = World::with_limits(limits);
+    let mut jobs = 0;
+    while let Item::Is { .. } = world.enqueue("q", job()) {
+        jobs += 1;
+        assert!(jobs < 1_000, "there is an end to it");
+    }
+    assert!(matches!(world.enqueue("q", job()), Item::Refused(Refusal::ShardFull(_))));
+    assert!(world.state.memory_bytes() < 10_100, "{}", world.state.memory_bytes());
+}
+
+#[test]
+fn a_shard_has_so_many_queues_and_no_more() {
+    let mut world = World::new();
+    for n in 0..QUEUES_MAX {
+        let queue = format!("queue-{n}");
+        world.decide(Command::ConfigureQueue { queue, config: QueueConfig::DEFAULT });
+    }
+    let configure = Command::ConfigureQueue { queue: "one-more".into(), config: QueueConfig::DEFAULT };
+    assert_eq!(world.decide(configure), Outcome::Refused(Refusal::TooManyQueues));
+    assert_eq!(refusal(world.enqueue("one-more", job())), Refusal::TooManyQueues);
+    accepted(world.enqueue("queue-0", job()));
+}
+
+#[test]
+fn a_shard_has_jobs_of_so_many_kinds_and_no_more() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..=KINDS_MAX).map(|n| format!("kind-{n}")).collect();
+    let (last, names) = names.split_last().expect("there are kinds");
+    for batch in names.chunks(1_000) {
+        let jobs = batch.iter().map(|kind| (kind.as_str(), job())).collect();
+        for item in world.enqueue_all("q", jobs) {
+            accepted(item);
+        }
+    }
+    let jobs = vec![(last.as_str(), job()), (names[0].as_str(), job())];
+    let items = world.enqueue_all("q", jobs);
+    assert_eq!(refusal(items[0]), Refusal::TooManyKinds);
+    accepted(items[1]);
+}
+
+#[test]
+fn a_kind_is_forgotten_with_its_last_job() {
+    let mut world = World::new();
+    for round in 0..3 {
+        let names: Vec<String> = (0..KINDS_MAX / 2).map(|n| format!("kind-{round}-{n}")).collect();
+        let config = QueueConfig { retain_max: 0, ..QueueConfig::DEFAULT };
+        world.decide(Command::ConfigureQueue { queue: "q".into(), config });
+        for batch in names.chunks(1_000) {
+            let jobs = batch.iter().map(|kind| (kind.as_str(), job())).collect();
+            for item in world.enqueue_all("q", jobs) {
+                world.decide(Command::Cancel(accepted(item)));
+            }
+        }
+        world.after(0);
+    }
+}
+
+#[test]
+fn no_moment_is_further_ahead_than_366_days() {
+    let (far, too_far) = (AHEAD_MS_MAX, AHEAD_MS_MAX + 1);
+    check(&format!(
+        "enqueue run_in={far}               -> 1 scheduled +{far}
+         enqueue run_in={too_far}           -> refused too_far_ahead
+         enqueue expires_in={far}           -> 2 ready
+         enqueue expires_in={too_far}       -> refused too_far_ahead
+         after {far}
+         lease 9                            -> 1
+         show 2 state                       -> dead"
+    ));
+}
+
+/// A hundred moments are all due at once; each turn does its share, and nothing is done twice or left out.
+#[test]
+fn ten_thousand_jobs_that_are_due_at_once_are_many_short_turns() {
+    for (name, wanted) in [
+        ("scheduled", NewJob { run_at: Some(When::In(5_000)), ..job() }),
+        (
+            "expiring",
+            crate::support::job_with(tidegate_core::command::NewJobMore {
+                expires_at: Some(When::In(5_000)),
+                ..Default::default()
+            }),
+        ),
+    ] {
+        let mut world = World::new();
+        let mut enqueue = Enqueue::new("q");
+        enqueue.kind("work");
+        enqueue.jobs = vec![wanted; 10_000];
+        world.decide(Command::Enqueue(enqueue));
+        let turns = check_turns(&mut world, Time(START.0 + 5_000));
+        assert!(turns >= 10_000 / EXPIRE_PER_TURN, "{name}: {turns} turns");
+        let counts = world.state.queue("q").expect("the queue").counts.by_state;
+        assert_eq!(counts[1] + counts[4], 10_000, "{name}: ready or dead, all of them: {counts:?}");
+    }
+}
+
+#[test]
+fn ten_thousand_leases_that_lapse_at_once_are_many_short_turns() {
+    let mut world = World::new();
+    let mut enqueue = Enqueue::new("q");
+    enqueue.kind("work");
+    enqueue.jobs = vec![job(); 10_000];
+    world.decide(Command::Enqueue(enqueue));
+    while !world.lease("q", 1_000).is_empty() {}
+    let turns = check_turns(&mut world, Time(START.0 + 30_000));
+    assert!(turns >= 10_000 / EXPIRE_PER_TURN, "{turns} turns");
+    assert_eq!(world.state.queue("q").expect("the queue").counts.by_state[0], 10_000, "all wait for a retry");
+}
+
+/// Forgetting what has ended is bounded like the rest.
+#[test]
+fn ten_thousand_jobs_kept_long_enough_are_forgotten_in_many_short_turns() {
+    let mut world = World::new();
+    let config = QueueConfig { retain_ms: 5_000, ..QueueConfig::DEFAULT };
+    world.decide(Command::ConfigureQueue { queue: "q".into(), config });
+    let mut enqueue = Enqueue::new("q");
+    enqueue.kind("work");
+    enqueue.jobs = vec![job(); 10_000];
+    let Outcome::Enqueued(items) = world.decide(Command::Enqueue(enqueue)) else { panic!("items") };
+    for item in items {
+        world.decide(Command::Cancel(accepted(item)));
+    }
+    let turns = check_turns(&mut world, Time(START.0 + 5_000));
+    assert!(turns >= 10_000 / EXPIRE_PER_TURN, "{turns} turns");
+    assert_eq!(world.state.job_count(), 0);
+}
+
+/// Runs turns at `now` until nothing is due, sees that each did a bounded share, and returns how many it took.
+fn check_turns(world: &mut World, now: Time) -> usize {
+    for turns in 1..1_000 {
+        let mut records: Vec<Record> = Vec::new();
+        let mut turn = Turn::new(&mut records);
+        world.state.begin_turn(world.next_frame(), now);
+        let more = world.state.expire(&mut turn);
+        let named: usize = records.iter().map(jobs_named).sum();
+        // Starts, expiries and retention have a share each.
+        assert!(named <= 3 * EXPIRE_PER_TURN, "one turn handled {named}");
+        if !more {
+            return turns;
+        }
+    }
+    panic!("there is no end to what is due")
+}
+
+fn jobs_named(record: &Record) -> usize {
+    match record {
+        Record::Readied(readied) => readied.jobs.len(),
+        Record::Forgotten(forgotten) => forgotten.jobs.len(),
+        _ => 1,
+    }
+}
+
+#[test]
+fn a_clock_set_back_changes_nothing_that_was_promised() {
+    check(
+        "enqueue run_in=1000
+         enqueue
+         lease for=5000                     -> 2
+         after 500
+         clock_back 60000
+         show 1 run_in                      -> +500
+         show 2 state lease_in              -> leased, +4500
+         enqueue run_in=100                 -> 3 scheduled +100
+         after 60000                        # the clock is where it was
+         show 1 run_in                      -> +500
+         after 500
+         show 1 state                       -> ready",
+    );
+}
+
+#[test]
+fn the_next_deadline_is_never_later_than_what_is_due() {
+    let mut world = World::new();
+    assert_eq!(world.state.next_deadline(), None, "nothing is waiting for time");
+    for delay in [7, 64, 5_000, 100_000, 90_000_000] {
+        world.add("q", NewJob { run_at: Some(When::In(delay)), ..job() });
+    }
+    let (mut ready, mut steps) = (0, 0);
+    // From deadline to deadline, as a shard sleeps.
+    while let Some(at) = world.state.next_deadline() {
+        world.now = at.max(world.now);
+        world.after(0);
+        let now_ready = world.state.queue("q").expect("the queue").counts.by_state[1];
+        if now_ready > ready {
+            let due = [7, 64, 5_000, 100_000, 90_000_000][ready as usize];
+            assert_eq!(world.now.since(START), due);
+        }
+        ready = now_ready;
+        steps += 1;
+        assert!(steps < 1_000, "deadlines come to an end");
+    }
+    assert_eq!(ready, 5);
+}

@@ -1,0 +1,184 @@
+//! Idempotency keys: the same key, the same answer; the effect at most once.
+
+use crate::support::script::{check, check_in};
+use crate::support::{World, job};
+use tidegate_core::command::{Command, IdempotencyKey, Lease, Request, Work};
+use tidegate_core::limits::{IDEMPOTENCY_MS, IDEMPOTENCY_MS_MIN};
+use tidegate_core::outcome::Outcome;
+use tidegate_core::state::StateLimits;
+
+#[test]
+fn the_same_key_gets_the_same_answer_and_nothing_happens_again() {
+    check(
+        "as a/1 enqueue | run_in=1000 | expires_in=0 -> 1 ready, 2 scheduled +1000, refused already_expired
+         as a/1 enqueue | run_in=1000 | expires_in=0 \
+         -> again: 1 ready, 2 scheduled +1000, refused already_expired
+         lease                              -> 1
+         after 1000
+         as a/1 enqueue | run_in=1000 | expires_in=0 \
+         -> again: 1 ready, 2 scheduled +0, refused already_expired
+         queue counts                       -> 1 ready 1 leased",
+    );
+}
+
+#[test]
+fn the_same_key_for_another_request_is_refused() {
+    check(
+        "as a/1 enqueue                     -> 1 ready
+         as a/2 enqueue                     -> refused idempotency_mismatch
+         as b/2 enqueue                     -> 2 ready
+         as a/1 enqueue                     -> again: 1 ready",
+    );
+}
+
+#[test]
+fn every_command_is_answered_again() {
+    check(
+        "as a/1 configure lease_ms=5000     -> done
+         as a/1 configure lease_ms=5000     -> again: done
+         enqueue times=6
+         as b/1 cancel 6                    -> 6 cancelled
+         as b/1 cancel 6                    -> again: 6 cancelled
+         as c/1 cancel 9                    -> refused job_not_found
+         as c/1 cancel 9                    -> again: refused job_not_found
+         lease 5
+         as d/1 complete 1 2                -> 1 completed, 2 completed
+         as d/1 complete 1 2                -> again: 1 completed, 2 completed
+         as e/1 fail 3 fatal                -> 3 dead
+         as e/1 fail 3 fatal                -> again: 3 dead
+         as f/1 extend 4                    -> 4 leased +5000
+         as f/1 extend 4                    -> again: 4 leased +5000
+         as g/1 release 5                   -> 5 ready
+         as g/1 release 5                   -> again: 5 ready
+         as h/1 pause                       -> done
+         resume
+         as h/1 pause                       -> again: done
+         queue paused                       -> false
+         as i/1 edit 3                      -> 3 dead
+         as i/1 edit 3                      -> again: 3 dead
+         as j/1 redrive                     -> 1 moved, done
+         as j/1 redrive                     -> again: 1 moved, done
+         as k/1 delete_dead                 -> 0 deleted
+         as k/1 delete_dead                 -> again: 0 deleted",
+    );
+}
+
+#[test]
+fn an_answer_that_only_says_not_now_is_not_kept() {
+    check(
+        "configure jobs_max=1
+         enqueue
+         as a/1 enqueue times=2             -> 2 times refused queue_full 1
+         as b/1 lease from=empty            -> none
+         lease                              -> 1
+         complete 1
+         as a/1 enqueue times=2             -> 2 ready, refused queue_full 1
+         as a/1 enqueue times=2             -> again: 2 ready, refused queue_full 1
+         enqueue queue=empty                -> 3 ready
+         as b/1 lease from=empty            -> 3",
+    );
+}
+
+#[test]
+fn a_keyed_lease_shows_only_what_still_stands() {
+    check(
+        "enqueue times=4 | kind=other
+         as a/1 lease 4                     -> 1 2 3 4
+         as a/1 lease 4                     -> again: 1 2 3 4
+         complete 1
+         release 2
+         as a/1 lease 4                     -> again: 3 4
+         lease                              -> 2           # under a token of its own
+         as a/1 lease 4                     -> again: 3 4
+         after 30000
+         as a/1 lease 4                     -> again: none",
+    );
+}
+
+#[test]
+fn an_answer_is_kept_for_a_day() {
+    check(&format!(
+        "as a/1 enqueue                     -> 1 ready
+         after {}
+         as a/1 enqueue                     -> again: 1 ready
+         after 1
+         as a/2 enqueue                     -> 2 ready",
+        IDEMPOTENCY_MS - 1
+    ));
+}
+
+fn small() -> World {
+    World::with_limits(StateLimits { idempotency_records_max: 2, ..StateLimits::default() })
+}
+
+#[test]
+fn when_there_is_no_room_the_oldest_answer_goes() {
+    check_in(
+        small(),
+        &format!(
+            "as a/1 enqueue                 -> 1 ready
+             after 1
+             as b/1 enqueue                 -> 2 ready
+             after {IDEMPOTENCY_MS_MIN}
+             as c/1 enqueue                 -> 3 ready
+             as b/1 enqueue                 -> again: 2 ready
+             as a/1 enqueue                 -> 4 ready     # forgotten, and b with it now
+             as b/1 enqueue                 -> refused idempotency_full +{IDEMPOTENCY_MS_MIN}
+             as c/1 enqueue                 -> again: 3 ready"
+        ),
+    );
+}
+
+#[test]
+fn an_answer_is_always_kept_for_five_minutes_and_new_keys_are_refused_instead() {
+    check_in(
+        small(),
+        &format!(
+            "as a/1 enqueue                 -> 1 ready
+             as b/1 enqueue                 -> 2 ready
+             after 1000
+             as c/1 enqueue                 -> refused idempotency_full +{}
+             queue counts                   -> 2 ready
+             enqueue                        -> 3 ready     # without a key nothing stands in the way
+             as a/1 enqueue                 -> again: 1 ready
+             after {}
+             as c/1 enqueue                 -> 4 ready",
+            IDEMPOTENCY_MS_MIN - 1_000,
+            IDEMPOTENCY_MS_MIN - 1_000
+        ),
+    );
+}
+
+/// Room is only made by a record: a request that changes nothing must not cost another caller its answer.
+#[test]
+fn an_answer_that_is_not_kept_makes_no_room() {
+    check_in(
+        small(),
+        &format!(
+            "as a/1 enqueue                 -> 1 ready
+             as b/1 enqueue                 -> 2 ready
+             after {IDEMPOTENCY_MS_MIN}
+             as c/1 lease from=empty        -> none
+             as a/1 enqueue                 -> again: 1 ready"
+        ),
+    );
+}
+
+#[test]
+fn a_replayed_lease_hands_the_jobs_out_whole() {
+    let mut world = World::new();
+    world.add("q", job());
+    let lease = |world: &mut World| {
+        let idempotency = Some(IdempotencyKey { key: "a".into(), fingerprint: [1, 2] });
+        let lease = Lease { queues: vec!["q".into()], max: 1, worker: "w".into(), ..Lease::default() };
+        let command = Command::Work(Work { lease: Some(lease), ..Work::default() });
+        let decided = world.turn(|state, turn| state.decide(Request { idempotency, command }, turn));
+        let Outcome::Worked(worked) = decided.outcome else { panic!("work answers with its parts") };
+        (decided.replayed, worked.leased)
+    };
+    let (first, leased) = lease(&mut world);
+    let (second, again) = lease(&mut world);
+    assert_eq!((first, second), (false, true));
+    assert_eq!(leased, again);
+    assert_eq!(leased.len(), 1);
+}

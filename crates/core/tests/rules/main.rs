@@ -1,0 +1,16 @@
+//! The rules by small scripts, one file per area. `support/script.rs` says how to read them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bounds;
+mod dead;
+mod expiry;
+mod idempotency;
+mod lease;
+mod life;
+mod ordering;
+mod queue;
+mod records;
+mod retry;
+mod unique;

@@ -1,0 +1,204 @@
+//! Queues: made by their first job or configured, bounded, and forgetful.
+
+use crate::support::World;
+use crate::support::script::{check, check_in};
+use tidegate_core::command::Command;
+use tidegate_core::outcome::Outcome;
+use tidegate_core::policy::QueueConfig;
+use tidegate_core::record::{Record, RecordMessage};
+use tidegate_core::view::JobFilter;
+
+use prost::Message as _;
+
+#[test]
+fn a_queue_is_made_by_its_first_job() {
+    check(
+        "queue counts                       -> no such queue
+         enqueue                            -> 1 ready
+         queue counts lease_ms jobs_max     -> 1 ready, 30000, 0",
+    );
+}
+
+#[test]
+fn a_queue_is_not_made_by_a_job_that_is_refused() {
+    check(
+        "enqueue expires_in=0               -> refused already_expired
+         queue counts                       -> no such queue",
+    );
+}
+
+/// An upgrade may change the defaults; the queues of an old log keep those they were made with.
+#[test]
+fn the_defaults_are_written_into_the_log_with_the_queue() {
+    let world = check_in(World::new(), "enqueue -> 1 ready");
+    let written =
+        world.frames.iter().flat_map(|frame| &frame.records).find_map(|record| match RecordMessage::decode(
+            record.as_slice(),
+        )
+        .expect("a record")
+        .record
+        {
+            Some(Record::QueueConfigured(configured)) => Some(configured),
+            _ => None,
+        });
+    let configured = written.expect("the queue is written down before its first job");
+    assert_eq!((&*configured.queue, configured.config), ("q", QueueConfig::DEFAULT));
+}
+
+#[test]
+fn configuring_as_it_is_writes_nothing() {
+    let mut world = World::new();
+    let configure = || Command::ConfigureQueue { queue: "q".into(), config: QueueConfig::DEFAULT };
+    assert_eq!(world.decide(configure()), Outcome::Done);
+    let frames = world.frames.len();
+    assert_eq!(world.decide(configure()), Outcome::Done);
+    assert_eq!(world.frames.len(), frames);
+}
+
+#[test]
+fn a_full_queue_refuses_by_name_until_a_job_ends() {
+    check(
+        "configure jobs_max=3
+         enqueue times=2 | run_in=9000 | kind=work -> 1 ready, 2 ready, 3 scheduled +9000, refused queue_full 3
+         lease                              -> 1
+         enqueue                            -> refused queue_full 3   # leased ones count
+         complete 1
+         enqueue                            -> 4 ready
+         lease                              -> 2
+         fail 2 fatal
+         enqueue                            -> 5 ready
+         enqueue queue=other                -> 6 ready",
+    );
+}
+
+#[test]
+fn a_lower_bound_takes_nothing_away() {
+    check(
+        "enqueue times=3
+         configure jobs_max=1
+         queue counts                       -> 3 ready
+         enqueue                            -> refused queue_full 1
+         lease 9                            -> 1 2 3",
+    );
+}
+
+#[test]
+fn ended_jobs_are_kept_for_a_while() {
+    check(
+        "configure retain_ms=1000
+         enqueue times=2
+         lease
+         complete 1
+         after 500
+         cancel 2
+         after 499
+         show 1 state                       -> completed
+         after 1
+         show 1                             -> not kept
+         show 2 state                       -> cancelled
+         after 500
+         show 2                             -> not kept
+         queue counts                       -> empty
+         complete 1                         -> refused job_not_found",
+    );
+}
+
+#[test]
+fn at_most_so_many_ended_jobs_of_a_state_are_kept_the_latest() {
+    check(
+        "configure retain_max=2
+         enqueue times=6
+         lease 4
+         complete 1 2 3 4
+         cancel 5
+         cancel 6
+         after 0
+         queue counts                       -> 2 completed 2 cancelled
+         show 2                             -> not kept
+         show 3 state                       -> completed",
+    );
+}
+
+#[test]
+fn a_shorter_retention_counts_for_what_has_ended_already() {
+    check(
+        "enqueue
+         cancel 1
+         after 5000
+         configure retain_ms=1000
+         after 0
+         show 1                             -> not kept",
+    );
+}
+
+#[test]
+fn a_queue_shows_how_old_its_oldest_waiting_job_is() {
+    check(
+        "enqueue priority=9
+         after 100
+         enqueue priority=0
+         after 100
+         queue oldest_ready                 -> -200
+         lease 1                            -> 2
+         lease 1                            -> 1
+         queue oldest_ready                 -> -",
+    );
+}
+
+#[test]
+fn a_queue_counts_what_arrived_and_what_was_completed() {
+    let world = check_in(World::new(), "enqueue times=3\nlease 2\ncomplete 1\nfail 2 fatal\ncancel 3");
+    let queue = world.state.queue("q").expect("the queue");
+    assert_eq!((queue.arrived, queue.completed), (3, 1));
+}
+
+#[test]
+fn a_listing_shows_what_all_its_parts_let_through() {
+    let world = check_in(
+        World::new(),
+        "enqueue kind=a key=k | kind=a | kind=b key=k
+         after 1000
+         enqueue queue=other kind=a
+         lease                              -> 1
+         fail 1 fatal : it broke",
+    );
+    let filter = |change: fn(&mut JobFilter)| {
+        let mut filter = JobFilter::default();
+        change(&mut filter);
+        filter
+    };
+    let cause = world.state.causes("q").expect("the queue")[0].cause;
+    let by_cause = JobFilter { cause: Some(cause), ..JobFilter::default() };
+    let before = JobFilter { enqueued_before: Some(world.now), ..JobFilter::default() };
+    let cases: [(JobFilter, &[u64]); 9] = [
+        (filter(|_| ()), &[1, 2, 3, 4]),
+        (filter(|f| f.queue = Some("q".into())), &[1, 2, 3]),
+        (filter(|f| f.queue = Some("nobody".into())), &[]),
+        (filter(|f| f.kind = Some("a".into())), &[1, 2, 4]),
+        (filter(|f| f.ordering_key = Some("k".into())), &[1, 3]),
+        (filter(|f| (f.kind, f.ordering_key) = (Some("b".into()), Some("k".into()))), &[3]),
+        (filter(|f| f.state = Some(tidegate_core::view::JobState::Ready)), &[2, 3, 4]),
+        (by_cause, &[1]),
+        (before, &[1, 2, 3]),
+    ];
+    for (filter, expected) in cases {
+        let page = world.state.list(&filter, 0, 100);
+        let listed: Vec<u64> = page.jobs.iter().map(|job| job.id.sequence()).collect();
+        assert_eq!(listed, expected, "{filter:?}");
+        assert_eq!(page.next, None);
+    }
+}
+
+#[test]
+fn pages_of_a_listing_follow_one_another() {
+    let world = check_in(World::new(), "enqueue times=5\ncancel 3");
+    let filter = JobFilter { queue: Some("q".into()), ..JobFilter::default() };
+    let (mut cursor, mut listed) = (Some(0), Vec::new());
+    while let Some(at) = cursor {
+        let page = world.state.list(&filter, at, 2);
+        assert!(page.jobs.len() <= 2);
+        listed.extend(page.jobs.iter().map(|job| job.id.sequence()));
+        cursor = page.next;
+    }
+    assert_eq!(listed, [1, 2, 3, 4, 5]);
+}

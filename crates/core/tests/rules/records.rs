@@ -1,0 +1,124 @@
+//! Records between versions: an older binary reads what a newer one wrote, as far as it can, and never stumbles.
+
+use prost::Message as _;
+
+use crate::support::World;
+use crate::support::script::check_in;
+use tidegate_core::record::{Record, RecordMessage};
+use tidegate_core::state::{State, StateLimits};
+
+/// A log with something of most kinds in it.
+fn some_log() -> World {
+    check_in(
+        World::new(),
+        "enqueue key=k on_failure=park attempts=1 | key=k unique=u until=9000 expires_in=9000 | run_in=1000
+         lease 9                            -> 1
+         extend 1 progress=half
+         fail 1 kind=io : it broke          -> 1 dead
+         pause key=j
+         as a/1 redrive                     -> 1 moved, done
+         lease 9                            -> 1
+         release 1
+         lease 9                            -> 1
+         complete 1 result=50
+         cancel 2",
+    )
+}
+
+/// The same log as a newer binary might have written it.
+fn rewritten(world: &World, rewrite: impl Fn(&[u8]) -> Vec<Vec<u8>>) -> World {
+    let mut newer = World::new();
+    newer.now = world.now;
+    newer.frames.clone_from(&world.frames);
+    for frame in &mut newer.frames {
+        frame.records = frame.records.iter().flat_map(|record| rewrite(record)).collect();
+    }
+    newer
+}
+
+/// A protobuf field that no version so far knows, as bytes: number 1000, a varint.
+fn unknown_field() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::uint64::encode(1_000, &7, &mut bytes);
+    bytes
+}
+
+/// The record with the unknown field at the end of its own message, not of the one around it.
+fn with_unknown_field(record: &[u8]) -> Vec<u8> {
+    let mut inner = record;
+    let (tag, _) = prost::encoding::decode_key(&mut inner).expect("a record begins with its kind");
+    let len = prost::encoding::decode_varint(&mut inner).expect("and its length");
+    assert_eq!(len as usize, inner.len(), "and is one message");
+    let mut message = inner.to_vec();
+    message.extend(unknown_field());
+    let mut bytes = Vec::new();
+    prost::encoding::bytes::encode(tag, &message, &mut bytes);
+    bytes
+}
+
+#[test]
+fn unknown_fields_of_known_records_are_skipped() {
+    let world = some_log();
+    let newer = rewritten(&world, |record| vec![[with_unknown_field(record), unknown_field()].concat()]);
+    assert_ne!(newer.frames[0].records, world.frames[0].records);
+    assert_eq!(newer.replayed_from(0).digest_text(), world.state.digest_text());
+}
+
+#[test]
+fn records_of_unknown_kinds_are_none_of_ours() {
+    let mut bytes = Vec::new();
+    prost::encoding::bytes::encode(500, &b"something new".to_vec(), &mut bytes);
+    let message = RecordMessage::decode(bytes.as_slice()).expect("it is a message all the same");
+    assert_eq!(message.record, None);
+    let world = some_log();
+    let newer = rewritten(&world, |record| vec![bytes.clone(), record.to_vec(), bytes.clone()]);
+    assert_eq!(newer.replayed_from(0).digest_text(), world.state.digest_text());
+}
+
+/// In the log of a shard whose head was trimmed, facts come before the things they are about.
+#[test]
+fn a_fact_about_an_unknown_job_changes_no_job() {
+    for frame in &some_log().frames {
+        for record in &frame.records {
+            let message = RecordMessage::decode(record.as_slice()).expect("a record reads back");
+            let record = message.record.expect("of a known kind");
+            if matches!(record, Record::Enqueued(_) | Record::JobsRestated(_)) {
+                continue;
+            }
+            let mut state = State::new(0, StateLimits::default());
+            state.begin_turn(frame.sequence, frame.time);
+            state.apply(&record);
+            assert_eq!(state.job_count(), 0, "{record:?}");
+        }
+    }
+}
+
+/// A choice that a newer binary added reads as the plainest one here.
+#[test]
+fn unknown_choices_do_not_stop_a_replay() {
+    let world = some_log();
+    let mut changed = 0;
+    let mut state = State::new(0, StateLimits::default());
+    for frame in &world.frames {
+        state.begin_turn(frame.sequence, frame.time);
+        for record in &frame.records {
+            let message = RecordMessage::decode(record.as_slice()).expect("a record reads back");
+            let mut record = message.record.expect("of a known kind");
+            match &mut record {
+                Record::Enqueued(enqueued) => {
+                    for more in enqueued.jobs.iter_mut().filter_map(|job| job.more.as_deref_mut()) {
+                        more.on_failure = 77;
+                        changed += 1;
+                    }
+                }
+                Record::Failed(failed) => failed.reason = 77,
+                Record::Cancelled(cancelled) => cancelled.reason = 77,
+                _ => {}
+            }
+            state.apply(&record);
+        }
+    }
+    state.finish_replay();
+    assert!(changed > 0);
+    assert_eq!(state.job_count(), 3);
+}

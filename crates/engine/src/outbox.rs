@@ -1,0 +1,127 @@
+//! Where answers wait until what they saw is durable.
+//!
+//! One batch is held for each turn, with the sequence it depends on: the turn's own frame, or, if the turn
+//! wrote nothing, the last frame before it. The log's writer thread lets batches go, without another thread
+//! in between.
+//!
+//! Promises: nothing goes out before its sequence is durable; after a failure everything held, and everything
+//! that comes later, hears that its outcome is unknown. An outbox serves one opening of a log; a restart
+//! makes a new one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tidegate_log::{LogFailure, Sequence};
+
+use crate::delivery::Held;
+use crate::inbox::Inbox;
+use crate::published::{Published, Snapshot};
+
+/// What one turn has to say.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The sequence that must be durable first.
+    pub(crate) after: Sequence,
+    /// The answers.
+    pub(crate) answers: Vec<Held>,
+    /// The shard's queues after the turn, if they are to be published.
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    inside: Mutex<Inside>,
+    inbox: Arc<Inbox>,
+    published: Arc<Published>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    held: VecDeque<Batch>,
+    durable: Sequence,
+    failure: Option<Arc<str>>,
+}
+
+impl Outbox {
+    /// An outbox of a log that is durable up to `durable`.
+    pub(crate) fn new(durable: Sequence, inbox: Arc<Inbox>, published: Arc<Published>) -> Self {
+        let inside = Inside { held: VecDeque::new(), durable, failure: None };
+        Self { inside: Mutex::new(inside), inbox, published }
+    }
+
+    /// Takes a turn's batch, and lets it go at once if nothing stands in its way.
+    pub(crate) fn put(&self, batch: Batch) {
+        let mut inside = self.lock();
+        if let Some(why) = inside.failure.clone() {
+            drop(inside);
+            fail(batch, &why);
+        } else if batch.after <= inside.durable {
+            drop(inside);
+            self.send(batch);
+        } else {
+            inside.held.push_back(batch);
+        }
+    }
+
+    /// What the log's listener hears.
+    pub(crate) fn hear(&self, news: Result<Sequence, Arc<LogFailure>>) {
+        match news {
+            Ok(durable) => self.release(durable),
+            Err(failure) => self.fail(&failure.to_string().into()),
+        }
+    }
+
+    /// Lets everything go that depends on no more than `durable`.
+    fn release(&self, durable: Sequence) {
+        let mut inside = self.lock();
+        inside.durable = inside.durable.max(durable);
+        let ready = inside.held.partition_point(|batch| batch.after <= durable);
+        let going: Vec<Batch> = inside.held.drain(..ready).collect();
+        drop(inside);
+        self.published.advanced(durable);
+        for batch in going {
+            self.send(batch);
+        }
+        if self.published.waits_for_log() {
+            self.inbox.knock();
+        }
+    }
+
+    /// Tells everybody that nobody knows, now and from now on. The first reason stays.
+    pub(crate) fn fail(&self, why: &Arc<str>) {
+        let mut inside = self.lock();
+        let why = Arc::clone(inside.failure.get_or_insert_with(|| Arc::clone(why)));
+        let going = std::mem::take(&mut inside.held);
+        drop(inside);
+        for batch in going {
+            fail(batch, &why);
+        }
+        self.inbox.knock();
+    }
+
+    /// Why nothing goes out any more, if that is so.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.lock().failure.clone()
+    }
+
+    fn send(&self, batch: Batch) {
+        if let Some(snapshot) = batch.snapshot {
+            self.published.set_snapshot(snapshot);
+        }
+        for held in batch.answers {
+            held.send();
+        }
+    }
+
+    /// A panic elsewhere leaves the outbox whole: nothing panics half-way through a change of it.
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fail(batch: Batch, why: &Arc<str>) {
+    for held in batch.answers {
+        held.outcome_unknown(why);
+    }
+}

@@ -1,0 +1,415 @@
+//! One shard: its state, its log, and the turn that takes one to the other.
+//!
+//! A [`Shard`] has no thread, reads no clock and opens no file. Whoever drives it, a thread or a simulator,
+//! gives it a reading of the clocks and the calls that wait, and gets back whether there is more to do. What
+//! comes out is at most one frame in the log and one batch in the outbox.
+//!
+//! ```text
+//!   begin_turn ▶ expire ▶ clean a little ▶ decide each call ▶ serve who waits ▶ submit ▶ hand answers to the outbox
+//! ```
+//!
+//! Promises: what is decided is in the frame, in order; an answer is held until all it saw is durable; a turn
+//! is bounded in calls and bytes. Left out: what a call means (`turn`), who waits (`serve`), when to clean
+//! (`cleaner`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use prost::Message;
+use tidegate_core::record::RecordMessage;
+use tidegate_core::state::Turn;
+use tidegate_core::{JobId, State, Time};
+use tidegate_log::{Epoch, Log, Opened, Sequence};
+
+use crate::calls::Queue;
+use crate::cleaner::Cleaner;
+use crate::clock::{Now, Pace};
+use crate::delivery::Held;
+use crate::error::{CallError, ReplayError};
+use crate::inbox::{Call, Inbox};
+use crate::limits;
+use crate::options::Options;
+use crate::outbox::{Batch, Outbox};
+use crate::published::{self, Published, ShardState, Snapshot};
+use crate::rates::Rates;
+use crate::sink::FrameSink;
+use crate::waiters::{Waiters, Waiting};
+
+/// When a caller may come back who found the disk full, in ms: space does not come back by the millisecond.
+const DISK_FULL_RETRY_AFTER_MS: u64 = 5_000;
+
+/// What a shard shares with its callers. It outlives restarts.
+#[derive(Clone, Debug)]
+pub(crate) struct Doors {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) published: Arc<Published>,
+}
+
+impl Doors {
+    /// The shard serves: calls are taken from now on. Said in this order, so that whoever reads it finds the
+    /// door open.
+    pub(crate) fn open(&self) {
+        self.inbox.open();
+        self.published.update(|figures| figures.state = ShardState::Serving);
+    }
+
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            inbox: Arc::new(Inbox::new(options.inbox_calls_max, options.inbox_bytes_max)),
+            published: Arc::new(Published::new(Arc::clone(&options.clock))),
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Shard {
+    number: u16,
+    pub(crate) options: Arc<Options>,
+    pub(crate) log: Arc<dyn Log>,
+    epoch: Epoch,
+    /// The last frame when the log was opened.
+    opened_at: Sequence,
+    /// The last frame submitted.
+    last: Sequence,
+    pub(crate) state: State,
+    pub(crate) sink: FrameSink,
+    pace: Pace,
+    pub(crate) doors: Doors,
+    outbox: Arc<Outbox>,
+    pub(crate) waiters: Waiters,
+    pub(crate) gathered: Gathered,
+    /// Answers of this turn.
+    pub(crate) answers: Vec<Held>,
+    /// Somebody wants to see a frame written, even an empty one.
+    pub(crate) probed: bool,
+    disk: DiskGuard,
+    pub(crate) rates: Rates,
+    /// When the next snapshot is due; none while nothing has changed since the last one.
+    publish_at: Option<Time>,
+    published_at: Time,
+    pub(crate) cleaner: Cleaner,
+}
+
+/// What the core collects in a turn beside records.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) placed: Vec<u32>,
+    pub(crate) readied: Vec<u16>,
+    pub(crate) ended: Vec<JobId>,
+}
+
+impl Gathered {
+    /// A turn that goes on collecting into these lists; [`absorb`](Self::absorb) takes them back.
+    pub(crate) fn turn<'a>(&mut self, sink: &'a mut FrameSink) -> Turn<'a> {
+        let blob_cursor = sink.cursor();
+        Turn {
+            sink,
+            blob_cursor,
+            placed: std::mem::take(&mut self.placed),
+            readied: std::mem::take(&mut self.readied),
+            ended: std::mem::take(&mut self.ended),
+        }
+    }
+
+    pub(crate) fn absorb(&mut self, turn: Turn<'_>) {
+        (self.placed, self.readied, self.ended) = (turn.placed, turn.readied, turn.ended);
+    }
+}
+
+/// What the last look at the log said.
+#[derive(Debug, Default)]
+struct DiskGuard {
+    look_at: Time,
+    /// The last frame when it was looked at last.
+    seen: Sequence,
+    free_bytes: u64,
+    full: bool,
+}
+
+/// What a turn leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turned {
+    /// Something is due now: run another turn at once.
+    pub more: bool,
+}
+
+impl Shard {
+    /// Replays an opened log and is ready for turns.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub(crate) fn open(
+        number: u16,
+        opened: Opened<Arc<dyn Log>>,
+        options: &Arc<Options>,
+        doors: &Doors,
+    ) -> Result<Self, ReplayError> {
+        let Opened { log, recovery } = opened;
+        let mut limits = options.state;
+        if limits.hash_seed == 0 {
+            limits.hash_seed = options.seed.unwrap_or_else(random);
+        }
+        let mut state = State::new(number, limits);
+        replay(&mut state, &*log)?;
+        let outbox =
+            Arc::new(Outbox::new(recovery.last, Arc::clone(&doors.inbox), Arc::clone(&doors.published)));
+        let listener = Arc::clone(&outbox);
+        log.on_durable(Box::new(move |news| listener.hear(news)));
+        let now = options.clock.now();
+        let pace = Pace::new(state.now(), now);
+        let (epoch, last) = (recovery.epoch, recovery.last);
+        doors.published.update(|figures| figures.recovery = Some(recovery));
+        Ok(Self {
+            number,
+            log,
+            epoch,
+            opened_at: last,
+            last,
+            rates: Rates::new(pace.last()),
+            pace,
+            state,
+            sink: FrameSink::default(),
+            doors: doors.clone(),
+            outbox,
+            waiters: Waiters::new(options.waiters_max),
+            gathered: Gathered::default(),
+            answers: Vec::new(),
+            probed: false,
+            disk: DiskGuard::default(),
+            publish_at: Some(Time(0)),
+            published_at: Time(0),
+            cleaner: Cleaner::new(options.cleaning),
+            options: Arc::clone(options),
+        })
+    }
+
+    /// Runs one turn over the calls that wait, as far as its bounds allow; the rest stays in `calls`.
+    ///
+    /// # Errors
+    /// Why the log takes nothing more. Everybody whose call was decided has heard that the outcome is
+    /// unknown; the shard is of no use any more.
+    pub(crate) fn turn(&mut self, now: Now, calls: &mut VecDeque<Call>) -> Result<Turned, Arc<str>> {
+        let sequence = self.last.next();
+        let time = self.state.begin_turn(sequence.0, self.pace.time(now));
+        self.look_at_log(time);
+        let mut more = self.expire();
+        self.clean(time);
+        let cleaned = self.sink.bytes();
+        for taken in 0..limits::TURN_CALLS {
+            let Some(call) = calls.front() else { break };
+            // The first is taken however long it is, so that no call is kept out for ever.
+            if taken > 0 && self.sink.bytes() + call.bytes > limits::TURN_BYTES {
+                break;
+            }
+            let call = calls.pop_front().expect("the front is there");
+            self.call(call, time);
+        }
+        more |= self.serve_waiters(time);
+        more |= !calls.is_empty();
+        self.cleaner.pay(self.sink.bytes() - cleaned);
+        self.submit(time)?;
+        Ok(Turned { more })
+    }
+
+    /// What time has made due; the first turn of a new log also gives it its seed.
+    fn expire(&mut self) -> bool {
+        let mut turn = self.gathered.turn(&mut self.sink);
+        if !self.state.is_seeded() {
+            let seed = self.options.seed.unwrap_or_else(random);
+            self.state.seed(seed.wrapping_add(u64::from(self.number)), &mut turn);
+        }
+        let more = self.state.expire(&mut turn);
+        self.gathered.absorb(turn);
+        more
+    }
+
+    /// Makes the turn's frame, if there is anything to write, and hands the answers to the outbox.
+    fn submit(&mut self, time: Time) -> Result<(), Arc<str>> {
+        let wrote = std::mem::take(&mut self.probed) || !self.sink.builder().is_empty();
+        if wrote {
+            let next = self.last.next();
+            let frame =
+                self.sink.builder().finish(tidegate_log::Shard(self.number), self.epoch, next, time.0);
+            match self.log.submit(self.last, frame) {
+                Ok(()) => self.last = next,
+                Err(error) => self.outbox.fail(&error.to_string().into()),
+            }
+            self.publish_at.get_or_insert(self.published_at.plus(self.snapshot_pause_ms()));
+        }
+        let snapshot = self.publish_at.is_some_and(|at| at <= time).then(|| self.snapshot(time));
+        let mut answers = std::mem::take(&mut self.answers);
+        // Only now, since a payload may lie in the frame that was submitted just now.
+        for held in &mut answers {
+            held.pin(&*self.log);
+        }
+        if !answers.is_empty() || snapshot.is_some() {
+            self.outbox.put(Batch { after: self.last, answers, snapshot });
+        }
+        self.tell_figures();
+        self.outbox.failure().map_or(Ok(()), Err)
+    }
+
+    /// The last frame submitted.
+    pub(crate) fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// When time alone makes the next turn worth running.
+    pub(crate) fn next_wake(&self) -> Option<Time> {
+        let look_at = (self.disk.seen != self.last).then_some(self.disk.look_at);
+        let waiters = self.waiters.next_deadline();
+        [self.state.next_deadline(), waiters, self.publish_at, self.cleaner.next_step(), look_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Milliseconds from `now` to [`next_wake`](Self::next_wake).
+    pub(crate) fn sleep_ms(&mut self, now: Now) -> Option<u64> {
+        let time = self.pace.time(now);
+        self.next_wake().map(|wake| wake.since(time))
+    }
+
+    /// Why the log takes nothing more, if that is so.
+    pub(crate) fn failure(&self) -> Option<Arc<str>> {
+        self.outbox.failure()
+    }
+
+    /// Whether as much is in flight as may be.
+    pub(crate) fn is_ahead_of_log(&self) -> bool {
+        self.log.in_flight_bytes() > self.options.in_flight_bytes_max
+    }
+
+    /// Whether anything has become durable since the log was opened.
+    pub(crate) fn has_advanced(&self) -> bool {
+        self.log.durable().sequence > self.opened_at
+    }
+
+    /// Decides what is left in `calls`, answers everybody who waits, and closes the log.
+    ///
+    /// # Errors
+    /// Why the last frames are not known to be durable.
+    pub(crate) fn close(mut self, now: Now, calls: &mut VecDeque<Call>) -> Result<(), Arc<str>> {
+        while !calls.is_empty() {
+            self.turn(now, calls)?;
+        }
+        let time = self.state.begin_turn(self.last.next().0, self.pace.time(now));
+        while let Some(waiter) = self.waiters.take_any() {
+            self.lapse(waiter);
+        }
+        self.publish_at = Some(time);
+        self.submit(time)?;
+        self.log.close().map_err(|failure| failure.to_string().into())
+    }
+
+    /// Tells everybody who waits that the shard's log has failed: those for whom something was decided do not
+    /// know what became of it, for the others nothing was done.
+    pub(crate) fn abandon(mut self, why: &Arc<str>, retry_after_ms: u64) {
+        self.outbox.fail(why);
+        while let Some(waiter) = self.waiters.take_any() {
+            waiter.reply.refuse(match waiter.waiting {
+                Waiting::Lease(lease) if lease.settled.is_some() => {
+                    CallError::OutcomeUnknown { why: Arc::clone(why) }
+                }
+                _ => CallError::Unavailable { why: Arc::clone(why), retry_after_ms },
+            });
+        }
+    }
+
+    /// Looks at the log and its disk, once a second: is there room for new work, is there something to clean?
+    fn look_at_log(&mut self, time: Time) {
+        if time < self.disk.look_at {
+            return;
+        }
+        let status = self.log.status();
+        self.cleaner.look(&status, &self.state);
+        (self.disk.look_at, self.disk.seen) = (time.plus(limits::LOG_LOOK_MS), self.last);
+        let reserve = self.options.disk_reserve_bytes;
+        // Once full, an eighth more must be free, so that the door does not flap.
+        let needed = if self.disk.full { reserve.saturating_add(reserve / 8) } else { reserve };
+        let full = status.free_bytes < needed;
+        if full != self.disk.full {
+            let (shard, free_bytes) = (self.number, status.free_bytes);
+            if full {
+                tracing::warn!(shard, free_bytes, reserve, "the disk is nearly full: new jobs are refused");
+            } else {
+                tracing::info!(shard, free_bytes, "the disk has room again: new jobs are taken");
+            }
+        }
+        (self.disk.full, self.disk.free_bytes) = (full, status.free_bytes);
+        self.doors.published.update(|figures| (figures.disk_full, figures.log) = (full, Some(status)));
+    }
+
+    /// Why new work is refused, if it is.
+    pub(crate) fn disk_full(&self) -> Option<CallError> {
+        self.disk.full.then(|| CallError::DiskFull {
+            free_bytes: self.disk.free_bytes,
+            reserve_bytes: self.options.disk_reserve_bytes,
+            retry_after_ms: DISK_FULL_RETRY_AFTER_MS,
+        })
+    }
+
+    /// Copies the queues for publishing.
+    fn snapshot(&mut self, time: Time) -> Arc<Snapshot> {
+        (self.publish_at, self.published_at) = (None, time);
+        let rates = &mut self.rates;
+        let mut queues: Vec<_> = self
+            .state
+            .queues()
+            .into_iter()
+            .map(|view| {
+                let rate = rates.update(time, &view);
+                (view, rate)
+            })
+            .collect();
+        queues.sort_unstable_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        Arc::new(Snapshot { as_of: time, queues })
+    }
+
+    /// The shortest time between two snapshots: longer with many queues, since each snapshot copies all of
+    /// them.
+    fn snapshot_pause_ms(&self) -> u64 {
+        let queues = self.doors.published.snapshot().queues.len() as u64;
+        self.options.snapshot_ms + queues / limits::SNAPSHOT_QUEUES_PER_MS
+    }
+
+    /// A queue as it is now.
+    pub(crate) fn queue_now(&self, name: &str, time: Time) -> Option<Queue> {
+        let view = self.state.queue(name)?;
+        Some(published::queue(view, &self.rates.of(name), time, time))
+    }
+
+    fn tell_figures(&self) {
+        self.doors.published.update(|figures| {
+            figures.last = self.last.0;
+            figures.in_flight_bytes = self.log.in_flight_bytes();
+            figures.waiters = self.waiters.len() as u64;
+            figures.jobs = self.state.job_count();
+            figures.turns += 1;
+            figures.cleanings = self.cleaner.done();
+        });
+    }
+}
+
+/// Applies everything the log holds.
+fn replay(state: &mut State, log: &dyn Log) -> Result<(), ReplayError> {
+    let mut reader = log.read(Sequence::ZERO)?;
+    while let Some(frame) = reader.next_frame()? {
+        let sequence = frame.header.sequence.0;
+        state.begin_turn(sequence, Time(frame.header.time_ms));
+        let mut records = frame.records;
+        while !records.is_empty() {
+            let message = RecordMessage::decode_length_delimited(&mut records)
+                .map_err(|source| ReplayError::Record { sequence, source })?;
+            state.apply(&message.record.ok_or(ReplayError::Newer { sequence })?);
+        }
+    }
+    state.finish_replay();
+    Ok(())
+}
+
+/// A number that nobody could have guessed, from the seeds the standard library gives its maps.
+pub(crate) fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,248 @@
+//! What each call means to a shard.
+//!
+//! Left out: rules about jobs. A command goes to the core as it came; this file only sees to what the core
+//! does not know: that blobs follow their records into the frame, that new work is refused on a full disk,
+//! and that a lease may wait.
+
+use tidegate_core::command::{IdempotencyKey, Lease, Work};
+use tidegate_core::outcome::{Outcome, Worked};
+use tidegate_core::state::Decided;
+use tidegate_core::{Command, JobId, Request, Time};
+
+use crate::calls::Ask;
+use crate::delivery::{Delivery, Held, Reply, Told};
+use crate::envelope::Envelope;
+use crate::error::CallError;
+use crate::inbox::Call;
+use crate::limits::WAIT_MS_MAX;
+use crate::payloads::Pinned;
+use crate::shard::Shard;
+use crate::waiters::{Waiter, Waiting, WaitingLease};
+
+/// When a caller may come back who found too many waiting, in ms.
+const WAITERS_FULL_RETRY_AFTER_MS: u64 = 1_000;
+
+/// Set behind the key of a round trip to remember its lease, which is decided later than the rest. Callers
+/// cannot send it: it is no printable character.
+const LEASE_KEY_MARK: char = '\u{1}';
+
+impl Shard {
+    /// Decides or reads, and answers at the end of the turn, unless the caller wants to wait.
+    pub(crate) fn call(&mut self, call: Call, time: Time) {
+        let Call { ask, reply, .. } = call;
+        match ask {
+            Ask::Decide { key, command, blobs, wait_ms } => match *command {
+                Command::Enqueue(_) if self.disk_full().is_some() => {
+                    let refusal = self.disk_full().expect("it was full just now");
+                    self.answer(reply, Err(refusal));
+                }
+                Command::Work(Work { lease: Some(lease), complete, fail, extend, release })
+                    if wait_ms > 0 =>
+                {
+                    let settle = Work { lease: None, complete, fail, extend, release };
+                    self.work_with_wait(settle, lease, blobs, key, deadline(time, wait_ms), reply);
+                }
+                command => {
+                    let decided = self.decide(key, command, &blobs);
+                    self.answer_decided(reply, decided);
+                }
+            },
+            Ask::Job { id, wait_ms } => self.job(id, deadline(time, wait_ms), time, reply),
+            Ask::List { filter, cursor, limit } => {
+                let page = self.state.list(&filter, cursor, limit);
+                self.tell(reply, Told::Page(page));
+            }
+            Ask::Queue { name } => {
+                let queue = self.queue_now(&name, time).map(Box::new);
+                self.tell(reply, Told::Queue(queue));
+            }
+            Ask::Causes { queue } => {
+                let causes = self.state.causes(&queue);
+                self.tell(reply, Told::Causes(causes));
+            }
+            Ask::Watch { queues, kinds, wait_ms } => {
+                if self.can_lease(&queues, &kinds) || wait_ms == 0 {
+                    let found = self.can_lease(&queues, &kinds);
+                    self.tell(reply, Told::Watched(found));
+                } else {
+                    self.wait(reply, deadline(time, wait_ms), Waiting::Watch { queues, kinds });
+                }
+            }
+            Ask::Probe => {
+                self.probed = true;
+                self.tell(reply, Told::Probed);
+            }
+        }
+    }
+
+    /// Lets the core decide, and puts the blobs it accepted into the frame in the order it wants them.
+    pub(crate) fn decide(
+        &mut self,
+        idempotency: Option<IdempotencyKey>,
+        command: Command,
+        blobs: &[Envelope],
+    ) -> Decided {
+        let mut turn = self.gathered.turn(&mut self.sink);
+        let decided = self.state.decide(Request { idempotency, command }, &mut turn);
+        let blob_cursor = turn.blob_cursor;
+        self.gathered.absorb(turn);
+        for index in self.gathered.placed.drain(..) {
+            // A job to complete may have no result; then its length was zero and nothing is placed.
+            if let Some(envelope) = blobs.get(index as usize) {
+                self.sink.push_envelope(envelope);
+            }
+        }
+        assert_eq!(self.sink.cursor(), blob_cursor, "the blobs in the frame are those the records speak of");
+        decided
+    }
+
+    /// Settles at once, and leases now if there is something, else when there is.
+    ///
+    /// With a key, both halves are remembered: the settling, or a lease that stands alone, under the key
+    /// itself, the lease of a round trip under the key and a mark. So a repeated call neither settles twice
+    /// nor gets other jobs.
+    fn work_with_wait(
+        &mut self,
+        settle: Work,
+        lease: Lease,
+        blobs: Vec<Envelope>,
+        key: Option<IdempotencyKey>,
+        deadline: Time,
+        reply: Option<Reply>,
+    ) {
+        let settles = settle != Work::default();
+        let (settled, lease_key) = if settles {
+            let lease_key = key.as_ref().map(lease_key);
+            let decided = self.decide(key, Command::Work(settle), &blobs);
+            let Decided { outcome: Outcome::Worked(worked), replayed } = decided else {
+                return self.answer_decided(reply, decided);
+            };
+            (Some((worked, replayed)), lease_key)
+        } else {
+            (None, key)
+        };
+        // What was done is done, but whoever has gone needs no more jobs.
+        if reply.as_ref().is_some_and(Reply::is_gone) {
+            return;
+        }
+        // A lease with a key is asked for at once even if there is nothing: its answer may be known from an
+        // earlier call. If it is not, an empty answer is not kept, and the wait begins.
+        let again = lease_key.is_some().then(|| lease.clone());
+        let found = self.can_lease(&lease.queues, &lease.kinds);
+        if !found && again.is_none() {
+            let waiting = WaitingLease { lease, key: lease_key, settled };
+            return self.wait(reply, deadline, Waiting::Lease(Box::new(waiting)));
+        }
+        let decided = self.decide_lease(lease, lease_key.clone());
+        let empty = !decided.replayed && decided.outcome == Outcome::Worked(Worked::default());
+        match again {
+            Some(lease) if empty => {
+                let waiting = WaitingLease { lease, key: lease_key, settled };
+                self.wait(reply, deadline, Waiting::Lease(Box::new(waiting)));
+            }
+            _ => self.answer_lease(decided, settled, reply),
+        }
+    }
+
+    /// Leases, and settles nothing.
+    pub(crate) fn decide_lease(&mut self, lease: Lease, key: Option<IdempotencyKey>) -> Decided {
+        let work = Work { lease: Some(lease), ..Work::default() };
+        self.decide(key, Command::Work(work), &[])
+    }
+
+    /// Answers with what was leased, together with what the same call has settled before.
+    pub(crate) fn answer_lease(
+        &mut self,
+        decided: Decided,
+        settled: Option<(Worked, bool)>,
+        reply: Option<Reply>,
+    ) {
+        let Decided { outcome, replayed: leased_before } = decided;
+        let (outcome, replayed) = match (settled, outcome) {
+            (None, outcome) => (outcome, leased_before),
+            (Some((worked, replayed)), Outcome::Worked(Worked { leased, .. })) => {
+                (Outcome::Worked(Worked { leased, ..worked }), replayed)
+            }
+            // What was settled stands, whatever the lease was told.
+            (Some((worked, replayed)), _) => (Outcome::Worked(worked), replayed),
+        };
+        self.answer_outcome(reply, outcome, replayed, !leased_before);
+    }
+
+    /// Answers with a job, or waits for its end.
+    fn job(&mut self, id: JobId, deadline: Time, time: Time, reply: Option<Reply>) {
+        let waits = deadline > time && self.state.job(id).is_some_and(|view| !view.state.has_ended());
+        if waits {
+            self.wait(reply, deadline, Waiting::Job(id));
+        } else {
+            self.tell_job(reply, id);
+        }
+    }
+
+    pub(crate) fn tell_job(&mut self, reply: Option<Reply>, id: JobId) {
+        let job = self.state.job(id).map(|view| (Box::new(view), Pinned::default()));
+        self.tell(reply, Told::Job(job));
+    }
+
+    /// Keeps a caller waiting if there is room.
+    fn wait(&mut self, reply: Option<Reply>, deadline: Time, waiting: Waiting) {
+        let Some(reply) = reply else { return };
+        let Some(waiter) = self.waiters.add(Waiter { deadline, reply, waiting }) else { return };
+        match &waiter.waiting {
+            // What was settled was settled, and must be told.
+            Waiting::Lease(lease) if lease.settled.is_some() => self.lapse(waiter),
+            _ => {
+                let waiters = self.waiters.len();
+                let refusal = CallError::WaitersFull { waiters, retry_after_ms: WAITERS_FULL_RETRY_AFTER_MS };
+                self.answer(Some(waiter.reply), Err(refusal));
+            }
+        }
+    }
+
+    /// Whether a lease would find something now.
+    pub(crate) fn can_lease(&self, queues: &[String], kinds: &[String]) -> bool {
+        queues.iter().any(|queue| self.state.can_lease(queue, kinds))
+    }
+
+    fn answer_decided(&mut self, reply: Option<Reply>, decided: Decided) {
+        self.answer_outcome(reply, decided.outcome, decided.replayed, !decided.replayed);
+    }
+
+    /// Answers with an outcome. Jobs that were leased just now go back if the caller does not pick them up;
+    /// jobs of a repeated answer may be in somebody's hands.
+    pub(crate) fn answer_outcome(
+        &mut self,
+        reply: Option<Reply>,
+        outcome: Outcome,
+        replayed: bool,
+        leased_now: bool,
+    ) {
+        let leases = matches!(&outcome, Outcome::Worked(worked) if !worked.leased.is_empty());
+        let told = Told::Decided { outcome, replayed, pinned: Pinned::default() };
+        let delivery = if leases && leased_now {
+            Delivery::of_leases(told, &self.doors.inbox)
+        } else {
+            Delivery::new(told)
+        };
+        self.answer(reply, Ok(delivery));
+    }
+
+    pub(crate) fn tell(&mut self, reply: Option<Reply>, told: Told) {
+        self.answer(reply, Ok(Delivery::new(told)));
+    }
+
+    fn answer(&mut self, reply: Option<Reply>, answer: Result<Delivery, CallError>) {
+        if let Some(reply) = reply {
+            self.answers.push(Held::new(reply, answer));
+        }
+    }
+}
+
+/// The key under which the lease of a round trip with this key is remembered.
+pub(crate) fn lease_key(key: &IdempotencyKey) -> IdempotencyKey {
+    IdempotencyKey { key: format!("{}{LEASE_KEY_MARK}", key.key), ..*key }
+}
+
+fn deadline(time: Time, wait_ms: u64) -> Time {
+    time.plus(wait_ms.min(WAIT_MS_MAX))
+}

@@ -1,0 +1,82 @@
+//! A worker's round trip with one shard, seen from the worker's side: ask, wait, read the payloads of what
+//! was leased.
+//!
+//! Promise: a job that was leased is in the answer, given back, or failed with a reason that says what is
+//! wrong with its payload. None is forgotten in between, wherever the future is dropped.
+
+use std::time::Duration;
+
+use tidegate_core::Command;
+use tidegate_core::command::{self, IdempotencyKey};
+use tidegate_core::outcome::{LeasedJob, Outcome};
+
+use crate::calls::{Answer, Ask, DamagedJob, Leased, Work, Worked};
+use crate::engine::{Engine, outcome_of, unexpected, wait_ms};
+use crate::error::CallError;
+use crate::payloads::{Read, Unreadable};
+use crate::{PAYLOAD_DAMAGED, PAYLOAD_UNREADABLE};
+
+impl Engine {
+    /// A round trip with one shard: the outcome, then the payloads of what was leased.
+    pub(crate) async fn work_at(
+        &self,
+        shard: u16,
+        work: Work,
+        wait: Duration,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<Worked>, CallError> {
+        let mut work = work;
+        let bytes = work.measure();
+        let Work { command, results } = work;
+        let command = Box::new(Command::Work(command));
+        let ask = Ask::Decide { key, command, blobs: results, wait_ms: wait_ms(wait) };
+        let mut delivery = self.ask(shard, ask, bytes).await?;
+        // The delivery is held while its payloads are read: if this future is dropped here, its jobs go back.
+        let read = match delivery.leased() {
+            [] => Vec::new(),
+            _ => self.house.readers.read(delivery.take_pinned()).await,
+        };
+        match outcome_of(delivery)? {
+            (Outcome::Worked(worked), replayed) => {
+                let (leased, damaged) = self.sort_out(shard, worked.leased, read);
+                let value = Worked {
+                    complete: worked.complete,
+                    fail: worked.fail,
+                    extend: worked.extend,
+                    release: worked.release,
+                    leased,
+                    damaged,
+                };
+                Ok(Answer { value, replayed })
+            }
+            other => unexpected(other),
+        }
+    }
+
+    /// Puts payloads to their jobs. A job without a readable payload is failed: it is not lost, and says why.
+    fn sort_out(&self, shard: u16, jobs: Vec<LeasedJob>, read: Vec<Read>) -> (Vec<Leased>, Vec<DamagedJob>) {
+        let (mut leased, mut damaged, mut fail) = (Vec::with_capacity(jobs.len()), Vec::new(), Vec::new());
+        for (job, read) in jobs.into_iter().zip(read) {
+            match read {
+                Ok(payload) => leased.push(Leased { job, payload }),
+                Err(Unreadable { damaged: is_damage, why }) => {
+                    tracing::error!(job = %job.id, why, "a payload cannot be read; its job is failed");
+                    fail.push(command::Fail {
+                        id: job.id,
+                        token: job.token,
+                        message: why.clone(),
+                        kind: Some(if is_damage { PAYLOAD_DAMAGED } else { PAYLOAD_UNREADABLE }.into()),
+                        dependency: None,
+                        retry_after_ms: None,
+                        fatal: is_damage,
+                    });
+                    damaged.push(DamagedJob { id: job.id, why });
+                }
+            }
+        }
+        if !fail.is_empty() {
+            self.doors(shard).inbox.offer_own(command::Work { fail, ..Default::default() });
+        }
+        (leased, damaged)
+    }
+}

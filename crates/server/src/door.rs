@@ -1,0 +1,232 @@
+//! The door: what is behind every request, and the dispatch.
+//!
+//! The door parses syntax and sizes, asks the engine, and writes down what it answers. It judges no meaning.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
+use hyper::body::Incoming;
+use tidegate_api::convert::answer;
+use tidegate_api::id::JobId;
+use tidegate_api::idempotency::{IDEMPOTENCY_KEY, read_idempotency_key};
+use tidegate_api::refusal::{Code, Refusal, Refused};
+use tidegate_api::{query, syntax};
+use tidegate_core::Time;
+use tidegate_engine::{CallError, Engine, IdempotencyKey, fingerprint};
+
+use crate::Options;
+use crate::body::{self, Intake, Media, Whole};
+use crate::calls::{dead, enqueue, health, jobs, queues, stream, work};
+use crate::reply::{Reply, marked, problem};
+use crate::route::{Call, nowhere, route};
+
+/// What every request needs. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Door(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    intake: Intake,
+    openapi: Bytes,
+    bench: bool,
+}
+
+impl Door {
+    /// A door to the engine.
+    pub(crate) fn new(engine: Engine, options: &Options) -> Self {
+        let document = tidegate_api::openapi::document(env!("CARGO_PKG_VERSION"));
+        let openapi = serde_json::to_vec(&document).expect("the document is JSON").into();
+        let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
+        Self(Arc::new(Shared { engine, intake, openapi, bench: options.bench }))
+    }
+
+    /// Answers a request. A bug that panics is answered too, and logged.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reply {
+        let mut answer = pin!(self.answer_or_panic(request));
+        let answered = std::future::poll_fn(|context| {
+            match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+                Ok(poll) => poll.map(Some),
+                Err(_panic) => Poll::Ready(None),
+            }
+        });
+        answered.await.unwrap_or_else(|| {
+            tracing::error!("a request made the server panic; the panic's own message says where");
+            problem(Refusal::new(Code::Internal, "The server made a mistake; its log says more."))
+        })
+    }
+
+    async fn answer_or_panic(&self, request: Request<Incoming>) -> Reply {
+        let (head, body) = request.into_parts();
+        let Some((call, variable)) = route(&head.method, head.uri.path()) else {
+            if self.0.bench && head.uri.path() == "/bench/bare" {
+                return health::bare(self, body).await;
+            }
+            return nowhere(&head.method, head.uri.path());
+        };
+        let asked = Asked { door: self, head: &head, body };
+        self.dispatch(call, &variable, asked)
+            .await
+            .unwrap_or_else(|Refusing { refusal, replayed }| marked(problem(*refusal), replayed))
+    }
+
+    async fn dispatch(&self, call: Call, variable: &str, asked: Asked<'_>) -> Result<Reply, Refusing> {
+        if !matches!(call, Call::GetJob | Call::ListJobs | Call::ListDead) {
+            query::read_no_query(asked.query())?;
+        }
+        match call {
+            Call::Enqueue => match asked.media()? {
+                Media::Json => enqueue::enqueue(asked, queue_name(variable)?).await,
+                Media::Ndjson => stream::enqueue(asked, queue_name(variable)?).await,
+            },
+            Call::Lease => work::lease(asked).await,
+            Call::Complete => work::complete(asked).await,
+            Call::Fail => work::fail(asked).await,
+            Call::Extend => work::extend(asked).await,
+            Call::Release => work::release(asked).await,
+            Call::Work => work::work(asked).await,
+            Call::GetJob => jobs::get(asked, job_id(variable)?).await,
+            Call::ListJobs => jobs::list(asked).await,
+            Call::CancelJob => jobs::cancel(asked, job_id(variable)?).await,
+            Call::EditJob => jobs::edit(asked, job_id(variable)?).await,
+            Call::ListQueues => Ok(queues::list(asked)),
+            Call::GetQueue => queues::get(asked, queue_name(variable)?).await,
+            Call::ConfigureQueue => queues::configure(asked, queue_name(variable)?).await,
+            Call::PauseQueue => queues::pause(asked, queue_name(variable)?, true).await,
+            Call::ResumeQueue => queues::pause(asked, queue_name(variable)?, false).await,
+            Call::ListDead => dead::list(asked, queue_name(variable)?).await,
+            Call::ListCauses => dead::causes(asked, queue_name(variable)?).await,
+            Call::RedriveDead => dead::redrive(asked, queue_name(variable)?).await,
+            Call::DeleteDead => dead::delete(asked, queue_name(variable)?).await,
+            Call::Live => Ok(health::live()),
+            Call::Ready => health::ready(asked).await,
+            Call::OpenApi => Ok(health::openapi(asked)),
+        }
+    }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// How bodies are taken in.
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.0.intake
+    }
+
+    /// The OpenAPI document's text.
+    pub(crate) fn openapi(&self) -> Bytes {
+        self.0.openapi.clone()
+    }
+}
+
+/// A request whose call is known.
+pub(crate) struct Asked<'a> {
+    /// Who answers.
+    pub(crate) door: &'a Door,
+    /// Method, path, headers.
+    pub(crate) head: &'a Parts,
+    /// The body, not yet read.
+    pub(crate) body: Incoming,
+}
+
+impl Asked<'_> {
+    /// The query string; empty if there is none.
+    pub(crate) fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The media type of the body.
+    pub(crate) fn media(&self) -> Result<Media, Refused> {
+        body::media(self.head)
+    }
+
+    /// Reads a body that must be JSON, and the idempotency key that covers it.
+    pub(crate) async fn json(self) -> Result<(Whole, Option<IdempotencyKey>), Refused> {
+        if self.media()? == Media::Ndjson {
+            return Err(body::unsupported(b"application/x-ndjson"));
+        }
+        let body = self.door.intake().read(self.body).await?;
+        let key = idempotency_key(self.head, &body.bytes)?;
+        Ok((body, key))
+    }
+
+    /// Reads a body that must be JSON or nothing; nothing is the same as `{}`.
+    pub(crate) async fn optional_json(self) -> Result<(Whole, Option<IdempotencyKey>), Refused> {
+        let (mut body, key) = self.json().await?;
+        if body.bytes.is_empty() {
+            body.bytes = Bytes::from_static(b"{}");
+        }
+        Ok((body, key))
+    }
+}
+
+/// The idempotency key of a request, if it has one. What it covers is method, path and body.
+pub(crate) fn idempotency_key(head: &Parts, body: &[u8]) -> Result<Option<IdempotencyKey>, Refused> {
+    let Some(header) = head.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = read_idempotency_key(header.as_bytes())?;
+    let fingerprint = fingerprint(&[head.method.as_str().as_bytes(), head.uri.path().as_bytes(), body]);
+    Ok(Some(IdempotencyKey { key, fingerprint }))
+}
+
+/// The key of the `part`-th command that a request under `key` becomes. A key is printable, so no caller's key
+/// is another one's part.
+pub(crate) fn part_of(key: &IdempotencyKey, part: usize) -> IdempotencyKey {
+    match part {
+        0 => key.clone(),
+        part => IdempotencyKey { key: format!("{}\n{part}", key.key), fingerprint: key.fingerprint },
+    }
+}
+
+/// A refusal of a whole request, and whether it repeats what an earlier request was told.
+#[derive(Debug)]
+pub(crate) struct Refusing {
+    refusal: Refused,
+    replayed: bool,
+}
+
+impl From<Refused> for Refusing {
+    fn from(refused: Refused) -> Self {
+        Self { refusal: refused, replayed: false }
+    }
+}
+
+impl From<Refusal> for Refusing {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal: Box::new(refusal), replayed: false }
+    }
+}
+
+impl From<CallError> for Refusing {
+    fn from(error: CallError) -> Self {
+        let replayed = matches!(error, CallError::Refused { replayed: true, .. });
+        Self { refusal: Box::new(answer::call_error(&error, now())), replayed }
+    }
+}
+
+impl Refusing {
+    /// The refusal of one item that is the whole request.
+    pub(crate) fn item(refusal: tidegate_core::Refusal, replayed: bool) -> Self {
+        Self { refusal: Box::new(answer::refusal(refusal, now())), replayed }
+    }
+}
+
+fn queue_name(variable: &str) -> Result<&str, Refused> {
+    syntax::name("queue", variable)?;
+    Ok(variable)
+}
+
+fn job_id(variable: &str) -> Result<JobId, Refused> {
+    syntax::parsed("id", variable, JobId::ALLOWED)
+}
+
+/// The wall clock, for saying how long until something; nothing is decided by it.
+pub(crate) fn now() -> Time {
+    Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64)
+}

@@ -1,0 +1,28 @@
+//! Tidegate's HTTP door: the engine's calls as JSON over HTTP/1.1 and HTTP/2.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `serve` | listening, connections, the graceful end |
+//! | `door` | what is behind every request; the dispatch |
+//! | `route` | from method and path to a call |
+//! | `body` | request bodies, bounded before memory is taken |
+//! | `reply` | answers, problems, streams of results |
+//! | `calls/` | a file for each room of the API |
+//! | [`limits`] | every bound |
+//!
+//! The door parses syntax and sizes (with `tidegate-api`), makes one command of a request, and writes what the engine
+//! answers. It holds no state of its own and judges no meaning.
+//!
+//! Left out: rules about jobs, TLS, authentication, the console.
+
+#![forbid(unsafe_code)]
+
+mod body;
+mod calls;
+mod door;
+pub mod limits;
+mod reply;
+mod route;
+mod serve;
+
+pub use serve::{Options, ServeError, Server};

@@ -1,0 +1,63 @@
+//! Every bound of the door, beside the relation it must keep to the others. What a request may say is bounded in
+//! [`tidegate_api::limits`].
+
+use std::time::Duration;
+
+use tidegate_api::limits::{BODY_BYTES_MAX, LINE_BYTES_MAX, LIST_ITEMS_MAX, WAIT_MS};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Connections that are served at a time, when the options do not say.
+pub const CONNECTIONS: usize = 10_000;
+
+/// Bytes of all request bodies that are held at a time: what is over is refused before it is read. Enough for a few
+/// of the longest at once and for thousands of usual ones.
+pub const BODIES_BYTES: usize = 256 * MIB;
+
+/// Bytes one connection's read buffer may grow to, and with it the head of an HTTP/1.1 request. A list of 100 usual jobs lies in it in one piece and is not copied.
+pub const CONNECTION_BUFFER_BYTES: usize = 128 * KIB;
+
+/// Bytes of the head of an HTTP/2 request: path and headers. (HTTP/1.1's is bounded by the connection's buffer.)
+pub const HEAD_BYTES: u32 = 32 * KIB as u32;
+
+/// Streams of one HTTP/2 connection at a time.
+pub const HTTP2_STREAMS: u32 = 256;
+
+/// Bytes of one HTTP/2 stream's body on their way.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = MIB as u32;
+
+/// Bytes of all bodies of one HTTP/2 connection on their way.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 4 * MIB as u32;
+
+/// Lines of an NDJSON stream that become one command.
+pub const CHUNK_LINES: usize = LIST_ITEMS_MAX;
+
+/// Bytes of lines that become one command, however few they are; the line that reaches the bound is still in it.
+pub const CHUNK_BYTES: usize = 2 * MIB;
+
+/// Bytes that one NDJSON stream is reckoned with among the bodies: a chunk, a line that is not whole yet, and answers.
+pub const STREAM_BYTES: usize = 2 * (CHUNK_BYTES + LINE_BYTES_MAX);
+
+/// Answers to chunks that wait for a client to read them, before the stream is read on.
+pub const STREAM_ANSWERS: usize = 4;
+
+/// How long a client may take for a request's head, and may leave a connection idle.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a client may take from one piece of a body to the next.
+pub const BODY_PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A write that became durable within this time shows that writing works.
+pub const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the probe write of a readiness check may take.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long requests that were begun may take to end when the server stops, when the options do not say.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+// The longest body is admitted by itself, and so is a stream.
+const _: () = assert!(BODY_BYTES_MAX < BODIES_BYTES && STREAM_BYTES < BODIES_BYTES);
+// A readiness check that asks for a probe does not outlast the wait of an impatient prober, nor a long poll's.
+const _: () = assert!((READY_TIMEOUT.as_millis() as u64) < *WAIT_MS.end());
