@@ -144,7 +144,10 @@ fn is_a_small_jpeg(thumbnail: &Path) -> bool {
     let mut words = text.split_whitespace();
     let is_jpeg = words.next() == Some("JPEG");
     let sides: Vec<u32> = words.filter_map(|word| word.parse().ok()).collect();
-    output.status.success() && is_jpeg && sides.len() == 2 && sides.iter().all(|&side| (1..=160).contains(&side))
+    output.status.success()
+        && is_jpeg
+        && sides.len() == 2
+        && sides.iter().all(|&side| (1..=160).contains(&side))
 }
 
 #[test]

@@ -228,8 +228,14 @@ impl Shard {
         let wrote = std::mem::take(&mut self.probed) || !self.sink.builder().is_empty();
         if wrote {
             let next = self.last.next();
-            let frame =
-                self.sink.builder().finish(tidegate_log::Shard(self.number), self.epoch, next, time.0);
+            let buffer = self.log.spare_buffer().unwrap_or_default();
+            let frame = self.sink.builder().finish_in(
+                buffer,
+                tidegate_log::Shard(self.number),
+                self.epoch,
+                next,
+                time.0,
+            );
             match self.log.submit(self.last, frame) {
                 Ok(()) => self.last = next,
                 Err(error) => self.outbox.fail(&error.to_string().into()),

@@ -31,7 +31,7 @@ pub const SEGMENT_BYTES_MAX: u64 = 1_024 * MIB;
 
 /// The default bound on recent frames kept in memory for payload reads, in bytes. Frames not yet durable are
 /// always kept and count towards it.
-pub const RECENT_BYTES: u64 = 64 * MIB;
+pub const RECENT_BYTES: u64 = 32 * MIB;
 
 /// The default number of spare segments kept ready, filled and waiting.
 pub const SPARES: usize = 2;
@@ -50,7 +50,7 @@ pub const PAYLOAD_GAP_BYTES: u64 = 16 * KIB;
 pub const PAYLOAD_READ_BYTES_MAX: u64 = MIB;
 
 /// How much of a spare is zero-filled between two pauses, in bytes.
-pub const FILL_CHUNK_BYTES: u64 = MIB;
+pub const FILL_CHUNK_BYTES: u64 = MIB / 4;
 
 /// Spares are not filled while fewer free bytes than this many segments would remain: the last space of a
 /// full disk belongs to the frames.
@@ -64,3 +64,9 @@ const _: () = {
     assert!(SPARES <= SPARES_MAX);
     assert!(PAYLOAD_GAP_BYTES < PAYLOAD_READ_BYTES_MAX);
 };
+
+/// Buffers of forgotten frames kept for new ones. A frame is forgotten for each one that is added, so few are enough.
+pub const SPARE_BUFFERS_MAX: usize = 16;
+
+/// Room of the largest buffer kept so, in bytes: one long frame must not stay in memory for ever.
+pub const SPARE_BUFFER_BYTES_MAX: usize = MIB as usize;

@@ -51,6 +51,11 @@ pub trait Log: Send + Sync {
     /// hears of it at once, on the caller's thread.
     fn on_durable(&self, listener: DurableListener);
 
+    /// A buffer that no frame needs any more, for the next frame. None is always a right answer.
+    fn spare_buffer(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Bytes submitted and not yet durable. An owner keeps this under
     /// [`IN_FLIGHT_BYTES_MAX`](crate::limits::IN_FLIGHT_BYTES_MAX).
     fn in_flight_bytes(&self) -> u64;

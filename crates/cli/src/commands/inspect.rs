@@ -83,9 +83,15 @@ fn verify(place: &Place, style: Style) -> anyhow::Result<()> {
 fn show_report(out: &mut Out, log: &ShardLog, report: &Report) -> anyhow::Result<()> {
     let style = out.style();
     if style.is_json() {
-        let damage: Vec<_> =
-            report.damage.iter().map(|d| json!({ "file": d.file, "offset": d.offset, "what": d.defect.to_string() })).collect();
-        let tail = report.tail.as_ref().map(|d| json!({ "file": d.file, "offset": d.offset, "what": d.defect.to_string() }));
+        let damage: Vec<_> = report
+            .damage
+            .iter()
+            .map(|d| json!({ "file": d.file, "offset": d.offset, "what": d.defect.to_string() }))
+            .collect();
+        let tail = report
+            .tail
+            .as_ref()
+            .map(|d| json!({ "file": d.file, "offset": d.offset, "what": d.defect.to_string() }));
         return Ok(out.json(&json!({
             "shard": log.shard, "segments": report.segments.len(), "frames": report.frames,
             "payloads": report.payloads, "last_sequence": report.last.0, "damage": damage, "tail": tail,
@@ -113,7 +119,9 @@ fn show_report(out: &mut Out, log: &ShardLog, report: &Report) -> anyhow::Result
 
 fn print_records(records: &Records, style: Style) -> anyhow::Result<()> {
     let job = match &records.job {
-        Some(text) => Some(text.parse::<tidegate_core::JobId>().map_err(|error| Misuse(format!("--job {text}: {error}")))?),
+        Some(text) => Some(
+            text.parse::<tidegate_core::JobId>().map_err(|error| Misuse(format!("--job {text}: {error}")))?,
+        ),
         None => None,
     };
     let mut out = Out::new(style);
@@ -169,13 +177,24 @@ fn names(value: &serde_json::Value, id: &str) -> bool {
 fn state(place: &Place, style: Style) -> anyhow::Result<()> {
     let mut out = Out::new(style);
     let mut table = Table::new(&[
-        ">SHARD", "QUEUE", "PAUSED", ">SCHEDULED", ">READY", ">LEASED", ">COMPLETED", ">DEAD", ">CANCELLED",
+        ">SHARD",
+        "QUEUE",
+        "PAUSED",
+        ">SCHEDULED",
+        ">READY",
+        ">LEASED",
+        ">COMPLETED",
+        ">DEAD",
+        ">CANCELLED",
     ]);
     let mut any = false;
     for log in inspect::logs_of(&place.data)? {
         let (state, report) = log.replay()?;
         if let Some(damage) = report.damage.first() {
-            anyhow::bail!("shard {} is damaged: {damage}; `tidegate inspect verify` shows all of it", log.shard);
+            anyhow::bail!(
+                "shard {} is damaged: {damage}; `tidegate inspect verify` shows all of it",
+                log.shard
+            );
         }
         let mut queues = state.queues();
         queues.sort_unstable_by(|a, b| a.name.cmp(&b.name));

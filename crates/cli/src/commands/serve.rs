@@ -93,7 +93,8 @@ fn start(settings: &Settings, bench: bool) -> anyhow::Result<()> {
 /// Opens the engine, and says so if that takes a while: a large log is read whole.
 async fn open(settings: &Settings) -> anyhow::Result<Engine> {
     let shards = settings.shards.map(NonZeroU16::get).or_else(|| tidegate_engine::shards_in(&settings.data));
-    let options = tidegate_engine::Options { shards: shards.unwrap_or(1), ..tidegate_engine::Options::default() };
+    let options =
+        tidegate_engine::Options { shards: shards.unwrap_or(1), ..tidegate_engine::Options::default() };
     let data = settings.data.clone();
     let started = Instant::now();
     let mut opening = tokio::task::spawn_blocking(move || Engine::open(data, options));
@@ -124,8 +125,10 @@ fn introduce(settings: &Settings, address: SocketAddr, engine: &Engine) {
     ));
     for (number, shard) in status.shards.iter().enumerate() {
         if let Some(torn) = shard.recovery.as_ref().and_then(|recovery| recovery.torn.as_ref()) {
-            note(format!("shard {number}: an unfinished write was cut off ({} bytes of {} at {}); nobody had been told of it",
-                torn.bytes, torn.file, torn.offset));
+            note(format!(
+                "shard {number}: an unfinished write was cut off ({} bytes of {} at {}); nobody had been told of it",
+                torn.bytes, torn.file, torn.offset
+            ));
         }
     }
     if !address.ip().is_loopback() {

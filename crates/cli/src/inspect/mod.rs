@@ -35,7 +35,8 @@ pub(crate) fn logs_of(directory: &Path) -> anyhow::Result<Vec<ShardLog>> {
         }
     }
     if logs.is_empty() {
-        let shard = directory.file_name().and_then(|name| name.to_str()?.strip_prefix("shard-")?.parse().ok());
+        let shard =
+            directory.file_name().and_then(|name| name.to_str()?.strip_prefix("shard-")?.parse().ok());
         logs.push(ShardLog { shard: shard.unwrap_or(0), directory: directory.to_owned() });
     }
     logs.sort_unstable_by_key(|log| log.shard);

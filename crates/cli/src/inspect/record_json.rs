@@ -19,9 +19,13 @@ pub(crate) fn to_json(shard: u16, record: &Record) -> Value {
             json!({ "seed": format!("{:016x}", r.seed), "next_job": id(r.next_job), "next_token": r.next_token,
                     "next_redrive": r.next_redrive }),
         ),
-        Record::QueueConfigured(r) => ("queue_configured", json!({ "queue": r.queue, "config": config(&r.config) })),
+        Record::QueueConfigured(r) => {
+            ("queue_configured", json!({ "queue": r.queue, "config": config(&r.config) }))
+        }
         Record::QueuePaused(r) => ("queue_paused", json!({ "queue": r.queue, "paused": r.paused })),
-        Record::KeyPaused(r) => ("key_paused", json!({ "queue": r.queue, "ordering_key": r.key, "paused": r.paused })),
+        Record::KeyPaused(r) => {
+            ("key_paused", json!({ "queue": r.queue, "ordering_key": r.key, "paused": r.paused }))
+        }
         Record::Enqueued(r) => {
             let jobs: Vec<Value> = (r.first_job..)
                 .zip(&r.jobs)
@@ -46,11 +50,15 @@ pub(crate) fn to_json(shard: u16, record: &Record) -> Value {
         ),
         Record::Extended(r) => {
             let progress = r.progress.as_deref().map(text_of);
-            ("extended", json!({ "id": id(r.job), "lease_expires_at": time(r.deadline), "progress": progress }))
+            (
+                "extended",
+                json!({ "id": id(r.job), "lease_expires_at": time(r.deadline), "progress": progress }),
+            )
         }
-        Record::Completed(r) => {
-            ("completed", json!({ "jobs": ids(&r.jobs), "result_bytes": r.result_lens, "first_offset": r.first_offset }))
-        }
+        Record::Completed(r) => (
+            "completed",
+            json!({ "jobs": ids(&r.jobs), "result_bytes": r.result_lens, "first_offset": r.first_offset }),
+        ),
         Record::Failed(r) => {
             let dead = r.next == FailedNext::Dead as i32;
             let mut all = map(json!({ "id": id(r.job), "error": failure(&r.failure),
@@ -67,7 +75,9 @@ pub(crate) fn to_json(shard: u16, record: &Record) -> Value {
         Record::Cancelled(r) => ("cancelled", json!({ "id": id(r.job), "reason": reason(r.reason) })),
         Record::Expired(r) => ("expired", json!({ "id": id(r.job), "death": r.death })),
         Record::Forgotten(r) => ("forgotten", json!({ "jobs": ids(&r.jobs) })),
-        Record::Edited(r) => ("edited", json!({ "id": id(r.job), "offset": r.offset, "payload_bytes": r.len })),
+        Record::Edited(r) => {
+            ("edited", json!({ "id": id(r.job), "offset": r.offset, "payload_bytes": r.len }))
+        }
         Record::RedriveStarted(r) => ("redrive_started", redrive(shard, r)),
         Record::Redriven(r) => (
             "redriven",

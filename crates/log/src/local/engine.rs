@@ -27,13 +27,15 @@ use super::{LocalOptions, Segments};
 use crate::disk::{DirLock, Disk, RealDisk};
 use crate::error::{LogFailure, OpenError, ReadError, SubmitError};
 use crate::frame::{Frame, SealedFrame};
-use crate::limits::BATCH_BYTES_MAX;
+use crate::limits::{BATCH_BYTES_MAX, SPARE_BUFFER_BYTES_MAX, SPARE_BUFFERS_MAX};
 use crate::log::{Durable, DurableListener, FrameReader, Log, LogStatus, Opened, RecoveryReport};
 use crate::payload::PayloadSource;
 use crate::position::{Epoch, Sequence};
 
-/// How long the filler rests after each chunk: frames have the disk most of the time.
-const FILL_PAUSE: Duration = Duration::from_millis(10);
+/// How long the filler rests after each chunk while nothing else is written.
+const FILL_PAUSE_IDLE: Duration = Duration::from_millis(10);
+/// How long it rests while frames are: their syncs come first, and a segment can be made without it.
+const FILL_PAUSE_BUSY: Duration = Duration::from_millis(100);
 
 /// A log in a local directory.
 pub struct LocalLog {
@@ -81,6 +83,8 @@ struct Order {
     /// The frames up to `last`, without gaps: all that are not durable, and some that are.
     recent: VecDeque<SealedFrame>,
     recent_bytes: u64,
+    /// Buffers of frames that `recent` has let go of, to be filled again.
+    buffers: Vec<Vec<u8>>,
     /// The last frame the writer has taken.
     taken: Sequence,
     trim: Option<Sequence>,
@@ -145,9 +149,14 @@ impl LocalLog {
         let (shared, mut writer, recovery) = open_parts(disk, options, lock)?;
         let spares = Arc::clone(&shared.spares);
         let write = move || while writer.turn(true) {};
+        let watched = Arc::clone(&shared);
         let fill = move || {
+            let mut seen = watched.durable();
             while spares.wait_wanted() {
-                spares.fill_one(|| thread::sleep(FILL_PAUSE));
+                spares.fill_one(|| {
+                    let busy = std::mem::replace(&mut seen, watched.durable()) != watched.durable();
+                    thread::sleep(if busy { FILL_PAUSE_BUSY } else { FILL_PAUSE_IDLE });
+                });
             }
         };
         let (writer, filler) = (Mutex::new(Some(start("log-writer", Box::new(write))?)), Mutex::default());
@@ -231,6 +240,7 @@ fn open_parts(
         previous: segments.previous(),
         recent: VecDeque::new(),
         recent_bytes: 0,
+        buffers: Vec::new(),
         taken: recovery.last,
         trim: None,
         ending: Ending::None,
@@ -430,11 +440,21 @@ impl Order {
             && let Some(frame) = self.recent.pop_front_if(|frame| frame.header().sequence <= durable)
         {
             self.recent_bytes -= frame.bytes().len() as u64;
+            if self.buffers.len() < SPARE_BUFFERS_MAX
+                && let Some(buffer) = frame.into_buffer()
+                && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX
+            {
+                self.buffers.push(buffer);
+            }
         }
     }
 }
 
 impl Log for LocalLog {
+    fn spare_buffer(&self) -> Option<Vec<u8>> {
+        self.shared.lock().buffers.pop()
+    }
+
     fn submit(&self, after: Sequence, frame: Frame) -> Result<(), SubmitError> {
         assert_eq!(
             frame.header().sequence,

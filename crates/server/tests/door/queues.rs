@@ -170,6 +170,7 @@ fn it_lives_it_is_ready_and_it_describes_itself() {
     let house = House::open();
     assert_eq!((house.get("/healthz").status, house.get("/readyz").status), (200, 200));
     assert_eq!(house.get("/openapi.json").json, tidegate_api::openapi::document(env!("CARGO_PKG_VERSION")));
+    assert_eq!(house.get("/healthz?from=balancer").status, 200);
     let said = house.ask("HEAD", "/healthz", &[], "");
     assert_eq!((said.status, said.header("content-length")), (200, Some("3")));
 }

@@ -16,7 +16,7 @@ pub(super) const LISTS: Width = Width { connections: 16, depth: 2 };
 /// Different lists, so that no two in a row are the same.
 pub(super) const LISTS_DIFFERENT: usize = 4;
 /// 1,024 single jobs under way.
-const SINGLES: Width = Width { connections: 64, depth: 16 };
+const SINGLES: Width = Width { connections: 1_024, depth: 1 };
 /// `ingest-single` and `bare` take turns so often, that a slow minute of the machine hits both alike.
 const TURNS: u32 = 4;
 
