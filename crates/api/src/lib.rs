@@ -7,7 +7,7 @@
 //!
 //! - Requests ([`enqueue`], [`lease`], [`settle`], [`work`], [`queue`], [`dead`], [`query`]) borrow from the body they
 //!   are read from, and are built and written by clients as the same types. [`read`] has the ways in.
-//! - Answers are plain owned types for clients. The frequent ones are written by [`write`] instead, straight from what
+//! - Answers are plain owned types for clients. The frequent ones are written by [`mod@write`] instead, straight from what
 //!   the server has at hand; tests hold the two to the same bytes.
 //! - Refusals ([`refusal`]) have stable codes. [`operations`] lists every call with every code it may be refused with.
 //! - Every limit is in [`limits`].

@@ -3,8 +3,8 @@
 //! In a list, one bad item is that item's refusal and the others go through; only a text that is not JSON,
 //! an envelope that is wrong, or a list that is too long refuses the whole request.
 //!
-//! A list is read in one pass with no detour ([`Brisk`]). Only if serde stops somewhere is it read a second time,
-//! item by item ([`Patient`]), so that what is wrong with one item is known by its place and the rest survives.
+//! A list is read in one pass with no detour (`Brisk`). Only if serde stops somewhere is it read a second time,
+//! item by item (`Patient`), so that what is wrong with one item is known by its place and the rest survives.
 //! Good requests never pay for the second way.
 
 use std::fmt;

@@ -2,7 +2,7 @@
 //! fit.
 //!
 //! Reading is serde's work, and serde stops at the first thing it does not like with a sentence for programmers.
-//! Only then, [`explain`] looks at the text again, slowly and side by side with its [`Shape`], and says by code
+//! Only then, `explain` looks at the text again, slowly and side by side with its [`Shape`], and says by code
 //! and path what it is: an unknown field, a missing one, a wrong type, a value out of range. Payloads are never looked
 //! into, so their depth costs nothing. The OpenAPI document takes its constraints from the shapes too, and tests
 //! hold them against serde in both directions.

@@ -5,7 +5,6 @@
 
 use std::time::Instant;
 
-use prost::Message as _;
 use tidegate_core::command::{Command, Complete, Enqueue, Lease, NewJob, Request, Work};
 use tidegate_core::id::Time;
 use tidegate_core::outcome::Outcome;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{House, until};
+use crate::support::{House, JSON, until};
 
 #[test]
 fn a_queue_shows_how_it_stands() {
@@ -160,7 +160,14 @@ fn deleting_dead_jobs_says_how_many_there_were() {
     kill(&house, "q", "x", 1_000, "m");
     kill(&house, "q", "x", 1_000, "m");
     kill(&house, "q", "y", 1, "m");
-    assert_eq!(house.post("/v1/queues/q/dead/delete", r#"{"kind":"x"}"#).json, json!({ "deleted": 2_000 }));
+    let keyed = [JSON, ("idempotency-key", "k")];
+    let ask = || house.ask("POST", "/v1/queues/q/dead/delete", &keyed, r#"{"kind":"x"}"#);
+    assert_eq!(
+        ask().json,
+        json!({ "deleted": 2_000 }),
+        "in as many commands as it takes, each under a key of its own"
+    );
+    assert_eq!(ask().json, json!({ "deleted": 2_000 }), "and remembered as a whole");
     assert_eq!(house.post("/v1/queues/q/dead/delete", r#"{"ids":["0-2001"]}"#).json, json!({ "deleted": 1 }));
     assert_eq!(house.post("/v1/queues/q/dead/delete", r#"{"all":true}"#).json, json!({ "deleted": 0 }));
 }

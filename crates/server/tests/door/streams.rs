@@ -69,6 +69,11 @@ fn the_same_stream_under_the_same_key_is_the_same_jobs() {
     let again = house.ask("POST", JOBS, &headers, &body);
     assert_eq!(first.text, again.text);
     assert_eq!((first.is_replayed(), again.is_replayed()), (false, true));
+    let lines = first.lines();
+    assert!(
+        lines.len() == 2_300 && lines.iter().all(|line| line["state"] == "ready"),
+        "every chunk was accepted"
+    );
     let other = house.ask("POST", JOBS, &headers, "{}\n");
     assert_eq!((other.status, other.code()), (422, "idempotency_mismatch"));
     // What was cut off is taken up where it was: chunks that were accepted are recalled, the rest is new.
@@ -77,6 +82,27 @@ fn the_same_stream_under_the_same_key_is_the_same_jobs() {
     assert!(grown.lines().len() > 1_000);
     let lines = house.ask("POST", JOBS, &[NDJSON, ("idempotency-key", "stream-2")], longer).lines();
     assert_eq!(lines[..1_000], grown.lines()[..1_000]);
+}
+
+#[test]
+fn under_a_key_it_does_not_matter_in_which_pieces_a_stream_comes() {
+    let house = House::open();
+    let headers = [NDJSON, ("idempotency-key", "k")];
+    let whole = house.ask("POST", JOBS, &headers, "{}\n{}\n{}\n");
+    let mut connection = house.connect();
+    let head = format!(
+        "POST {JOBS} HTTP/1.1\r\nhost: h\r\ncontent-type: application/x-ndjson\r\nidempotency-key: k\r\n\
+         transfer-encoding: chunked\r\n\r\n"
+    );
+    connection.write(head.as_bytes());
+    for _ in 0..3 {
+        connection.write(b"3\r\n{}\n\r\n");
+        // Meanwhile the server has all the time to take the pause for an end.
+        (0..20).for_each(|_| assert_eq!(house.get("/healthz").status, 200));
+    }
+    connection.write(b"0\r\n\r\n");
+    let pieces = connection.hear("POST", JOBS);
+    assert_eq!((pieces.text.as_str(), pieces.is_replayed()), (whole.text.as_str(), true));
 }
 
 #[test]
