@@ -8,6 +8,8 @@ pub const BATCH_JOBS_MAX: usize = 1_000;
 pub const LEASE_QUEUES_MAX: usize = 64;
 /// Jobs in one lease. Not above [`BATCH_JOBS_MAX`], so that a lease can be settled in one call.
 pub const LEASE_JOBS_MAX: usize = 1_000;
+/// Bytes of payloads after which a lease takes no further job: an answer is held in memory whole.
+pub const LEASE_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
 /// Shortest lease, in ms.
 pub const LEASE_MS_MIN: u64 = 1_000;
 /// Longest lease, in ms (12 h).
@@ -20,8 +22,13 @@ pub const PRIORITY_MAX: u8 = 9;
 pub const PRIORITY_DEFAULT: u8 = 5;
 /// How far ahead `run_at` and `expires_at` may lie, in ms (366 days). Below the span of the timer wheel (2^36 ms).
 pub const AHEAD_MS_MAX: u64 = 366 * 24 * 3_600_000;
-/// Attempts a policy may allow. Every error is kept, so this also bounds a job's history.
+/// Attempts a policy may allow.
 pub const ATTEMPTS_MAX: u16 = 100;
+/// Errors a job remembers. Twice [`ATTEMPTS_MAX`]: every error is kept until a job has been redriven more than once; then the
+/// first and the latest are, and the middle gives way.
+pub const FAILURES_MAX: usize = 200;
+/// Ordering keys of one shard that may be paused at a time.
+pub const PAUSED_KEYS_MAX: u64 = 100_000;
 /// Bytes kept of an error message.
 pub const ERROR_MESSAGE_MAX: usize = 1_024;
 /// Bytes of a progress value; it is kept in memory.

@@ -355,6 +355,15 @@ pub struct Failed {
     /// If it is dead: its death number in the queue, by which dead letters are in order.
     #[prost(uint64, tag = "6")]
     pub death: u64,
+    /// If it is dead: whether that parks its ordering key.
+    #[prost(bool, tag = "7")]
+    pub parks: bool,
+    /// If it is dead again: the redrive that had moved it. A redrive counts these, whether or not the job is known.
+    #[prost(uint64, tag = "8")]
+    pub redrive: u64,
+    /// The queue of that redrive.
+    #[prost(string, tag = "9")]
+    pub redrive_queue: String,
 }
 
 /// One failed attempt, as a job remembers it.
@@ -408,6 +417,9 @@ pub struct Expired {
     /// Its death number in the queue.
     #[prost(uint64, tag = "2")]
     pub death: u64,
+    /// Whether that parks its ordering key.
+    #[prost(bool, tag = "3")]
+    pub parks: bool,
 }
 
 /// See [`Record::Forgotten`].
@@ -494,6 +506,9 @@ pub struct Redriven {
     /// Looked at up to this death number.
     #[prost(uint64, tag = "4")]
     pub cursor: u64,
+    /// Those of the jobs that took their unique key again; the others run without.
+    #[prost(uint64, repeated, tag = "5")]
+    pub took_unique: Vec<u64>,
 }
 
 /// Why a redrive ended.
@@ -603,6 +618,9 @@ pub struct UniqueRestated {
     /// Until when, in ms since 1970.
     #[prost(uint64, tag = "4")]
     pub expires_at: u64,
+    /// The state in which that job was forgotten, plus one; 0 while it is kept.
+    #[prost(uint32, tag = "5")]
+    pub ended: u32,
 }
 
 /// See [`Record::JobsRestated`].

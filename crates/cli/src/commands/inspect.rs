@@ -23,15 +23,36 @@ Examples:
   tidegate inspect records ./tidegate-data --job 0-42
   tidegate inspect state ./tidegate-data           what a server would find there";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  tidegate inspect verify ./tidegate-data
+  tidegate inspect verify ./tidegate-data/shard-0 --json
+
+Ends with 1 if anything is damaged. What an unfinished write left at the end is shown and is no damage.";
+
+const RECORDS_EXAMPLES: &str = "\
+Examples:
+  tidegate inspect records ./tidegate-data
+  tidegate inspect records ./tidegate-data --job 0-42
+  tidegate inspect records ./tidegate-data --from 1000 | head";
+
+const STATE_EXAMPLES: &str = "\
+Examples:
+  tidegate inspect state ./tidegate-data
+  tidegate inspect state ./tidegate-data --json";
+
 /// Read a data directory without a server: verify it, print its records, see what it holds
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
     /// Check every frame and payload; name file and offset of whatever is damaged
+    #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Place),
     /// Print the records, one JSON value a line
+    #[command(after_help = RECORDS_EXAMPLES)]
     Records(Records),
     /// Replay the log and show its queues
+    #[command(after_help = STATE_EXAMPLES)]
     State(Place),
 }
 

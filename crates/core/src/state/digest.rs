@@ -101,7 +101,12 @@ impl State {
                 view.counts,
                 view.keys_paused,
                 view.keys_parked,
-                view.redrive.as_deref().map(|redrive| (redrive.redrive, redrive.end, redrive.moved)),
+                view.redrive.as_deref().map(|redrive| (
+                    redrive.redrive,
+                    redrive.end,
+                    redrive.moved,
+                    redrive.dead_again
+                )),
             );
             for priority in 0..PRIORITIES as u32 {
                 let mut ready: Vec<(u64, u64)> = queue

@@ -36,7 +36,7 @@ impl State {
     pub(super) fn expire_job(&mut self, slot: Slot, turn: &mut Turn<'_>) {
         let job = self.jobs.get(slot);
         let death = self.queues.get(u32::from(job.queue)).next_death;
-        let record = Expired { job: job.sequence.get(), death };
+        let record = Expired { job: job.sequence.get(), death, parks: self.would_park(slot) };
         self.end_in_turn(slot, Record::Expired(record), turn);
     }
 

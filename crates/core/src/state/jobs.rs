@@ -164,6 +164,11 @@ impl Jobs {
         u64::from(self.slots.len())
     }
 
+    /// Bytes of all extras.
+    pub(crate) const fn extra_bytes(&self) -> u64 {
+        self.extra_bytes
+    }
+
     /// Estimate of the memory all of it takes.
     pub(crate) fn bytes(&self) -> u64 {
         self.len() * 76 + self.extra_bytes

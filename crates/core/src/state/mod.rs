@@ -30,6 +30,7 @@ use crate::id::{JobId, Time};
 use crate::limits;
 use crate::outcome::Outcome;
 use crate::record::Record;
+use crate::view::JobState;
 
 use cause::CauseEntry;
 use jobs::{Jobs, Slot};
@@ -139,6 +140,8 @@ struct UniqueHolder {
     job: u64,
     /// With a duration, until when; else 0, and the job's life says.
     expires_at: Time,
+    /// The state in which the job was forgotten, if it is.
+    ended: Option<JobState>,
 }
 
 /// An answer kept under an idempotency key.

@@ -11,15 +11,33 @@ use crate::limits;
 use crate::record::EndReason;
 use crate::view::{Cause, JobFilter, JobPage, JobState, JobView, QueueView, RedriveView, WaitingFor};
 
+/// What an ordering or unique key takes in memory, in bytes, with a name of usual length.
+const KEY_BYTES: u64 = 192;
+
 impl State {
     /// Jobs in the shard, ended ones included.
     pub fn job_count(&self) -> u64 {
         self.jobs.len()
     }
 
-    /// Estimate of the memory that jobs take, in bytes.
+    /// Estimate of the memory that the shard takes, in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        self.jobs.bytes() + self.answer_bytes as u64
+        self.memory_of_jobs() + self.answer_bytes()
+    }
+
+    /// The same for jobs and the keys they name.
+    pub(super) fn memory_of_jobs(&self) -> u64 {
+        self.jobs.bytes() + (u64::from(self.keys.len()) + u64::from(self.uniques.len())) * KEY_BYTES
+    }
+
+    /// Bytes of the answers kept under idempotency keys, by estimate.
+    pub fn answer_bytes(&self) -> u64 {
+        self.answer_bytes as u64
+    }
+
+    /// Bytes of what jobs have beside their payloads: errors, progress, keys, by estimate.
+    pub fn extra_bytes(&self) -> u64 {
+        self.jobs.extra_bytes()
     }
 
     /// Everything about one job; none if it is not (or no longer) kept.

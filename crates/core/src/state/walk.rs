@@ -22,6 +22,9 @@ use crate::view::JobState;
 /// Things of one kind that one step looks at.
 const VISITS: usize = 4_096;
 
+/// What a plain job's restated form is reckoned with, in bytes.
+const RECORD_BYTES: usize = 64;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
     Shard,
@@ -60,8 +63,9 @@ impl State {
         Walk { target, part: Part::Shard, at: 0 }
     }
 
-    /// Goes on with a walk: looks at a bounded number of things. Everything but jobs is written at once; jobs are named
-    /// (at most `jobs_max`, their blobs at most about `bytes_max` bytes), since their payloads must be read first.
+    /// Goes on with a walk: looks at a bounded number of things, and writes (or names) no more than `bytes_max` bytes of
+    /// them and one. Everything but jobs is written at once; jobs are named, at most `jobs_max`, since their payloads
+    /// must be read first.
     pub fn walk_step(
         &mut self,
         walk: &mut Walk,
@@ -74,13 +78,15 @@ impl State {
                 self.restate_shard(turn);
                 true
             }
-            Part::Queues => self.restate_range(walk, self.queues.end(), turn, Self::restate_queue),
-            Part::Keys => self.restate_range(walk, self.keys.end(), turn, Self::restate_key),
-            Part::Uniques => self.restate_range(walk, self.uniques.end(), turn, Self::restate_unique),
+            Part::Queues => self.restate_range(walk, self.queues.end(), bytes_max, turn, Self::restate_queue),
+            Part::Keys => self.restate_range(walk, self.keys.end(), bytes_max, turn, Self::restate_key),
+            Part::Uniques => {
+                self.restate_range(walk, self.uniques.end(), bytes_max, turn, Self::restate_unique)
+            }
             Part::Answers => {
                 let target = walk.target;
-                self.restate_range(walk, self.answers.end(), turn, |state, index, turn| {
-                    state.restate_answer(index, target, turn);
+                self.restate_range(walk, self.answers.end(), bytes_max, turn, |state, index| {
+                    state.restate_answer(index, target)
                 })
             }
             Part::Jobs => return self.find_stragglers(walk, jobs_max, bytes_max),
@@ -100,20 +106,26 @@ impl State {
         Step::On
     }
 
-    /// Restates the things numbered `walk.at..end`, a bounded number at a time; returns whether that was all.
+    /// Restates the things numbered `walk.at..end`, a bounded number of things and bytes at a time; returns whether that was
+    /// all.
     fn restate_range(
         &mut self,
         walk: &mut Walk,
         end: u32,
+        bytes_max: usize,
         turn: &mut Turn<'_>,
-        restate: impl Fn(&mut Self, u32, &mut Turn<'_>),
+        restate: impl Fn(&Self, u32) -> Option<Record>,
     ) -> bool {
         let to = u64::from(end).min(walk.at + VISITS as u64);
-        for index in walk.at..to {
-            restate(self, index as u32, turn);
+        let mut bytes = 0;
+        while walk.at < to && bytes < bytes_max {
+            if let Some(record) = restate(self, walk.at as u32) {
+                bytes += record.encoded_len();
+                self.emit(turn, record);
+            }
+            walk.at += 1;
         }
-        walk.at = to;
-        to >= u64::from(end)
+        walk.at >= u64::from(end)
     }
 
     fn restate_shard(&mut self, turn: &mut Turn<'_>) {
@@ -126,8 +138,8 @@ impl State {
         self.emit(turn, Record::Shard(shard));
     }
 
-    fn restate_queue(&mut self, index: u32, turn: &mut Turn<'_>) {
-        let Some(entry) = self.queues.try_entry(index) else { return };
+    fn restate_queue(&self, index: u32) -> Option<Record> {
+        let entry = self.queues.try_entry(index)?;
         let queue = &entry.value;
         let redrive = queue.redrive.as_deref();
         let restated = QueueRestated {
@@ -139,41 +151,42 @@ impl State {
             redrive: redrive.map(|redrive| RedriveStarted::from((&*entry.name, redrive)).into()),
             redrive_end: redrive.and_then(|redrive| redrive.end).map_or(0, |end| end as u32 + 1),
         };
-        self.emit(turn, Record::QueueRestated(restated));
+        Some(Record::QueueRestated(restated))
     }
 
-    fn restate_key(&mut self, index: u32, turn: &mut Turn<'_>) {
-        let Some(entry) = self.keys.try_entry(index) else { return };
+    fn restate_key(&self, index: u32) -> Option<Record> {
+        let entry = self.keys.try_entry(index)?;
         if !entry.value.paused {
-            return;
+            return None;
         }
         let restated = KeyRestated {
             queue: (**self.queues.name(entry.scope)).into(),
             key: (*entry.name).into(),
             paused: entry.value.paused,
         };
-        self.emit(turn, Record::KeyRestated(restated));
+        Some(Record::KeyRestated(restated))
     }
 
-    fn restate_unique(&mut self, index: u32, turn: &mut Turn<'_>) {
-        let Some(entry) = self.uniques.try_entry(index) else { return };
+    fn restate_unique(&self, index: u32) -> Option<Record> {
+        let entry = self.uniques.try_entry(index)?;
         if entry.value.expires_at.0 == 0 {
-            return;
+            return None;
         }
         let restated = UniqueRestated {
             queue: (**self.queues.name(entry.scope)).into(),
             key: (*entry.name).into(),
             job: entry.value.job,
             expires_at: entry.value.expires_at.0,
+            ended: entry.value.ended.map_or(0, |state| state as u32 + 1),
         };
-        self.emit(turn, Record::UniqueRestated(restated));
+        Some(Record::UniqueRestated(restated))
     }
 
-    fn restate_answer(&mut self, index: u32, target: u64, turn: &mut Turn<'_>) {
-        let Some(entry) = self.answers.try_entry(index) else { return };
+    fn restate_answer(&self, index: u32, target: u64) -> Option<Record> {
+        let entry = self.answers.try_entry(index)?;
         let kept = &entry.value;
         if kept.home >= target {
-            return;
+            return None;
         }
         let restated = AnswerKept {
             key: (*entry.name).into(),
@@ -184,7 +197,7 @@ impl State {
             answer: kept.answer.to_vec(),
             dropped: Vec::new(),
         };
-        self.emit(turn, Record::AnswerKept(restated));
+        Some(Record::AnswerKept(restated))
     }
 
     /// Names the next jobs whose home, edited payload or result lies before the target.
@@ -207,6 +220,7 @@ impl State {
                 continue;
             }
             ids.push(self.id_of(slot));
+            bytes += RECORD_BYTES + self.jobs.extra_of(slot).map_or(0, |extra| extra.bytes() as usize);
             for blob in [payload, result].into_iter().filter(|blob| blob.len > 0) {
                 bytes += blob.len as usize;
                 blobs.push(blob);

@@ -344,9 +344,9 @@ fn an_edited_dead_letter_runs_with_its_new_payload() {
     );
 }
 
-/// Job 2 died first. What its key ran before it must come back before it, so both come at once.
+/// Job 2 died first. What its key ran before it comes back before it, each at its time.
 #[test]
-fn a_paced_redrive_brings_earlier_jobs_of_the_key_along() {
+fn a_paced_redrive_brings_earlier_jobs_of_the_key_first() {
     check(
         "enqueue key=k on_failure=skip attempts=2 delay=100 | key=k | kind=work
          lease                              -> 1
@@ -357,7 +357,7 @@ fn a_paced_redrive_brings_earlier_jobs_of_the_key_along() {
          lease                              -> 1
          fail 1                             -> 1 dead
          fail 3 fatal
-         redrive rate=1                     -> 2 moved, under way
+         redrive rate=1                     -> 1 moved, under way
          lease 9                            -> 1
          after 1000
          queue redrive                      -> 2 moved, under way

@@ -12,5 +12,6 @@ mod life;
 mod ordering;
 mod queue;
 mod records;
+mod regressions;
 mod retry;
 mod unique;

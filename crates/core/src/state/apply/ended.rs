@@ -11,15 +11,6 @@ use crate::policy::{OnFailure, UniqueUntil};
 use crate::record::{self, EndReason, FailedNext, Failure};
 use crate::view::JobState;
 
-/// Whether a dead job parks its ordering key.
-#[derive(Clone, Copy)]
-pub(super) enum Parks {
-    /// If its key is of that kind and no other job has parked it.
-    IfFirst,
-    /// As its restated form says.
-    Restated(bool),
-}
-
 impl State {
     pub(super) fn apply_completed(&mut self, completed: &record::Completed) {
         let mut offset = completed.first_offset;
@@ -46,15 +37,29 @@ impl State {
     pub(super) fn apply_expired(&mut self, expired: &record::Expired) {
         let Some(slot) = self.find_unfinished(expired.job) else { return };
         self.end(slot, JobState::Dead, EndReason::Expired, expired.death);
+        self.note_dead(slot, expired.parks);
     }
 
     pub(super) fn apply_failed(&mut self, failed: &record::Failed) {
+        if failed.redrive > 0
+            && let Some(redrive) = self.redrive_mut(&failed.redrive_queue, failed.redrive)
+        {
+            redrive.dead_again += 1;
+            let queue = self.queue_or_new(&failed.redrive_queue);
+            self.attend(queue);
+        }
         let Some(slot) = self.find_leased(failed.job) else { return };
         let failure = failed.failure.clone();
-        self.extra_mut(slot, |extra| extra.failures.push(failure));
+        self.extra_mut(slot, |extra| {
+            if extra.failures.len() >= limits::FAILURES_MAX {
+                extra.failures.remove(limits::FAILURES_MAX / 2);
+            }
+            extra.failures.push(failure);
+        });
         if failed.next == FailedNext::Dead as i32 {
             let reason = EndReason::try_from(failed.reason).unwrap_or(EndReason::AttemptsExhausted);
             self.end(slot, JobState::Dead, reason, failed.death);
+            self.note_dead(slot, failed.parks);
             return;
         }
         self.end_lease(slot);
@@ -112,9 +117,6 @@ impl State {
             self.extra_mut(slot, |extra| extra.reason = reason);
         }
         self.enter_ended(slot);
-        if state == JobState::Dead {
-            self.note_dead(slot, Parks::IfFirst);
-        }
     }
 
     /// Puts an ended job into its queue's list of such.
@@ -143,14 +145,13 @@ impl State {
         self.attend(index);
     }
 
-    /// Counts a dead job under its cause, keeps it with its ordering key (which may park), and tells the redrive that
-    /// moved it.
-    pub(super) fn note_dead(&mut self, slot: Slot, parks: Parks) {
+    /// Counts a dead job under its cause, and keeps it with its ordering key, which it may have parked.
+    pub(super) fn note_dead(&mut self, slot: Slot, parks: bool) {
         let job = self.jobs.get(slot);
         let (sequence, queue, kind, died_at) =
             (job.sequence.get(), u32::from(job.queue), u32::from(job.kind), job.time);
         let Some(extra) = self.jobs.extra_of(slot) else { return };
-        let (reason, key, redrive) = (extra.reason, extra.key, extra.redrive);
+        let (reason, key) = (extra.reason, extra.key);
         let last = extra.failures.last();
         let mut text = cause::fingerprint(reason, self.kinds.name(kind), last);
         if self.causes.find(queue, &text).is_none() && self.causes.len() as usize >= limits::CAUSES_MAX {
@@ -180,23 +181,10 @@ impl State {
         self.extra_mut(slot, |extra| extra.cause = index);
         if key != NONE {
             self.keys.get_mut(key).dead.insert(sequence);
-            let parks = match parks {
-                Parks::IfFirst => {
-                    self.on_failure_of(slot) == OnFailure::Park && self.keys.get(key).parked_by == 0
-                }
-                Parks::Restated(parks) => parks,
-            };
             if parks {
                 let paused = self.keys.get(key).paused;
                 self.set_key(key, queue, paused, Some(sequence));
             }
-        }
-        if redrive > 0
-            && let Some(under_way) = self.queues.get_mut(queue).redrive.as_deref_mut()
-            && under_way.number == redrive
-        {
-            under_way.dead_again += 1;
-            self.attend(queue);
         }
     }
 
@@ -235,6 +223,7 @@ impl State {
             self.unnote_dead(slot);
         }
         let key = self.key_of(slot);
+        self.keep_last_state(slot);
         self.job_lists.unlink(slot);
         self.jobs.remove(slot);
         self.queues.get_mut(queue).counts.by_state[state as usize] -= 1;
@@ -245,6 +234,18 @@ impl State {
             self.drop_unused_key(key);
         }
         self.attend(queue);
+    }
+
+    /// A job that is forgotten may still hold its unique key for a duration: then its last state stays with the key.
+    fn keep_last_state(&mut self, slot: Slot) {
+        let job = self.jobs.get(slot);
+        let (queue, sequence, state) = (u32::from(job.queue), job.sequence.get(), job.state);
+        let Some(unique) = self.jobs.extra_of(slot).and_then(|extra| extra.unique.as_deref()) else { return };
+        if let Some(index) = self.uniques.find(queue, &unique.key)
+            && self.uniques.get(index).job == sequence
+        {
+            self.uniques.get_mut(index).ended = Some(state);
+        }
     }
 
     pub(super) fn apply_redriven(&mut self, redriven: &record::Redriven) {
@@ -273,7 +274,9 @@ impl State {
                 extra.expires_at = Time(0);
             });
             self.job_wheel.insert(&mut self.job_lists, slot, now.0);
-            self.retake_unique(slot);
+            if redriven.took_unique.contains(&sequence) {
+                self.retake_unique(slot);
+            }
             if let Some(key) = self.key_of(slot) {
                 self.enter_line(key, slot);
             }
@@ -283,15 +286,13 @@ impl State {
         }
     }
 
-    /// A redriven job takes its unique key again if nobody else has it meanwhile; else it runs without.
+    /// A redriven job takes its unique key again.
     fn retake_unique(&mut self, slot: Slot) {
         let job = self.jobs.get(slot);
         let (queue, sequence) = (u32::from(job.queue), job.sequence.get());
         let Some(unique) = self.jobs.extra_of(slot).and_then(|extra| extra.unique.as_deref()) else { return };
-        if unique.until != UniqueUntil::Duration && self.uniques.find(queue, &unique.key).is_none() {
-            let key = unique.key.clone();
-            self.take_unique(queue, &key, sequence, Time(0));
-        }
+        let key = unique.key.clone();
+        self.take_unique(queue, &key, sequence, Time(0));
     }
 
     /// Sets the queue's timer to when it next wants attention: retention of ended jobs, or a redrive's next step.

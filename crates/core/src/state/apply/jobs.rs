@@ -147,7 +147,7 @@ impl State {
         if expires_at.0 > 0 && expires_at <= self.now {
             return;
         }
-        let holder = UniqueHolder { job, expires_at };
+        let holder = UniqueHolder { job, expires_at, ended: None };
         let index = if let Some(index) = self.uniques.find(queue, key) {
             self.unique_lists.unlink(index);
             *self.uniques.get_mut(index) = holder;

@@ -18,6 +18,7 @@ use super::{Kept, State, answer_bytes};
 use crate::id::Time;
 use crate::policy::QueueConfig;
 use crate::record::{self, EndReason, Record, RedriveEnd};
+use crate::view::JobState;
 
 impl State {
     /// Changes the state as the record says. See the module.
@@ -67,6 +68,10 @@ impl State {
             Record::UniqueRestated(unique) => {
                 if let Some(queue) = self.queues.find(0, &unique.queue) {
                     self.take_unique(queue, &unique.key, unique.job, Time(unique.expires_at));
+                    if let Some(index) = self.uniques.find(queue, &unique.key) {
+                        let ended = unique.ended.checked_sub(1).and_then(JobState::from_number);
+                        self.uniques.get_mut(index).ended = ended;
+                    }
                 }
             }
             Record::JobsRestated(jobs) => self.apply_jobs_restated(jobs),
@@ -149,12 +154,16 @@ impl State {
                 self.drop_answer(index);
             }
         }
-        if let Some(index) = self.answers.find(0, &kept.key) {
-            // Written anew: only its home has changed.
-            self.answers.get_mut(index).home = self.frame;
-            return;
-        }
         let kept_at = Time(kept.kept_at);
+        if let Some(index) = self.answers.find(0, &kept.key) {
+            if self.answers.get(index).kept_at == kept_at {
+                // Written anew: only its home has changed.
+                self.answers.get_mut(index).home = self.frame;
+                return;
+            }
+            // The old one's time was over; a turn that had much to drop may not have come to it.
+            self.drop_answer(index);
+        }
         if let Some(last) = self.answer_list.last(0)
             && self.answers.get(last).kept_at > kept_at
         {

@@ -9,7 +9,6 @@ use super::super::jobs::{Job, Slot};
 use super::super::paged::NONE;
 use super::super::queue::Redrive;
 use super::super::{State, Worker};
-use super::ended::Parks;
 use crate::id::{Blob, Time};
 use crate::record::{self, EndReason, RedriveEnd, RestatedJob};
 use crate::view::JobState;
@@ -172,7 +171,7 @@ impl State {
                 self.jobs.get_mut(slot).order = restated.order;
                 self.enter_ended(slot);
                 if state == JobState::Dead {
-                    self.note_dead(slot, Parks::Restated(restated.parks));
+                    self.note_dead(slot, restated.parks);
                 }
             }
         }

@@ -7,6 +7,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+
 use super::super::jobs::Slot;
 use super::super::paged::NONE;
 use super::super::queue::Redrive;
@@ -15,6 +18,7 @@ use crate::command::{self, DeadFilter};
 use crate::id::Time;
 use crate::limits;
 use crate::outcome::{Outcome, Refusal};
+use crate::policy::UniqueUntil;
 use crate::record::{EndReason, Forgotten, Record, RedriveEnd, RedriveEnded, RedriveStarted, Redriven};
 use crate::view::{JobState, RedriveView};
 
@@ -24,6 +28,25 @@ struct Wanted<'a> {
     cause: Option<u64>,
     reason: Option<EndReason>,
     before: Option<Time>,
+}
+
+/// What a step of a redrive moves.
+#[derive(Default)]
+struct Chosen {
+    /// In the order in which they go.
+    slots: Vec<Slot>,
+    /// The same, to be asked.
+    set: HashSet<Slot, FixedState>,
+    /// By ordering key: its dead jobs below this sequence have been looked at.
+    looked_at: HashMap<u32, u64, FixedState>,
+}
+
+impl Chosen {
+    fn add(&mut self, slot: Slot) {
+        if self.set.insert(slot) {
+            self.slots.push(slot);
+        }
+    }
 }
 
 impl State {
@@ -99,6 +122,7 @@ impl State {
                 redrive: number,
                 jobs: slots.iter().map(|&slot| self.jobs.get(slot).sequence.get()).collect(),
                 cursor,
+                took_unique: self.takers_of_unique_keys(&slots),
             };
             self.emit(turn, Record::Redriven(record));
             self.promote(&slots, turn);
@@ -125,26 +149,47 @@ impl State {
             Some((slot, _)) => self.job_lists.next(slot),
             None => self.job_lists.first(list),
         };
-        let (mut slots, mut cursor, mut stayed) = (Vec::new(), redrive.cursor, stayed);
+        let mut chosen = Chosen::default();
+        let (mut cursor, mut stayed) = (redrive.cursor, stayed);
         let mut visits = 0;
         while let Some(slot) = next {
             let death = self.jobs.get(slot).order;
             if death > redrive.until {
-                return (slots, cursor, stayed, true);
+                return (chosen.slots, cursor, stayed, true);
             }
-            if slots.len() >= max || visits >= limits::LIST_VISITS_MAX {
-                return (slots, cursor, stayed, false);
+            if chosen.slots.len() >= max || visits >= limits::LIST_VISITS_MAX {
+                return (chosen.slots, cursor, stayed, false);
             }
             visits += 1;
-            next = self.job_lists.next(slot);
-            cursor = cursor.max(death);
             if death > redrive.cursor && self.is_wanted(slot, &Wanted::from(redrive)) {
-                self.with_elders(slot, redrive, &mut slots);
-            } else if !slots.contains(&slot) {
+                if !self.choose_with_elders(slot, redrive, max, &mut chosen) {
+                    // Elders have used up what may be moved now; this one is looked at again.
+                    return (chosen.slots, cursor, stayed, false);
+                }
+            } else if !chosen.set.contains(&slot) {
                 stayed = Some((slot, death));
             }
+            cursor = cursor.max(death);
+            next = self.job_lists.next(slot);
         }
-        (slots, cursor, stayed, true)
+        (chosen.slots, cursor, stayed, true)
+    }
+
+    /// Those of the jobs that take their unique key again: it is free, and none before them in the list takes it.
+    fn takers_of_unique_keys(&self, slots: &[Slot]) -> Vec<u64> {
+        let mut taken: HashSet<(u16, &str), FixedState> = HashSet::default();
+        let mut takers = Vec::new();
+        for &slot in slots {
+            let job = self.jobs.get(slot);
+            let Some(unique) = self.jobs.extra_of(slot).and_then(|extra| extra.unique.as_deref()) else {
+                continue;
+            };
+            let is_free = self.uniques.find(u32::from(job.queue), &unique.key).is_none();
+            if unique.until != UniqueUntil::Duration && is_free && taken.insert((job.queue, &unique.key)) {
+                takers.push(job.sequence.get());
+            }
+        }
+        takers
     }
 
     fn next_named(
@@ -175,23 +220,30 @@ impl State {
         })
     }
 
-    /// Adds a dead job, and before it those dead jobs of its ordering key that were accepted earlier and are wanted too.
-    fn with_elders(&self, slot: Slot, redrive: &Redrive, slots: &mut Vec<Slot>) {
+    /// Chooses a dead job, and before it those dead jobs of its ordering key that were accepted earlier and are wanted too,
+    /// oldest first; at most `max` in all. Returns whether the job itself is among the chosen.
+    fn choose_with_elders(&self, slot: Slot, redrive: &Redrive, max: usize, chosen: &mut Chosen) -> bool {
         if let Some(key) = self.key_of(slot) {
             let sequence = self.jobs.get(slot).sequence.get();
-            for &elder in self.keys.get(key).dead.range(..sequence) {
+            let from = chosen.looked_at.get(&key).copied().unwrap_or(0);
+            for &elder in self.keys.get(key).dead.range(from.min(sequence)..sequence) {
+                if chosen.slots.len() >= max {
+                    return false;
+                }
                 if let Some(elder) = self.jobs.find(elder)
                     && self.jobs.get(elder).order <= redrive.until
                     && self.is_wanted(elder, &Wanted::from(redrive))
-                    && !slots.contains(&elder)
                 {
-                    slots.push(elder);
+                    chosen.add(elder);
                 }
+                chosen.looked_at.insert(key, elder + 1);
             }
         }
-        if !slots.contains(&slot) {
-            slots.push(slot);
+        if chosen.slots.len() >= max {
+            return chosen.set.contains(&slot);
         }
+        chosen.add(slot);
+        true
     }
 
     fn is_wanted(&self, slot: Slot, wanted: &Wanted<'_>) -> bool {

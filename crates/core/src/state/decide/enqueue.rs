@@ -125,7 +125,7 @@ impl State {
         if run_at > latest {
             return refuse(Refusal::TooFarAhead);
         }
-        if self.jobs.len() >= self.limits.jobs_max || self.jobs.bytes() >= self.limits.memory_bytes_max {
+        if self.jobs.len() >= self.limits.jobs_max || self.memory_of_jobs() >= self.limits.memory_bytes_max {
             return refuse(Refusal::ShardFull(self.limits.jobs_max));
         }
         let index = open.as_ref().map(|open| open.batch.queue).or_else(|| self.queues.find(0, queue));
@@ -195,7 +195,8 @@ impl State {
         }
         let id: JobId = self.id(holder.job);
         let slot = self.jobs.find(holder.job);
-        let state = slot.map_or(JobState::Completed, |slot| self.jobs.get(slot).state);
+        let state = slot
+            .map_or_else(|| holder.ended.unwrap_or(JobState::Completed), |slot| self.jobs.get(slot).state);
         match unique.on_conflict {
             OnConflict::Return => Err(Item::Duplicate { id, state }),
             OnConflict::Reject => Err(Item::Refused(Refusal::UniqueConflict(id))),

@@ -18,6 +18,8 @@ use crate::record::{Leased, Record};
 struct Picked {
     /// To be handed out, in order.
     slots: Vec<Slot>,
+    /// Bytes of their payloads.
+    bytes: u64,
     /// Too late to be handed out.
     expired: Vec<Slot>,
 }
@@ -65,11 +67,11 @@ impl State {
             for &queue in &queues {
                 self.pick(queue, priority, kinds.as_deref(), max, &mut picked);
             }
-            if picked.slots.len() >= max {
+            if picked.slots.len() >= max || picked.bytes >= limits::LEASE_BYTES_MAX {
                 break;
             }
         }
-        let Picked { slots, expired } = picked;
+        let Picked { slots, expired, .. } = picked;
         for slot in expired {
             self.expire_job(slot, turn);
         }
@@ -87,16 +89,23 @@ impl State {
             .filter(|lane| lane.mask >> priority & 1 == 1 && wanted(kinds, lane.kind))
             .filter_map(|lane| self.job_lists.first(lane.lists + u32::from(priority)))
             .collect();
-        let room =
-            |picked: &Picked| picked.slots.len() < max && picked.expired.len() < limits::EXPIRE_PER_TURN;
+        let room = |picked: &Picked| {
+            picked.slots.len() < max
+                && picked.bytes < limits::LEASE_BYTES_MAX
+                && picked.expired.len() < limits::EXPIRE_PER_TURN
+        };
         while room(picked) && !heads.is_empty() {
             let first = if heads.len() == 1 {
                 0
             } else {
                 (0..heads.len()).min_by_key(|&i| self.jobs.get(heads[i]).order).unwrap_or(0)
             };
-            let list = if self.has_expired(heads[first]) { &mut picked.expired } else { &mut picked.slots };
-            list.push(heads[first]);
+            if self.has_expired(heads[first]) {
+                picked.expired.push(heads[first]);
+            } else {
+                picked.bytes += u64::from(self.jobs.get(heads[first]).len);
+                picked.slots.push(heads[first]);
+            }
             match self.job_lists.next(heads[first]) {
                 Some(next) => heads[first] = next,
                 None => {

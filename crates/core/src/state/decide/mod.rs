@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use prost::Message as _;
 
-use super::{Decided, State, Turn, answer_bytes};
+use super::{Decided, Kept, State, Turn, answer_bytes};
 use crate::answer::{Answer, Recalled};
 use crate::command::{Command, IdempotencyKey, Request, Work};
 use crate::id::Time;
@@ -76,14 +76,21 @@ impl State {
         })
     }
 
+    /// What is kept under a key, unless its time is over.
+    fn kept(&self, key: &str) -> Option<&Kept> {
+        let index = self.answers.find(0, key)?;
+        Some(self.answers.get(index)).filter(|kept| kept.expires_at > self.now)
+    }
+
+    /// Whether a request with this key was answered before: it would get that answer again (or a refusal, if it asks for
+    /// something else), and nothing new would be done.
+    pub fn remembers(&self, key: &str) -> bool {
+        self.kept(key).is_some()
+    }
+
     /// The answer that was given to this key before, if one is kept.
-    fn recall(&mut self, key: &IdempotencyKey) -> Option<Decided> {
-        let index = self.answers.find(0, &key.key)?;
-        let kept = self.answers.get(index);
-        if kept.expires_at <= self.now {
-            self.drop_answer(index);
-            return None;
-        }
+    fn recall(&self, key: &IdempotencyKey) -> Option<Decided> {
+        let kept = self.kept(&key.key)?;
         if kept.fingerprint != key.fingerprint {
             return Some(Decided {
                 outcome: Outcome::Refused(Refusal::IdempotencyMismatch),

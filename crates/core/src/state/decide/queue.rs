@@ -32,7 +32,13 @@ impl State {
             return Outcome::Refused(Refusal::QueueNotFound);
         };
         match ordering_key {
-            Some(key) => self.pause_key(index, queue, key, paused, turn),
+            Some(key) => {
+                let is_full = self.paused_keys() >= limits::PAUSED_KEYS_MAX;
+                if paused && is_full && self.keys.find(index, &key).is_none() {
+                    return Outcome::Refused(Refusal::ShardFull(limits::PAUSED_KEYS_MAX));
+                }
+                self.pause_key(index, queue, key, paused, turn);
+            }
             None => self.pause_queue(index, queue, paused, turn),
         }
         Outcome::Done
@@ -62,6 +68,12 @@ impl State {
         if let Some(key) = self.keys.find(index, &key) {
             self.advance_key(key, turn);
         }
+    }
+
+    /// Ordering keys of the shard that someone paused.
+    fn paused_keys(&self) -> u64 {
+        let queues = (0..self.queues.end()).filter_map(|index| self.queues.try_entry(index));
+        queues.map(|entry| entry.value.keys_paused).sum()
     }
 
     /// Whether an ordering key is paused; none if nothing is known of it.

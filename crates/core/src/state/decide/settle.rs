@@ -9,7 +9,7 @@ use crate::command::{Complete, Extend, Fail, Release};
 use crate::id::{JobId, Time, Token};
 use crate::limits;
 use crate::outcome::{Item, Refusal};
-use crate::policy::Retry;
+use crate::policy::{OnFailure, Retry};
 use crate::record::{Completed, EndReason, Extended, Failed, FailedNext, Failure, Record, Released};
 use crate::view::JobState;
 
@@ -108,6 +108,11 @@ impl State {
             failed.next = FailedNext::Dead as i32;
             failed.reason = reason as i32;
             failed.death = self.queues.get(u32::from(job.queue)).next_death;
+            failed.parks = self.would_park(slot);
+            failed.redrive = self.jobs.extra_of(slot).map_or(0, |extra| extra.redrive);
+            if failed.redrive > 0 {
+                failed.redrive_queue = (**self.queues.name(u32::from(self.jobs.get(slot).queue))).into();
+            }
             self.end_in_turn(slot, Record::Failed(failed), turn);
             return;
         }
@@ -124,6 +129,12 @@ impl State {
         if let Some(key) = key {
             self.advance_key(key, turn);
         }
+    }
+
+    /// Whether the job's death parks its ordering key: if it wants to, and no other has.
+    pub(in super::super) fn would_park(&self, slot: Slot) -> bool {
+        self.on_failure_of(slot) == OnFailure::Park
+            && self.key_of(slot).is_some_and(|key| self.keys.get(key).parked_by == 0)
     }
 
     /// Writes down a record that ends a job, tells whoever waits for it, and gives its ordering key's turn to the next.
