@@ -5,7 +5,8 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-const PAGE_BITS: u32 = 12;
+/// Small pages: allocators round what is larger than a few of their own pages up by as much as a quarter.
+const PAGE_BITS: u32 = 8;
 /// Items in a page.
 pub(crate) const PAGE: usize = 1 << PAGE_BITS;
 
