@@ -77,6 +77,8 @@ pub struct ShardStatus {
 /// A shard's queues at one moment, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
+    /// Rises from one snapshot to the next, restarts included; see [`Published::next_snapshot`].
+    pub(crate) number: u64,
     pub(crate) as_of: Time,
     pub(crate) queues: Vec<(QueueView, Rate)>,
 }
@@ -86,6 +88,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Published {
     clock: Arc<dyn Clock>,
     snapshot: RwLock<Arc<Snapshot>>,
+    snapshots: AtomicU64,
     durable: AtomicU64,
     /// The steady clock when something last became durable, plus one; 0 for never.
     durable_at: AtomicU64,
@@ -127,6 +130,7 @@ impl Published {
         Self {
             clock,
             snapshot: RwLock::default(),
+            snapshots: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             durable_at: AtomicU64::new(0),
             waits_for_log: AtomicBool::new(false),
@@ -139,8 +143,18 @@ impl Published {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The number of a snapshot that is made now.
+    pub(crate) fn next_snapshot(&self) -> u64 {
+        self.snapshots.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Publishes a snapshot, unless a newer one is out: the shard and its log's writer both let snapshots go,
+    /// and either may be overtaken.
     pub(crate) fn set_snapshot(&self, snapshot: Arc<Snapshot>) {
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        let mut published = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        if snapshot.number > published.number {
+            *published = snapshot;
+        }
     }
 
     /// The log is durable up to `sequence` since just now.
@@ -220,4 +234,26 @@ pub(crate) fn queue(view: QueueView, rate: &Rate, as_of: Time, now: Time) -> Que
         None
     };
     Queue { view, arrival_per_s, completion_per_s, drain_ms, as_of }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn an_overtaken_snapshot_does_not_come_back() {
+        let published = Published::new(Arc::new(SystemClock::new()));
+        // The clock stood still, or was set back by a restart: only the number tells.
+        let make = |as_of| {
+            let number = published.next_snapshot();
+            Arc::new(Snapshot { number, as_of: Time(as_of), queues: Vec::new() })
+        };
+        let (older, newer, newest) = (make(5), make(5), make(4));
+        published.set_snapshot(newer);
+        published.set_snapshot(older);
+        assert_eq!(published.snapshot().number, 2);
+        published.set_snapshot(newest);
+        assert_eq!(published.snapshot().as_of, Time(4));
+    }
 }

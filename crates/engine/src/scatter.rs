@@ -44,12 +44,19 @@ impl Engine {
     ) -> Result<Answer<Worked>, CallError> {
         let Work { mut command, results } = work;
         let lease = command.lease.take();
+        let settles = command != command::Work::default();
         let mut answer = self.settle_split(Work { command, results }, key.as_ref()).await?;
         if let Some(lease) = lease {
-            let leased = self.lease_split(lease, wait, key.as_ref()).await?;
-            answer.value.leased = leased.value.leased;
-            answer.value.damaged = leased.value.damaged;
-            answer.replayed |= leased.replayed;
+            match self.lease_split(lease, wait, key.as_ref()).await {
+                Ok(leased) => {
+                    answer.value.leased = leased.value.leased;
+                    answer.value.damaged = leased.value.damaged;
+                    answer.replayed |= leased.replayed;
+                }
+                // What was settled stands, whatever the lease was told.
+                Err(_) if settles => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(answer)
     }
@@ -149,32 +156,48 @@ impl Engine {
         }
     }
 
-    /// Asks each shard for what is still wanted. What one has given is answered even if the next one fails.
+    /// Asks each shard for what is still wanted. What one has given is answered even if the next one fails;
+    /// until all have been asked nothing is picked up, so that it goes back if the caller goes away.
     async fn lease_now(
         &self,
         by_shard: &[(u16, Lease)],
         max: u32,
         key: Option<&IdempotencyKey>,
     ) -> Result<Answer<Worked>, CallError> {
-        let mut all = Answer { value: Worked::default(), replayed: false };
+        let (mut held, mut leased, mut refused) = (Vec::with_capacity(by_shard.len()), 0, None);
         for (shard, lease) in by_shard {
-            let left = max.saturating_sub(all.value.leased.len() as u32);
+            let left = max.saturating_sub(leased);
             if left == 0 {
                 break;
             }
             let lease = Lease { max: left, ..lease.clone() };
             let work = command::Work { lease: Some(lease), ..Default::default() };
-            match self.work_at(*shard, work.into(), Duration::ZERO, lease_key(key)).await {
+            match self.bring(*shard, work.into(), Duration::ZERO, lease_key(key)).await {
+                Ok(brought) => {
+                    leased += brought.leased() as u32;
+                    held.push(brought);
+                }
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        let mut all = Answer { value: Worked::default(), replayed: false };
+        for brought in held {
+            match self.pick_up(brought) {
                 Ok(answer) => {
                     all.value.leased.extend(answer.value.leased);
                     all.value.damaged.extend(answer.value.damaged);
                     all.replayed |= answer.replayed;
                 }
-                Err(error) if all.value.leased.is_empty() => return Err(error),
-                Err(_) => break,
+                Err(error) => drop(refused.get_or_insert(error)),
             }
         }
-        Ok(all)
+        match refused {
+            Some(error) if all.value.leased.is_empty() && all.value.damaged.is_empty() => Err(error),
+            _ => Ok(all),
+        }
     }
 
     /// Waits until a shard has something to hand out; says whether one has, or the wait was over on all of

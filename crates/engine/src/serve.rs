@@ -11,11 +11,11 @@ use tidegate_core::outcome::{Outcome, Worked};
 use crate::delivery::Told;
 use crate::limits::TURN_BYTES;
 use crate::shard::Shard;
-use crate::waiters::{Waiter, Waiting, WaitingLease};
+use crate::waiters::{Waiter, Waiting};
 
 impl Shard {
     /// Serves everybody for whom this turn has brought something, or whose time is over. Returns whether some
-    /// are left for the next turn because this one's frame is long enough.
+    /// are left for the next turn because this one has done enough.
     pub(crate) fn serve_waiters(&mut self, time: Time) -> bool {
         self.tell_of_ended_jobs();
         while let Some(queue) = self.gathered.readied.pop() {
@@ -33,7 +33,8 @@ impl Shard {
         false
     }
 
-    /// Hands out what is ready in one queue. Returns whether it stopped because the frame is long enough.
+    /// Hands out what is ready in one queue. Returns whether it stopped because the turn has done enough: the
+    /// frame is long, or as many expired jobs were ended as one lease may end.
     fn serve_queue(&mut self, queue: &str) -> bool {
         let mut behind = 0;
         while let Some((id, waiter)) = self.waiters.next_for_queue(queue, behind) {
@@ -47,24 +48,30 @@ impl Shard {
                 return true;
             } else if kinds.is_empty() || self.state.can_lease(queue, kinds) {
                 let waiter = self.waiters.take(id);
-                self.serve(waiter);
+                if let Some(waiter) = self.serve(waiter) {
+                    let more = self.look_again(&waiter.waiting);
+                    self.waiters.put_back(id, waiter);
+                    if more {
+                        return true;
+                    }
+                }
             }
         }
         false
     }
 
-    /// Gives a waiter what has come.
-    fn serve(&mut self, waiter: Waiter) {
-        let reply = Some(waiter.reply);
-        match waiter.waiting {
-            Waiting::Lease(waiting) => {
-                let WaitingLease { lease, key, settled } = *waiting;
-                let decided = self.decide_lease(lease, key);
-                self.answer_lease(decided, settled, reply);
-            }
-            Waiting::Watch { .. } => self.tell(reply, Told::Watched(true)),
-            Waiting::Job(id) => self.tell_job(reply, id),
+    /// Gives a waiter what has come. Hands him back if that was nothing: all of it had expired.
+    fn serve(&mut self, waiter: Waiter) -> Option<Waiter> {
+        let Waiter { deadline, reply, waiting } = waiter;
+        match waiting {
+            Waiting::Lease(waiting) => match self.try_lease(&waiting) {
+                Some(decided) => self.answer_lease(decided, waiting.settled, Some(reply)),
+                None => return Some(Waiter { deadline, reply, waiting: Waiting::Lease(waiting) }),
+            },
+            Waiting::Watch { .. } => self.tell(Some(reply), Told::Watched(true)),
+            Waiting::Job(id) => self.tell_job(Some(reply), id),
         }
+        None
     }
 
     /// Answers a waiter for whom nothing has come.

@@ -116,14 +116,22 @@ impl Gathered {
     }
 }
 
-/// What the last look at the log said.
+/// What the last look at the log said, and a guess at what has become of it since.
 #[derive(Debug, Default)]
 struct DiskGuard {
     look_at: Time,
     /// The last frame when it was looked at last.
     seen: Sequence,
+    /// Bytes free, less what has been submitted since the look.
     free_bytes: u64,
     full: bool,
+}
+
+impl DiskGuard {
+    /// Whether it is time for the next look, or the last one says too little by now.
+    fn wants_look(&self, time: Time, reserve: u64) -> bool {
+        time >= self.look_at || (!self.full && self.free_bytes < reserve)
+    }
 }
 
 /// What a turn leaves to do.
@@ -228,6 +236,7 @@ impl Shard {
         let wrote = std::mem::take(&mut self.probed) || !self.sink.builder().is_empty();
         if wrote {
             let next = self.last.next();
+            self.disk.free_bytes = self.disk.free_bytes.saturating_sub(self.sink.bytes() as u64);
             let buffer = self.log.spare_buffer().unwrap_or_default();
             let frame = self.sink.builder().finish_in(
                 buffer,
@@ -322,15 +331,18 @@ impl Shard {
         }
     }
 
-    /// Looks at the log and its disk, once a second: is there room for new work, is there something to clean?
+    /// Looks at the log and its disk: is there room for new work, is there something to clean? Once a second,
+    /// and at once when the shard itself may have filled the disk since.
     fn look_at_log(&mut self, time: Time) {
-        if time < self.disk.look_at {
+        let reserve = self.options.disk_reserve_bytes;
+        if !self.disk.wants_look(time, reserve) {
             return;
         }
         let status = self.log.status();
-        self.cleaner.look(&status, &self.state);
-        (self.disk.look_at, self.disk.seen) = (time.plus(limits::LOG_LOOK_MS), self.last);
-        let reserve = self.options.disk_reserve_bytes;
+        if time >= self.disk.look_at {
+            self.cleaner.look(&status, &self.state);
+            (self.disk.look_at, self.disk.seen) = (time.plus(limits::LOG_LOOK_MS), self.last);
+        }
         // Once full, an eighth more must be free, so that the door does not flap.
         let needed = if self.disk.full { reserve.saturating_add(reserve / 8) } else { reserve };
         let full = status.free_bytes < needed;
@@ -369,7 +381,7 @@ impl Shard {
             })
             .collect();
         queues.sort_unstable_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-        Arc::new(Snapshot { as_of: time, queues })
+        Arc::new(Snapshot { number: self.doors.published.next_snapshot(), as_of: time, queues })
     }
 
     /// The shortest time between two snapshots: longer with many queues, since each snapshot copies all of

@@ -32,7 +32,7 @@ impl Shard {
         let Call { ask, reply, .. } = call;
         match ask {
             Ask::Decide { key, command, blobs, wait_ms } => match *command {
-                Command::Enqueue(_) if self.disk_full().is_some() => {
+                Command::Enqueue(_) if self.disk_full().is_some() && !self.remembers(key.as_ref()) => {
                     let refusal = self.disk_full().expect("it was full just now");
                     self.answer(reply, Err(refusal));
                 }
@@ -73,6 +73,11 @@ impl Shard {
                 self.tell(reply, Told::Probed);
             }
         }
+    }
+
+    /// Whether a call with this key was answered before: it is told the same again, which takes no room.
+    fn remembers(&self, key: Option<&IdempotencyKey>) -> bool {
+        key.is_some_and(|key| self.state.remembers(&key.key))
     }
 
     /// Lets the core decide, and puts the blobs it accepted into the frame in the order it wants them.
@@ -125,29 +130,39 @@ impl Shard {
         if reply.as_ref().is_some_and(Reply::is_gone) {
             return;
         }
+        let waiting = WaitingLease { lease, key: lease_key, settled };
         // A lease with a key is asked for at once even if there is nothing: its answer may be known from an
         // earlier call. If it is not, an empty answer is not kept, and the wait begins.
-        let again = lease_key.is_some().then(|| lease.clone());
-        let found = self.can_lease(&lease.queues, &lease.kinds);
-        if !found && again.is_none() {
-            let waiting = WaitingLease { lease, key: lease_key, settled };
-            return self.wait(reply, deadline, Waiting::Lease(Box::new(waiting)));
-        }
-        let decided = self.decide_lease(lease, lease_key.clone());
-        let empty = !decided.replayed && decided.outcome == Outcome::Worked(Worked::default());
-        match again {
-            Some(lease) if empty => {
-                let waiting = WaitingLease { lease, key: lease_key, settled };
-                self.wait(reply, deadline, Waiting::Lease(Box::new(waiting)));
+        let asks = waiting.key.is_some() || self.can_lease(&waiting.lease.queues, &waiting.lease.kinds);
+        match asks.then(|| self.try_lease(&waiting)).flatten() {
+            Some(decided) => self.answer_lease(decided, waiting.settled, reply),
+            None => {
+                let waiting = Waiting::Lease(Box::new(waiting));
+                self.look_again(&waiting);
+                self.wait(reply, deadline, waiting);
             }
-            _ => self.answer_lease(decided, settled, reply),
         }
     }
 
-    /// Leases, and settles nothing.
-    pub(crate) fn decide_lease(&mut self, lease: Lease, key: Option<IdempotencyKey>) -> Decided {
-        let work = Work { lease: Some(lease), ..Work::default() };
-        self.decide(key, Command::Work(work), &[])
+    /// Leases for someone who would rather wait than go away with nothing: there is no answer if all that was
+    /// ready had expired.
+    pub(crate) fn try_lease(&mut self, waiting: &WaitingLease) -> Option<Decided> {
+        let work = Work { lease: Some(waiting.lease.clone()), ..Work::default() };
+        let decided = self.decide(waiting.key.clone(), Command::Work(work), &[]);
+        let empty = !decided.replayed && decided.outcome == Outcome::Worked(Worked::default());
+        // Who wants none has what he wants.
+        (!empty || waiting.lease.max == 0).then_some(decided)
+    }
+
+    /// Sees to it that who waits for jobs is served as soon as may be, if there are more than one lease went
+    /// through: they lie behind more expired ones than one turn ends. Returns whether there are.
+    pub(crate) fn look_again(&mut self, waiting: &Waiting) -> bool {
+        let before = self.gathered.readied.len();
+        if let Some((queues, kinds)) = waiting.wish() {
+            let ready = queues.iter().filter(|queue| self.state.can_lease(queue, kinds));
+            self.gathered.readied.extend(ready.filter_map(|queue| self.state.queue_index(queue)));
+        }
+        self.gathered.readied.len() > before
     }
 
     /// Answers with what was leased, together with what the same call has settled before.

@@ -101,6 +101,12 @@ impl Waiters {
         }
         let id = self.next;
         self.next += 1;
+        self.put_back(id, waiter);
+        None
+    }
+
+    /// Puts a waiter that was taken out back in his place.
+    pub(crate) fn put_back(&mut self, id: WaiterId, waiter: Waiter) {
         self.deadlines.insert((waiter.deadline, id));
         if let Some((queues, _)) = waiter.waiting.wish() {
             for queue in queues {
@@ -113,7 +119,6 @@ impl Waiters {
             self.by_job.entry(job).or_default().insert(id);
         }
         self.all.insert(id, waiter);
-        None
     }
 
     /// The first waiter for `queue` that came after `behind` (0 for the very first).

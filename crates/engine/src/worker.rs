@@ -11,10 +11,26 @@ use tidegate_core::command::{self, IdempotencyKey};
 use tidegate_core::outcome::{LeasedJob, Outcome};
 
 use crate::calls::{Answer, Ask, DamagedJob, Leased, Work, Worked};
+use crate::delivery::Delivery;
 use crate::engine::{Engine, outcome_of, unexpected, wait_ms};
 use crate::error::CallError;
 use crate::payloads::{Read, Unreadable};
 use crate::{PAYLOAD_DAMAGED, PAYLOAD_UNREADABLE};
+
+/// What a shard has answered to a round trip, with the payloads of what it leased, and not picked up yet: if
+/// it is dropped, its jobs go back.
+pub(crate) struct Brought {
+    shard: u16,
+    delivery: Delivery,
+    read: Vec<Read>,
+}
+
+impl Brought {
+    /// Jobs that its worker will get.
+    pub(crate) fn leased(&self) -> usize {
+        self.read.iter().filter(|read| read.is_ok()).count()
+    }
+}
 
 impl Engine {
     /// A round trip with one shard: the outcome, then the payloads of what was leased.
@@ -25,6 +41,18 @@ impl Engine {
         wait: Duration,
         key: Option<IdempotencyKey>,
     ) -> Result<Answer<Worked>, CallError> {
+        let brought = self.bring(shard, work, wait, key).await?;
+        self.pick_up(brought)
+    }
+
+    /// [`work_at`](Self::work_at), up to where everything is there and nothing is picked up.
+    pub(crate) async fn bring(
+        &self,
+        shard: u16,
+        work: Work,
+        wait: Duration,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Brought, CallError> {
         let mut work = work;
         let bytes = work.measure();
         let Work { command, results } = work;
@@ -36,6 +64,12 @@ impl Engine {
             [] => Vec::new(),
             _ => self.house.readers.read(delivery.take_pinned()).await,
         };
+        Ok(Brought { shard, delivery, read })
+    }
+
+    /// From here on the jobs are the caller's.
+    pub(crate) fn pick_up(&self, brought: Brought) -> Result<Answer<Worked>, CallError> {
+        let Brought { shard, delivery, read } = brought;
         match outcome_of(delivery)? {
             (Outcome::Worked(worked), replayed) => {
                 let (leased, damaged) = self.sort_out(shard, worked.leased, read);

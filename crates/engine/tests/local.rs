@@ -17,7 +17,7 @@ use tidegate_engine::{
     Stored, shard_of,
 };
 use tidegate_log::disk::simulated::SimulatedDisk;
-use tidegate_log::{LocalLog, LocalOptions, Log, MemoryLog, Opened};
+use tidegate_log::{LocalLog, LocalOptions, Log, Opened};
 
 /// Opens an engine on a directory, lets `script` work with it, and closes it.
 fn check<T>(directory: &Path, options: Options, script: impl AsyncFnOnce(&Engine) -> T) -> T {
@@ -179,8 +179,8 @@ fn flip(log: &Path, text: &[u8]) {
 #[test]
 fn a_full_disk_refuses_new_work_and_lets_old_work_be_finished() {
     let directory = directory();
-    check(directory.path(), options(), async |engine| {
-        engine.enqueue(jobs("a", &["1"]), None).await.expect("enqueued");
+    let first = check(directory.path(), options(), async |engine| {
+        engine.enqueue(jobs("a", &["1"]), key("k", 1)).await.expect("enqueued")
     });
     // A reserve that no disk has.
     let full = Options { disk_reserve_bytes: u64::MAX, ..options() };
@@ -191,6 +191,8 @@ fn a_full_disk_refuses_new_work_and_lets_old_work_be_finished() {
             "{refused}"
         );
         assert!(engine.status().shards[0].disk_full);
+        let again = engine.enqueue(jobs("a", &["1"]), key("k", 1)).await.expect("its answer takes no room");
+        assert!(again.replayed && again.value == first.value, "what was accepted stays accepted");
         assert_eq!(work_off(engine, "a").await.expect("worked off"), ["1"]);
     });
     check(directory.path(), options(), async |engine| {
@@ -356,35 +358,6 @@ fn a_shard_that_cannot_start_over_says_why_and_gives_up() {
         engine.readiness(LONG).await.expect_err("it is not ready");
         engine.close().await.expect_err("it did not end well");
     });
-}
-
-/// A memory log as a shard opens it, again and again, and a test sees it.
-fn watched_memory() -> (LogSource, Watched) {
-    let seen = Watched::default();
-    let sees = seen.clone();
-    let source = Box::new(move || {
-        let mut current = sees.0.lock().expect("no test panics in here");
-        let Opened { log, recovery } = current.as_ref().map_or_else(MemoryLog::open, MemoryLog::reopen);
-        *current = Some(log.clone());
-        Ok(Opened { log: Arc::new(log) as Arc<dyn Log>, recovery })
-    });
-    (source, seen)
-}
-
-#[derive(Clone, Default)]
-struct Watched(Arc<std::sync::Mutex<Option<MemoryLog>>>);
-
-impl Watched {
-    fn current(&self) -> MemoryLog {
-        self.0.lock().expect("no test panics in here").clone().expect("it has been opened")
-    }
-
-    /// Waits until the log has been given so many frames.
-    fn frames(&self, count: u64) {
-        while self.current().status().last.0 < count {
-            std::thread::yield_now();
-        }
-    }
 }
 
 #[test]

@@ -251,6 +251,51 @@ fn a_long_poll_ends_empty_at_its_deadline() {
 }
 
 #[test]
+fn a_long_poll_waits_on_when_all_that_came_back_had_expired() {
+    let mut world = World::new();
+    let engine = world.engine.clone();
+    let enqueued = Asked::new(engine.enqueue(short_lived("a", &["late", "late too"], 1_000), None));
+    world.turn();
+    enqueued.answer().expect("enqueued");
+    let mut held = world.leased("a", 2).leased;
+    let mut first = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    let mut second = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    world.turn();
+    world.clock.pass(2_000);
+    // One comes back while two wait, the other one in the turn in which a third one asks.
+    let released = Asked::new(engine.work(release(&held.split_off(1)), NO_WAIT, None));
+    world.turn();
+    released.answer().expect("released");
+    first.waits("it was given back too late");
+    let released = Asked::new(engine.work(release(&held), NO_WAIT, None));
+    let mut third = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    world.turn();
+    released.answer().expect("released");
+    second.waits("nothing came for him");
+    third.waits("it was given back too late");
+    world.enqueue("a", &["1", "2", "3"]);
+    assert_eq!(texts(&first.answer().expect("leased").value), ["1"], "he kept his place");
+    assert_eq!(texts(&second.answer().expect("leased").value), ["2"]);
+    assert_eq!(texts(&third.answer().expect("leased").value), ["3"]);
+}
+
+#[test]
+fn a_long_poll_gets_what_lies_behind_more_expired_jobs_than_a_turn_ends() {
+    let mut world = World::new();
+    let engine = world.engine.clone();
+    for _ in 0..9 {
+        let enqueued = Asked::new(engine.enqueue(short_lived("a", &["late"; 1_000], 1_000), None));
+        world.turn();
+        enqueued.answer().expect("enqueued");
+    }
+    world.enqueue("a", &["lives"]);
+    world.clock.pass(2_000);
+    let asked = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    world.turn();
+    assert_eq!(texts(&asked.answer().expect("leased").value), ["lives"]);
+}
+
+#[test]
 fn a_deadline_comes_although_the_clock_is_set_back() {
     let mut world = World::new();
     let engine = world.engine.clone();

@@ -3,8 +3,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use tidegate_core::command::{self, Complete, Lease, NewJob, Release};
 use tidegate_core::outcome::Item;
 use tidegate_core::{JobId, Time, Token};
 use tidegate_engine::{
-    CallError, Clock, Engine, Enqueue, Envelope, IdempotencyKey, Leased, Now, Options, Work, Worked,
+    CallError, Clock, Engine, Enqueue, Envelope, IdempotencyKey, Leased, LogSource, Now, Options, Work,
+    Worked,
 };
+use tidegate_log::{Log, MemoryLog, Opened};
 
 /// Jobs for `queue`, one for each payload.
 pub(crate) fn jobs(queue: &str, payloads: &[&str]) -> Enqueue {
@@ -166,4 +168,43 @@ pub(crate) async fn work_off(engine: &Engine, queue: &str) -> Result<Vec<String>
         let settled = engine.work(complete(&worked.leased), NO_WAIT, None).await?.value;
         ids(&settled.complete);
     }
+}
+
+/// A memory log as a shard opens it, again and again, and a test sees it.
+pub(crate) fn watched_memory() -> (LogSource, Watched) {
+    let seen = Watched::default();
+    let sees = seen.clone();
+    let source = Box::new(move || {
+        let mut current = sees.0.lock().expect("no test panics in here");
+        let Opened { log, recovery } = current.as_ref().map_or_else(MemoryLog::open, MemoryLog::reopen);
+        *current = Some(log.clone());
+        Ok(Opened { log: Arc::new(log) as Arc<dyn Log>, recovery })
+    });
+    (source, seen)
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Watched(Arc<Mutex<Option<MemoryLog>>>);
+
+impl Watched {
+    pub(crate) fn current(&self) -> MemoryLog {
+        self.0.lock().expect("no test panics in here").clone().expect("it has been opened")
+    }
+
+    /// Waits until the log has been given so many frames.
+    pub(crate) fn frames(&self, count: u64) {
+        while self.current().status().last.0 < count {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Enqueues jobs that must start within `ms`.
+pub(crate) fn short_lived(queue: &str, payloads: &[&str], ms: u64) -> Enqueue {
+    let mut enqueue = jobs(queue, payloads);
+    for job in &mut enqueue.command.jobs {
+        let expires_at = Some(tidegate_core::id::When::In(ms));
+        job.more = Some(Box::new(command::NewJobMore { expires_at, ..Default::default() }));
+    }
+    enqueue
 }
