@@ -65,12 +65,12 @@ pub fn read<'a, T: Wire<'a>>(text: &'a str) -> Result<T, Refused> {
 pub fn read_list<'a, T: Wire<'a>>(text: &'a str) -> Result<Vec<Item<T>>, Refused> {
     let items: Items<T, Brisk> = match serde_json::from_str(text) {
         Ok(items) => items,
-        Err(error) if error.is_data() => {
+        // Whatever stopped serde: it calls a few values of the wrong type a wrong syntax.
+        Err(_) => {
             let items: Items<T, Patient> =
                 serde_json::from_str(text).map_err(|error| invalid_json(&error))?;
             return items.within_limit("");
         }
-        Err(error) => return Err(Box::new(invalid_json(&error))),
     };
     items.within_limit("")
 }
