@@ -13,6 +13,8 @@ First steps:
   tidegate job enqueue mail --payload '{\"to\":\"ann\"}'     give it a job
   tidegate work mail -- ./send-mail.sh                   work jobs off with any program
   tidegate queue show mail                               see how it goes
+
+Durations are written 250ms, 30s, 5m, 2h; a bare number counts milliseconds.
 ";
 
 /// Tidegate, a surge engine: durable intake, exact allocation, paced work, one log

@@ -31,6 +31,18 @@ pub(crate) struct ItemsRefused {
     pub(crate) all: usize,
 }
 
+/// An error and its causes in one line. Many errors quote their cause already; then it is not said again.
+pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
 /// The exit code for an error, whatever context was put around it.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit_number(error))
@@ -64,6 +76,15 @@ mod tests {
     use tidegate::api::refusal::{Code, Problem, Refusal};
 
     use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let disk = || std::io::Error::other("the disk is full");
+        let quoted: anyhow::Error = Err::<(), _>(disk()).context("writing: the disk is full").unwrap_err();
+        assert_eq!(in_one_line(&quoted), "writing: the disk is full");
+        let plain: anyhow::Error = Err::<(), _>(disk()).context("writing").unwrap_err();
+        assert_eq!(in_one_line(&plain), "writing: the disk is full");
+    }
 
     #[test]
     fn the_exit_code_tells_who_said_no() {

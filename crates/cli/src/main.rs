@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if failure::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(format!("tidegate: {error:#}"));
+            output::note(format!("tidegate: {}", failure::in_one_line(&error)));
             failure::exit_code(&error)
         }
     }

@@ -128,6 +128,17 @@ pub enum OpenError {
         /// The number asked for.
         asked: u16,
     },
+    /// The directory of a shard is gone. Its jobs were acknowledged, so it is not begun anew.
+    #[error(
+        "{} is missing, though the data directory was made with {shards} shard(s): mount or restore it; to begin anew, take \
+         another data directory", missing.display()
+    )]
+    ShardMissing {
+        /// Where it should be.
+        missing: PathBuf,
+        /// How many shards there are.
+        shards: u16,
+    },
     /// The file that describes the data directory is not one this program wrote, or a newer one did.
     #[error("{} does not describe a data directory of this version: {found:?}", file.display())]
     Layout {

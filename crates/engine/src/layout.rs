@@ -35,7 +35,7 @@ pub(crate) fn prepare(directory: &Path, shards: u16) -> Result<Vec<PathBuf>, Ope
             let line = text.lines().next().unwrap_or_default();
             let found = line.strip_prefix(FORMAT).and_then(|number| number.parse::<u16>().ok());
             match found {
-                Some(found) if found == shards => {}
+                Some(found) if found == shards => check_all_there(directory, shards)?,
                 Some(found) => {
                     return Err(OpenError::ShardCount { directory: directory.into(), found, asked: shards });
                 }
@@ -43,11 +43,28 @@ pub(crate) fn prepare(directory: &Path, shards: u16) -> Result<Vec<PathBuf>, Ope
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            // The file comes last: where it is, every shard's directory has been.
+            for shard in paths(directory, shards) {
+                fs::create_dir_all(&shard).map_err(io("making", &shard))?;
+            }
             write(directory, &file, shards).map_err(io("writing", &file))?;
         }
         Err(error) => return Err(io("reading", &file)(error)),
     }
-    Ok((0..shards).map(|shard| directory.join(format!("shard-{shard}"))).collect())
+    Ok(paths(directory, shards).collect())
+}
+
+fn paths(directory: &Path, shards: u16) -> impl Iterator<Item = PathBuf> + '_ {
+    (0..shards).map(|shard| directory.join(format!("shard-{shard}")))
+}
+
+/// A shard whose directory is gone is not begun anew: its jobs were acknowledged. A mount that failed or a backup that was
+/// restored in part looks like this.
+fn check_all_there(directory: &Path, shards: u16) -> Result<(), OpenError> {
+    match paths(directory, shards).find(|shard| !shard.is_dir()) {
+        Some(missing) => Err(OpenError::ShardMissing { missing, shards }),
+        None => Ok(()),
+    }
 }
 
 /// The number of shards a data directory was made with; none if it is no data directory (yet).
@@ -79,6 +96,18 @@ mod tests {
         assert_eq!(shards_in(directory.path()), Some(2));
         let refused = prepare(directory.path(), 3).expect_err("another number");
         assert!(matches!(refused, OpenError::ShardCount { found: 2, asked: 3, .. }), "{refused}");
+    }
+
+    #[test]
+    fn a_shard_whose_directory_is_gone_is_not_begun_anew() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let made = prepare(directory.path(), 2).expect("a new directory");
+        fs::remove_dir(&made[1]).expect("it was made");
+        let refused = prepare(directory.path(), 2).expect_err("a shard is missing");
+        assert!(
+            matches!(&refused, OpenError::ShardMissing { missing, .. } if *missing == made[1]),
+            "{refused}"
+        );
     }
 
     #[test]

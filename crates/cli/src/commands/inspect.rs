@@ -127,13 +127,15 @@ fn show_report(out: &mut Out, log: &ShardLog, report: &Report) -> anyhow::Result
         report.last,
     ))?;
     if let Some(tail) = &report.tail {
-        out.line(format!("  an unfinished write ends it: {tail} (nobody was told it had happened)"))?;
+        out.line(format!("  an unfinished write ends it: {tail}"))?;
+        out.line("  a crash leaves such a tail, of writes nobody was told of; if there was no crash, suspect the disk")?;
     }
     for damage in &report.damage {
         out.line(style.paint(Paint::Bad, &format!("  damaged: {damage}")))?;
     }
     if report.damage.is_empty() {
-        out.line(style.paint(Paint::Good, "  every byte is what was written"))?;
+        let before = if report.tail.is_some() { " before that" } else { "" };
+        out.line(style.paint(Paint::Good, &format!("  every byte{before} is what was written")))?;
     }
     Ok(())
 }

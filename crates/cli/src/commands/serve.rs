@@ -126,7 +126,7 @@ fn introduce(settings: &Settings, address: SocketAddr, engine: &Engine) {
     for (number, shard) in status.shards.iter().enumerate() {
         if let Some(torn) = shard.recovery.as_ref().and_then(|recovery| recovery.torn.as_ref()) {
             note(format!(
-                "shard {number}: an unfinished write was cut off ({} bytes of {} at {}); nobody had been told of it",
+                "shard {number}: an unfinished write was cut off ({} bytes of {} at {}); a crash leaves such a tail, of writes nobody was told of. If there was no crash, suspect the disk",
                 torn.bytes, torn.file, torn.offset
             ));
         }

@@ -39,6 +39,15 @@ pub(crate) fn logs_of(directory: &Path) -> anyhow::Result<Vec<ShardLog>> {
             directory.file_name().and_then(|name| name.to_str()?.strip_prefix("shard-")?.parse().ok());
         logs.push(ShardLog { shard: shard.unwrap_or(0), directory: directory.to_owned() });
     }
+    if let Some(shards) = tidegate_engine::shards_in(directory)
+        && let Some(missing) =
+            (0..shards).find(|shard| logs.iter().all(|log| log.shard != *shard || !log.directory.is_dir()))
+    {
+        anyhow::bail!(
+            "{} was made with {shards} shard(s) and shard-{missing} is missing",
+            directory.display()
+        );
+    }
     logs.sort_unstable_by_key(|log| log.shard);
     Ok(logs)
 }
