@@ -34,8 +34,11 @@ use crate::position::{Epoch, Sequence};
 
 /// How long the filler rests after each chunk while nothing else is written.
 const FILL_PAUSE_IDLE: Duration = Duration::from_millis(10);
-/// How long it rests while frames are: their syncs come first, and a segment can be made without it.
+/// How long it waits, at a time, for frames to stop coming: a sync of its own would hold theirs up, and a segment can be
+/// made without a spare.
 const FILL_PAUSE_BUSY: Duration = Duration::from_millis(100);
+/// So often it waits; then it fills one chunk all the same.
+const FILL_WAITS: usize = 50;
 
 /// A log in a local directory.
 pub struct LocalLog {
@@ -154,8 +157,14 @@ impl LocalLog {
             let mut seen = watched.durable();
             while spares.wait_wanted() {
                 spares.fill_one(|| {
-                    let busy = std::mem::replace(&mut seen, watched.durable()) != watched.durable();
-                    thread::sleep(if busy { FILL_PAUSE_BUSY } else { FILL_PAUSE_IDLE });
+                    thread::sleep(FILL_PAUSE_IDLE);
+                    for _ in 0..FILL_WAITS {
+                        let before = std::mem::replace(&mut seen, watched.durable());
+                        if before == seen || watched.lock().ending != Ending::None {
+                            break;
+                        }
+                        thread::sleep(FILL_PAUSE_BUSY);
+                    }
                 });
             }
         };
