@@ -101,3 +101,7 @@ const _: () = assert!(
 const _: () = assert!(LINE_BYTES_MAX < BODY_BYTES_MAX, "a body holds the largest line");
 // What a worker leased in one call, it can settle in one call.
 const _: () = assert!(*LEASE_JOBS.end() as usize <= LIST_ITEMS_MAX, "a whole lease can be settled at once");
+
+/// Objects and lists within one another in a payload, a result or a progress value. Below the 128 at which common
+/// parsers give up, with room for the answer's own levels.
+pub const JSON_DEPTH_MAX: usize = 100;

@@ -89,10 +89,39 @@ pub fn items(field: &str, count: usize, range: &RangeInclusive<u64>) -> Checked 
     })
 }
 
-/// JSON whose text is not too long.
+/// JSON whose text is neither too long nor nested too deep: whoever leases it must be able to read it.
 pub fn json(field: &str, value: &RawJson<'_>, bytes_max: usize) -> Checked {
-    let bytes = value.text().len();
-    ensure(bytes <= bytes_max, || Refusal::payload_too_large(field, bytes, bytes_max))
+    let text = value.text();
+    ensure(text.len() <= bytes_max, || Refusal::payload_too_large(field, text.len(), bytes_max))?;
+    ensure(!is_deeper_than(text, limits::JSON_DEPTH_MAX), || {
+        let allowed = format!("JSON nested at most {} deep", limits::JSON_DEPTH_MAX);
+        Refusal::invalid_value(field, "JSON nested deeper", allowed)
+    })
+}
+
+/// Whether a JSON text has more than `depth` objects and lists within one another. A text with no more brackets than that
+/// cannot, which is one quick look and true of nearly all.
+fn is_deeper_than(text: &str, depth: usize) -> bool {
+    if memchr::memchr2_iter(b'[', b'{', text.as_bytes()).take(depth + 1).count() <= depth {
+        return false;
+    }
+    let (mut open, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                open += 1;
+                if open > depth {
+                    return true;
+                }
+            }
+            b']' | b'}' if !in_text => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Bytes in base64 that decode to at most `bytes_max`. The decoding itself is [`decode_base64`].
@@ -268,6 +297,17 @@ mod tests {
         ] {
             assert_eq!(traceparent("traceparent", value).is_ok(), right, "{value:?}");
         }
+    }
+
+    #[test]
+    fn json_is_nested_no_deeper_than_its_bound() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(!is_deeper_than(&nested(100), 100));
+        assert!(is_deeper_than(&nested(101), 100));
+        let wide = format!("[{}]", vec!["{}"; 500].join(","));
+        assert!(!is_deeper_than(&wide, 100), "many are not deep");
+        let text = format!("\"\\\"{}\"", "[".repeat(500));
+        assert!(!is_deeper_than(&text, 100), "brackets in a text do not nest");
     }
 
     #[test]

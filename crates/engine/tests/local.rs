@@ -505,3 +505,12 @@ fn failing_syncs_lose_nothing_and_do_nothing_twice() {
         engine.close().await.expect("the engine closes");
     });
 }
+
+/// `/proc` takes no directories, whoever asks: as good as a read-only file system.
+#[test]
+fn a_directory_that_cannot_be_written_is_refused_by_its_name() {
+    let refused =
+        Engine::open("/proc/tidegate-data", Options::default()).expect_err("nothing can be made there");
+    let said = refused.to_string();
+    assert!(said.contains("/proc/tidegate-data"), "{said}");
+}

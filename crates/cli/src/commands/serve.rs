@@ -124,6 +124,14 @@ fn introduce(settings: &Settings, address: SocketAddr, engine: &Engine) {
         if jobs == 1 { "" } else { "s" },
     ));
     for (number, shard) in status.shards.iter().enumerate() {
+        if let Some(recovery) =
+            shard.recovery.as_ref().filter(|recovery| !recovery.closed && recovery.last.0 > 0)
+        {
+            note(format!(
+                "shard {number}: the last run was cut short; the log was read up to frame {}",
+                recovery.last
+            ));
+        }
         if let Some(torn) = shard.recovery.as_ref().and_then(|recovery| recovery.torn.as_ref()) {
             note(format!(
                 "shard {number}: an unfinished write was cut off ({} bytes of {} at {}); a crash leaves such a tail, of writes nobody was told of. If there was no crash, suspect the disk",

@@ -3,7 +3,7 @@
 use tidegate::{Client, api::dead::DeleteDeadRequest};
 
 use super::DeadFilter;
-use crate::output::Out;
+use crate::{failure::Misuse, output::Out};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +30,13 @@ pub(crate) struct Args {
 
 /// Deletes them and says how many they were.
 pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::Result<()> {
+    let filter = &args.filter;
+    let names_some = filter.ids().is_some() || filter.kind().is_some() || filter.cause.is_some();
+    if !(args.all || names_some || filter.reason.is_some() || filter.before.is_some()) {
+        return Err(Misuse::error(
+            "say which dead jobs are meant (--id, --kind, --cause, --reason, --before), or --all",
+        ));
+    }
     let request = DeleteDeadRequest {
         ids: args.filter.ids(),
         kind: args.filter.kind(),
