@@ -130,9 +130,14 @@ fn a_payload_may_have_one_mebibyte_and_not_a_byte_more() {
 }
 
 #[test]
-fn a_payload_of_any_depth_is_passed_through() {
-    let deep = format!(r#"{{"payload":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    check!(NewJob<'_>, deep => "ok",);
+fn a_payload_is_nested_no_deeper_than_its_readers_can_bear() {
+    let nested = |depth| format!(r#"{{"payload":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let deep = nested(100_000);
+    check!(NewJob<'_>,
+        nested(limits::JSON_DEPTH_MAX) => "ok",
+        nested(limits::JSON_DEPTH_MAX + 1) => "invalid_value payload",
+        &deep => "invalid_value payload",
+    );
     let beside_a_mistake = deep.replacen('{', r#"{"nonsense":1,"#, 1);
     check!(NewJob<'_>, beside_a_mistake => "unknown_field nonsense",);
 }
