@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::State;
 use super::jobs::Slot;
 use super::paged::NONE;
-use super::{OrderBy, State};
 use crate::id::{Blob, JobId, Token};
 use crate::limits;
 use crate::record::EndReason;
@@ -264,11 +264,5 @@ impl State {
             .collect();
         causes.sort_unstable_by(|a, b| b.count.cmp(&a.count).then(a.cause.cmp(&b.cause)));
         Some(causes)
-    }
-
-    /// Whether any list waits to be sorted; only within a replay.
-    #[doc(hidden)]
-    pub fn is_disordered(&self) -> bool {
-        self.disordered.iter().any(|&(_, by)| matches!(by, OrderBy::Number | OrderBy::Time))
     }
 }

@@ -180,7 +180,7 @@ impl State {
         }
     }
 
-    fn kind_or_new(&mut self, name: &str) -> u32 {
+    pub(super) fn kind_or_new(&mut self, name: &str) -> u32 {
         self.kinds.find(0, name).unwrap_or_else(|| self.kinds.insert(0, name, super::super::Kind::default()))
     }
 
@@ -188,10 +188,6 @@ impl State {
         if self.kinds.try_entry(kind).is_some_and(|entry| entry.value.jobs == 0) {
             self.kinds.remove(kind);
         }
-    }
-
-    pub(super) fn kind_of_restated(&mut self, name: &str) -> u32 {
-        self.kind_or_new(name)
     }
 
     /// Moves a job to another state and keeps its queue's counts.
@@ -273,13 +269,7 @@ impl State {
 
     pub(super) fn apply_leased(&mut self, leased: &record::Leased) {
         self.next_token = self.next_token.max(leased.first_token + leased.jobs.len() as u64);
-        let worker = if leased.jobs.is_empty() {
-            NONE
-        } else {
-            self.workers
-                .find(0, &leased.worker)
-                .unwrap_or_else(|| self.workers.insert(0, &leased.worker, super::super::Worker::default()))
-        };
+        let worker = if leased.jobs.is_empty() { NONE } else { self.worker_or_new(&leased.worker) };
         for (&sequence, token) in leased.jobs.iter().zip(leased.first_token..) {
             let Some(slot) = self.jobs.find(sequence) else { continue };
             if self.jobs.get(slot).state != JobState::Ready {
@@ -305,6 +295,12 @@ impl State {
             }
         }
         self.drop_unused_worker(worker);
+    }
+
+    pub(super) fn worker_or_new(&mut self, name: &str) -> u32 {
+        self.workers
+            .find(0, name)
+            .unwrap_or_else(|| self.workers.insert(0, name, super::super::Worker::default()))
     }
 
     pub(super) fn drop_unused_worker(&mut self, worker: u32) {

@@ -5,10 +5,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
+use super::super::State;
 use super::super::jobs::{Job, Slot};
 use super::super::paged::NONE;
 use super::super::queue::Redrive;
-use super::super::{State, Worker};
 use crate::id::{Blob, Time};
 use crate::record::{self, EndReason, RedriveEnd, RestatedJob};
 use crate::view::JobState;
@@ -40,7 +40,7 @@ impl State {
 
     pub(super) fn apply_jobs_restated(&mut self, restated: &record::JobsRestated) {
         let queues: Vec<u32> = restated.queues.iter().map(|queue| self.queue_or_new(queue)).collect();
-        let kinds: Vec<u32> = restated.kinds.iter().map(|kind| self.kind_of_restated(kind)).collect();
+        let kinds: Vec<u32> = restated.kinds.iter().map(|kind| self.kind_or_new(kind)).collect();
         let mut offset = restated.first_offset;
         for job in &restated.jobs {
             let payload = offset;
@@ -153,10 +153,7 @@ impl State {
                 }
             }
             JobState::Leased => {
-                let worker = self
-                    .workers
-                    .find(0, &restated.worker)
-                    .unwrap_or_else(|| self.workers.insert(0, &restated.worker, Worker::default()));
+                let worker = self.worker_or_new(&restated.worker);
                 self.workers.get_mut(worker).leases += 1;
                 let job = self.jobs.get_mut(slot);
                 job.worker = worker;
