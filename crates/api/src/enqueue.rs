@@ -312,7 +312,7 @@ pub struct Enqueued {
 /// What became of one job of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
+#[serde(untagged, try_from = "EnqueueResultFields")]
 pub enum EnqueueResult {
     /// It was refused.
     Refused {
@@ -329,6 +329,30 @@ pub enum EnqueueResult {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         duplicate: bool,
     },
+}
+
+/// An [`EnqueueResult`] as it is read: in one pass, where trying one shape after the other would read every item twice.
+#[derive(Deserialize)]
+struct EnqueueResultFields {
+    id: Option<JobId>,
+    state: Option<JobState>,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<Refusal>,
+}
+
+impl TryFrom<EnqueueResultFields> for EnqueueResult {
+    type Error = &'static str;
+
+    fn try_from(fields: EnqueueResultFields) -> Result<Self, &'static str> {
+        match fields {
+            EnqueueResultFields { error: Some(error), .. } => Ok(Self::Refused { error }),
+            EnqueueResultFields { id: Some(id), state: Some(state), duplicate, .. } => {
+                Ok(Self::Enqueued { id, state, duplicate })
+            }
+            _ => Err("an item with `error`, or with `id` and `state`"),
+        }
+    }
 }
 
 /// The answer to a list of jobs: what became of each, in the list's order.

@@ -231,7 +231,7 @@ impl Refusal {
     }
 
     /// The refusal of a request that is a part of a larger one: its fields are below `part`.
-    pub(crate) fn below(self, part: &str) -> Self {
+    pub fn below(self, part: &str) -> Self {
         let Some(field) = self.field else { return self };
         let path = format!("{part}.{field}");
         let detail = self.detail.replacen(&format!("`{field}`"), &format!("`{path}`"), 1);

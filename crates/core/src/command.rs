@@ -27,6 +27,18 @@ pub struct IdempotencyKey {
     pub fingerprint: [u64; 2],
 }
 
+impl IdempotencyKey {
+    /// The key of the `part`-th command that a request under this key becomes. A caller's key is printable, so none is
+    /// another one's part.
+    #[must_use]
+    pub fn part(&self, part: usize) -> Self {
+        match part {
+            0 => self.clone(),
+            part => Self { key: alloc::format!("{}\n{part}", self.key), fingerprint: self.fingerprint },
+        }
+    }
+}
+
 /// Something to decide.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {

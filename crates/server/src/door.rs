@@ -177,15 +177,6 @@ pub(crate) fn idempotency_key(head: &Parts, body: &[u8]) -> Result<Option<Idempo
     Ok(Some(IdempotencyKey { key, fingerprint }))
 }
 
-/// The key of the `part`-th command that a request under `key` becomes. A key is printable, so no caller's key
-/// is another one's part.
-pub(crate) fn part_of(key: &IdempotencyKey, part: usize) -> IdempotencyKey {
-    match part {
-        0 => key.clone(),
-        part => IdempotencyKey { key: format!("{}\n{part}", key.key), fingerprint: key.fingerprint },
-    }
-}
-
 /// A refusal of a whole request, and whether it repeats what an earlier request was told.
 #[derive(Debug)]
 pub(crate) struct Refusing {

@@ -17,7 +17,7 @@ use crate::lease::LeaseRequest;
 use crate::limits;
 use crate::query::{DeadQuery, JobsQuery};
 use crate::queue::{PauseRequest, QueueConfig};
-use crate::refusal::Refused;
+use crate::refusal::{Refusal, Refused};
 use crate::settle::{Complete, Extend, Fail, Release};
 use crate::value::Text;
 use crate::words::{OnConflict, UniqueUntil};
@@ -218,6 +218,23 @@ pub fn delete_dead(queue: &str, request: DeleteDeadRequest<'_>) -> DeadFilter {
         reason: request.reason.map(Into::into),
         before: request.before.map(Time::from),
     }
+}
+
+/// The engine's place of a page's cursor; the beginning if there is none.
+///
+/// # Errors
+/// A cursor that no page has named.
+pub fn cursor(cursor: Option<&str>) -> Result<u64, Refused> {
+    let Some(cursor) = cursor else { return Ok(0) };
+    let written_by_us = cursor.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let place = u64::from_str_radix(cursor, 16).ok().filter(|_| written_by_us);
+    let allowed = "a cursor that an earlier page named";
+    place.ok_or_else(|| Box::new(Refusal::invalid_value("cursor", cursor, allowed)))
+}
+
+/// How many jobs a page has at most.
+pub fn page_jobs(limit: Option<u32>) -> usize {
+    limit.unwrap_or(limits::PAGE_JOBS_DEFAULT) as usize
 }
 
 /// Which jobs a list shows, asked `now`.
