@@ -8,6 +8,8 @@
 //! So many callers each enqueue one job after the other and wait for its answer; the client makes lists of what is there
 //! at the same time. Instead of an address, `embedded:DIR` takes an engine in this process.
 
+#![allow(clippy::print_stdout, reason = "printing is what this program is for")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
