@@ -17,6 +17,7 @@ use tidegate_api::{
     query::{DeadQuery, JobsQuery, WaitQuery},
     queue::{KeyAnswer, PauseRequest, Queue, QueueConfig, QueueList, QueueSummary, Redrive},
     settle::{Complete, Extend, Fail, Jobs, Release, SettleResult, SettleResults},
+    transaction::{TransactionAnswer, TransactionRequest},
     work::{WorkAnswer, WorkRequest},
 };
 
@@ -69,6 +70,14 @@ impl Client {
     pub async fn work(&self, request: &WorkRequest<'_>) -> Result<WorkAnswer, Error> {
         let wait = request.lease.as_ref().map_or(0, LeaseRequest::wait_ms);
         self.post_waiting("/v1/work", request, Duration::from_millis(wait)).await
+    }
+
+    /// Does all operations, or, if one of them is refused, none: the problem's refusal says which. The results are in the
+    /// order of the operations.
+    pub async fn transact(&self, request: &TransactionRequest<'_>) -> Result<TransactionAnswer, Error> {
+        let answer: TransactionAnswer = self.post("/v1/transactions", request).await?;
+        let results = self.one_each(answer.results, request.operations.len())?;
+        Ok(TransactionAnswer { results })
     }
 
     /// One job with everything that is known about it. With a `wait` of up to a minute, waits for its end and then

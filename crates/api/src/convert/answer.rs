@@ -16,6 +16,7 @@ use crate::queue::{Counts, Queue, QueueConfig, QueueSummary, Redrive};
 use crate::refusal::{Code, Refusal};
 use crate::syntax::encode_base64;
 use crate::time::Timestamp;
+use crate::transaction::{OperationResult, TransactionAnswer};
 use crate::words::{EndReason, JobState, OnFailure, RedriveState};
 use crate::write::{self, LeasedJobParts, Payload};
 
@@ -79,6 +80,10 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
                 format!("There is room for another idempotency key at {}.", Timestamp::from(room_at));
             Refusal::new(Code::IdempotencyFull, detail).with_retry_after_ms(room_at.since(now))
         }
+        Core::Contradicts(earlier) => {
+            let detail = format!("It wants the unique key, or ends the job, that `do[{earlier}]` does.");
+            Refusal::new(Code::InvalidValue, detail)
+        }
     }
 }
 
@@ -86,6 +91,16 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
 pub fn call_error(error: &CallError, now: Time) -> Refusal {
     let code = match error {
         CallError::Refused { refusal: refused, .. } => return refusal(*refused, now),
+        CallError::OperationRefused { operation, refusal: refused, .. } => {
+            return refusal(*refused, now).of_operation(*operation);
+        }
+        CallError::SpansShards { operation, .. } => {
+            let detail = format!(
+                "{} Make two of it, each with an idempotency key of its own.",
+                sentence(&error.to_string())
+            );
+            return Refusal::new(Code::TransactionSpansShards, detail).of_operation(*operation);
+        }
         CallError::CallTooLarge { .. } => Code::BodyTooLarge,
         CallError::InboxFull { .. } => Code::InboxFull,
         CallError::WaitersFull { .. } => Code::WaitersFull,
@@ -130,6 +145,21 @@ pub fn write_settled_item(out: &mut Vec<u8>, id: tidegate_core::JobId, item: Ite
         Item::Duplicate { id, state } => write::settled(out, id.into(), state.into(), None, None),
         Item::Refused(refused) => write::refused_item(out, Some(&id.to_string()), &refusal(refused, now)),
     }
+}
+
+/// What the operations of a transaction did. `queues` names the queue of each that enqueued.
+pub fn transaction(queues: Vec<Option<String>>, items: Vec<Item>) -> TransactionAnswer {
+    let result = |(queue, item): (Option<String>, Item)| match item {
+        Item::Is { id, state, .. } => {
+            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: false })
+        }
+        Item::Duplicate { id, state } => {
+            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: true })
+        }
+        // One that is refused refuses all, and then there is no list.
+        Item::Refused(_) => None,
+    };
+    TransactionAnswer { results: queues.into_iter().zip(items).filter_map(result).collect() }
 }
 
 /// Writes a job that is handed out.
