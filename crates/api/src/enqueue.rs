@@ -230,27 +230,27 @@ pub(crate) fn check_retry(retry: &Retry) -> Checked {
 }
 
 /// The JSON of a [`NewJob`].
-pub(crate) static NEW_JOB: Object = Object {
-    name: "NewJob",
-    fields: &[
-        Field::optional("kind", Shape::Name),
-        Field::optional("payload", Shape::Any(limits::PAYLOAD_BYTES_MAX)),
-        Field::optional("payload_base64", Shape::Base64(limits::PAYLOAD_BYTES_MAX)),
-        Field::optional("priority", Shape::Integer(&limits::PRIORITY)),
-        Field::optional("run_at", Shape::Timestamp),
-        Field::optional("delay_ms", Shape::Integer(&limits::DELAY_MS)),
-        Field::optional("expires_at", Shape::Timestamp),
-        Field::optional("expires_in_ms", Shape::Integer(&limits::SPAN_MS)),
-        Field::optional("ordering_key", Shape::Text(&limits::KEY_BYTES)),
-        Field::optional("on_failure", Shape::Word(OnFailure::WORDS)),
-        Field::optional("fairness_key", Shape::Text(&limits::KEY_BYTES)),
-        Field::optional("unique", Shape::Object(&UNIQUE)),
-        Field::optional("retry", Shape::Object(&RETRY)),
-        Field::optional("dependency", Shape::Name),
-        Field::optional("traceparent", Shape::Traceparent),
-        Field::optional("metadata", Shape::Metadata),
-    ],
-};
+pub(crate) static NEW_JOB: Object = Object { name: "NewJob", fields: NEW_JOB_FIELDS };
+
+/// The fields of a [`NewJob`]; a transaction's enqueue has them too.
+pub(crate) const NEW_JOB_FIELDS: &[Field] = &[
+    Field::optional("kind", Shape::Name),
+    Field::optional("payload", Shape::Any(limits::PAYLOAD_BYTES_MAX)),
+    Field::optional("payload_base64", Shape::Base64(limits::PAYLOAD_BYTES_MAX)),
+    Field::optional("priority", Shape::Integer(&limits::PRIORITY)),
+    Field::optional("run_at", Shape::Timestamp),
+    Field::optional("delay_ms", Shape::Integer(&limits::DELAY_MS)),
+    Field::optional("expires_at", Shape::Timestamp),
+    Field::optional("expires_in_ms", Shape::Integer(&limits::SPAN_MS)),
+    Field::optional("ordering_key", Shape::Text(&limits::KEY_BYTES)),
+    Field::optional("on_failure", Shape::Word(OnFailure::WORDS)),
+    Field::optional("fairness_key", Shape::Text(&limits::KEY_BYTES)),
+    Field::optional("unique", Shape::Object(&UNIQUE)),
+    Field::optional("retry", Shape::Object(&RETRY)),
+    Field::optional("dependency", Shape::Name),
+    Field::optional("traceparent", Shape::Traceparent),
+    Field::optional("metadata", Shape::Metadata),
+];
 
 static UNIQUE: Object = Object {
     name: "Unique",

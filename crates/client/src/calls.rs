@@ -16,6 +16,7 @@ use tidegate_api::{
     query::{DeadQuery, JobsQuery, WaitQuery},
     queue::{KeyAnswer, PauseRequest, Queue, QueueConfig, QueueList, QueueSummary, Redrive},
     settle::{Complete, Extend, Fail, Release, SettleResult},
+    transaction::{TransactionAnswer, TransactionRequest},
     work::{WorkAnswer, WorkRequest},
 };
 
@@ -23,6 +24,7 @@ use crate::transport::{Call, Nothing, encode, enqueue_path};
 use crate::{Client, Error, Link};
 
 const AT_ONCE: Duration = Duration::ZERO;
+const TRANSACTIONS: &str = "/v1/transactions";
 
 /// Takes one of two ways: over HTTP, or to the engine in this process.
 macro_rules! either {
@@ -98,6 +100,19 @@ impl Client {
         either!(self,
             http => http.post(settings, path, request, wait).await,
             engine => engine.work(settings, path, request).await)
+    }
+
+    /// Does all operations, or, if one of them is refused, none: the problem's refusal says which. The results are in the
+    /// order of the operations.
+    pub async fn transact(&self, request: &TransactionRequest<'_>) -> Result<TransactionAnswer, Error> {
+        let (settings, path) = (&self.settings, TRANSACTIONS);
+        either!(self,
+            http => {
+                let answer: TransactionAnswer = http.post(settings, path, request, AT_ONCE).await?;
+                let results = self.one_each(answer.results, request.operations.len())?;
+                Ok(TransactionAnswer { results })
+            },
+            engine => engine.transact(settings, path, request).await)
     }
 
     /// One job with everything that is known about it. With a `wait` of up to a minute, waits for its end and then

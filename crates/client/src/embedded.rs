@@ -20,6 +20,7 @@ use tidegate_api::queue::{KeyAnswer, PauseRequest, Queue, QueueConfig, QueueSumm
 use tidegate_api::read::{BadItem, Item, Wire};
 use tidegate_api::refusal::{Code, Refusal, Refused};
 use tidegate_api::settle::SettleResult;
+use tidegate_api::transaction::{TransactionAnswer, TransactionRequest};
 use tidegate_api::work::{WorkAnswer, WorkRequest};
 use tidegate_api::{limits, syntax};
 use tidegate_core::outcome;
@@ -277,6 +278,20 @@ impl Embedded {
             release: told(release, worked.release),
             jobs: request.lease.as_ref().map(|_| worked.leased.into_iter().map(answer::leased_job).collect()),
         })
+    }
+
+    pub(crate) async fn transact(
+        &self,
+        settings: &Settings,
+        path: &str,
+        request: &TransactionRequest<'_>,
+    ) -> Result<TransactionAnswer, Error> {
+        request.check_operations()?;
+        let key = Self::key(settings, "POST", path, request);
+        let (transaction, queues) = convert::transaction(request.clone(), Body::Elsewhere)?;
+        let ask = || self.engine.transact(transaction.clone(), key.clone());
+        let items = self.ask(settings, Duration::ZERO, ask).await?.value;
+        Ok(answer::transaction(queues, items))
     }
 
     pub(crate) async fn job(&self, settings: &Settings, id: JobId, wait: Duration) -> Result<Job, Error> {

@@ -21,6 +21,7 @@
 //! |---|---|
 //! | give work | [`Client::queue`], [`Queue::enqueue`], [`Queue::job`] |
 //! | have the engine in your own process | `Client::embedded` (feature `embedded`) |
+//! | do several things or none of them | [`Client::transaction`] |
 //! | follow a request through its jobs | [`trace`] |
 //! | test your own code without a server | `testing` (feature `testing`) |
 //! | ask and decide everything else | the other methods of [`Client`], one for each endpoint |
@@ -44,6 +45,7 @@ mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trace;
+mod transaction;
 mod transport;
 
 use std::sync::Arc;
@@ -53,6 +55,7 @@ pub use crate::error::{Error, TransportError};
 pub use crate::queue::{JobBuilder, Queue};
 pub use crate::settings::NotAnIdempotencyKey;
 use crate::settings::Settings;
+pub use crate::transaction::Transaction;
 use crate::transport::Transport;
 
 /// Where jobs are kept: a server, or an engine in this process. A clone shares its connections.

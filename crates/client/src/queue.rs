@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_api::enqueue::{Enqueued, NewJob, Retry, Unique};
+use tidegate_api::refusal::Refusal;
 use tidegate_api::time::Timestamp;
 use tidegate_api::value::{Metadata, RawJson, Text};
 use tidegate_api::words::OnFailure;
@@ -240,8 +241,18 @@ impl JobBuilder {
             engine => engine.enqueue(&settings, &path, &name, &job).await)
     }
 
+    /// The queue's name and the job as an operation of a transaction, which has the only key.
+    pub(crate) fn into_operation(self) -> Result<(String, NewJob<'static>), Error> {
+        if self.idempotency_key.is_some() {
+            let why = "A job of a transaction has no key of its own; give the transaction one.";
+            return Err(Refusal::contradiction("idempotency_key", why).into());
+        }
+        let (queue, job) = self.into_job()?;
+        Ok((queue.name, job))
+    }
+
     /// The queue and the job as the wire has it.
-    pub(crate) fn into_job(self) -> Result<(Queue, NewJob<'static>), Error> {
+    fn into_job(self) -> Result<(Queue, NewJob<'static>), Error> {
         if let Some(defect) = self.defect {
             return Err(defect);
         }

@@ -117,6 +117,20 @@ async fn conversation(client: &Client) -> Told {
         client.jobs(&JobsQuery { state: Some(JobState::Dead), ..nothing.clone() }).await,
     );
     tell(t, "of no queue", client.jobs(&JobsQuery { queue: Some("none".into()), ..nothing }).await);
+    let (p, q) = (client.queue("p"), client.queue("q"));
+    let both = client.transaction().enqueue(p.job("a", &1)).enqueue(q.job("a", &2).priority(9));
+    tell(t, "transaction", both.clone().idempotency_key("both").commit().await);
+    tell(t, "transaction again", both.clone().idempotency_key("both").commit().await);
+    tell(t, "transaction in part", both.enqueue(q.job("no kind!", &3)).commit().await);
+    tell(t, "transaction of nothing", client.transaction().commit().await);
+    let held = client.lease(&lease("p", 1)).await.expect("a lease");
+    let (id, token) = (held[0].id, held[0].token);
+    let follow = |token| client.transaction().complete_with(id, token, &"done").enqueue(p.job("b", &4));
+    tell(t, "complete and enqueue with a stale token", follow(token + 1).commit().await);
+    tell(t, "complete and enqueue", follow(token).commit().await);
+    tell(t, "complete and enqueue again", follow(token).commit().await);
+    tell(t, "a key within", client.transaction().enqueue(p.job("b", &4).idempotency_key("k")).commit().await);
+
     tell(t, "dead", client.dead("q", &DeadQuery::default()).await);
     tell(t, "causes", client.dead_causes("q").await);
     tell(t, "causes of none", client.dead_causes("none").await);

@@ -22,7 +22,7 @@ use tidegate_engine::{CallError, Engine, IdempotencyKey, fingerprint};
 
 use crate::Options;
 use crate::body::{self, Intake, Media, Whole};
-use crate::calls::{dead, enqueue, health, jobs, queues, stream, work};
+use crate::calls::{dead, enqueue, health, jobs, queues, stream, transactions, work};
 use crate::reply::{Reply, marked, problem};
 use crate::route::{Call, nowhere, route};
 
@@ -93,6 +93,7 @@ impl Door {
             Call::Extend => work::extend(asked).await,
             Call::Release => work::release(asked).await,
             Call::Work => work::work(asked).await,
+            Call::Transact => transactions::transact(asked).await,
             Call::GetJob => jobs::get(asked, job_id(variable)?).await,
             Call::ListJobs => jobs::list(asked).await,
             Call::CancelJob => jobs::cancel(asked, job_id(variable)?).await,
@@ -198,7 +199,10 @@ impl From<Refusal> for Refusing {
 
 impl From<CallError> for Refusing {
     fn from(error: CallError) -> Self {
-        let replayed = matches!(error, CallError::Refused { replayed: true, .. });
+        let replayed = matches!(
+            error,
+            CallError::Refused { replayed: true, .. } | CallError::OperationRefused { replayed: true, .. }
+        );
         Self { refusal: Box::new(answer::call_error(&error, now())), replayed }
     }
 }

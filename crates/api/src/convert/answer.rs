@@ -20,6 +20,7 @@ use crate::refusal::{Code, Refusal};
 use crate::settle::SettleResult;
 use crate::syntax::encode_base64;
 use crate::time::Timestamp;
+use crate::transaction::{OperationResult, TransactionAnswer};
 use crate::words::{EndReason, JobState, OnFailure, RedriveState};
 use crate::write::{self, LeasedJobParts, Payload};
 
@@ -83,6 +84,10 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
                 format!("There is room for another idempotency key at {}.", Timestamp::from(room_at));
             Refusal::new(Code::IdempotencyFull, detail).with_retry_after_ms(room_at.since(now))
         }
+        Core::Contradicts(earlier) => {
+            let detail = format!("It wants the unique key, or ends the job, that `do[{earlier}]` does.");
+            Refusal::new(Code::InvalidValue, detail)
+        }
     }
 }
 
@@ -90,6 +95,16 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
 pub fn call_error(error: &CallError, now: Time) -> Refusal {
     let code = match error {
         CallError::Refused { refusal: refused, .. } => return refusal(*refused, now),
+        CallError::OperationRefused { operation, refusal: refused, .. } => {
+            return refusal(*refused, now).of_operation(*operation);
+        }
+        CallError::SpansShards { operation, .. } => {
+            let detail = format!(
+                "{} Make two of it, each with an idempotency key of its own.",
+                sentence(&error.to_string())
+            );
+            return Refusal::new(Code::TransactionSpansShards, detail).of_operation(*operation);
+        }
         CallError::CallTooLarge { .. } => Code::BodyTooLarge,
         CallError::InboxFull { .. } => Code::InboxFull,
         CallError::WaitersFull { .. } => Code::WaitersFull,
@@ -205,6 +220,21 @@ pub fn leased_job(leased: Leased) -> LeasedJob {
 fn metadata_of(envelope: &Envelope) -> Option<BTreeMap<String, String>> {
     let entry = |entry: &tidegate_engine::Metadata| (entry.name.clone(), entry.value.clone());
     (!envelope.metadata.is_empty()).then(|| envelope.metadata.iter().map(entry).collect())
+}
+
+/// What the operations of a transaction did. `queues` names the queue of each that enqueued.
+pub fn transaction(queues: Vec<Option<String>>, items: Vec<Item>) -> TransactionAnswer {
+    let result = |(queue, item): (Option<String>, Item)| match item {
+        Item::Is { id, state, .. } => {
+            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: false })
+        }
+        Item::Duplicate { id, state } => {
+            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: true })
+        }
+        // One that is refused refuses all, and then there is no list.
+        Item::Refused(_) => None,
+    };
+    TransactionAnswer { results: queues.into_iter().zip(items).filter_map(result).collect() }
 }
 
 /// Writes a job that is handed out.
