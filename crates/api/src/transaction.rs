@@ -69,9 +69,9 @@ impl<'a> TransactionRequest<'a> {
 }
 
 /// The refusal with the operation that its field belongs to.
-fn with_operation(refused: Refused) -> Refused {
-    let operation = refused.field.as_deref().and_then(operation_of);
-    Box::new(Refusal { operation, ..*refused })
+fn with_operation(mut refused: Refused) -> Refused {
+    refused.operation = refused.field.as_deref().and_then(operation_of);
+    refused
 }
 
 /// The operation that a field belongs to: 2 for `do[2].enqueue.priority`.
