@@ -59,6 +59,11 @@ pub enum Entry {
         /// Whose.
         upload: UploadId,
     },
+    /// An upload whose jobs were refused, and which nobody can come back to: it is as if it had never been sent.
+    LetGo {
+        /// Which.
+        upload: UploadId,
+    },
 }
 
 /// An image that was uploaded, and what came with it.
@@ -86,11 +91,12 @@ pub(super) enum Kind {
     Thumbnails = 2,
     Accepted = 3,
     Notified = 4,
+    LetGo = 5,
 }
 
 impl Kind {
     fn from_number(number: u8) -> Option<Kind> {
-        [Kind::Image, Kind::Thumbnails, Kind::Accepted, Kind::Notified]
+        [Kind::Image, Kind::Thumbnails, Kind::Accepted, Kind::Notified, Kind::LetGo]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }
@@ -145,7 +151,7 @@ pub(super) struct AcceptedMeta {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct NotifiedMeta {
+pub(super) struct MarkMeta {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) upload: Vec<u8>,
 }
@@ -202,8 +208,12 @@ impl Prepared {
                 (Kind::Accepted, upload, meta.encode_to_vec(), Vec::new())
             }
             Entry::Notified { upload } => {
-                let meta = NotifiedMeta { upload: upload.bytes().to_vec() };
+                let meta = MarkMeta { upload: upload.bytes().to_vec() };
                 (Kind::Notified, upload, meta.encode_to_vec(), Vec::new())
+            }
+            Entry::LetGo { upload } => {
+                let meta = MarkMeta { upload: upload.bytes().to_vec() };
+                (Kind::LetGo, upload, meta.encode_to_vec(), Vec::new())
             }
         };
         if meta.len() > META_BYTES_MAX {

@@ -14,6 +14,7 @@ use super::volume::Location;
 struct Slot {
     upload: UploadId,
     notified: bool,
+    let_go: bool,
     image: Location,
     thumbnails: Location,
     accepted: Location,
@@ -39,6 +40,7 @@ pub(super) struct Index {
 pub(super) struct Known {
     pub(super) upload: UploadId,
     pub(super) notified: bool,
+    pub(super) let_go: bool,
     pub(super) image: Location,
     pub(super) thumbnails: Location,
     pub(super) accepted: Location,
@@ -79,13 +81,14 @@ impl Index {
             Kind::Thumbnails => slot.thumbnails = location,
             Kind::Accepted => slot.accepted = location,
             Kind::Notified => slot.notified = true,
+            Kind::LetGo => slot.let_go = true,
         }
     }
 
     fn insert_image(&mut self, upload: UploadId, client_key: Option<&str>, image: Location) {
         let (thumbnails, accepted) = (Location::NOWHERE, Location::NOWHERE);
         let slot = u32::try_from(self.slots.len()).expect("four thousand million uploads do not fit");
-        self.slots.push(Slot { upload, notified: false, image, thumbnails, accepted });
+        self.slots.push(Slot { upload, notified: false, let_go: false, image, thumbnails, accepted });
         let slots = &self.slots;
         self.by_id.insert_unique(upload.hash(), slot, |&other| slots[other as usize].upload.hash());
         if let Some(key) = client_key {
@@ -94,8 +97,9 @@ impl Index {
         }
     }
 
+    /// What is known of an upload that was not let go.
     pub(super) fn get(&self, upload: UploadId) -> Option<Known> {
-        self.find(upload).map(|slot| self.known(slot as usize))
+        self.find(upload).map(|slot| self.known(slot as usize)).filter(|known| !known.let_go)
     }
 
     /// The uploads that may have this client key; almost always none or one.
@@ -105,9 +109,9 @@ impl Index {
         found.map(|found| self.known(found.slot as usize)).collect()
     }
 
-    /// From the newest to the oldest.
+    /// From the newest to the oldest, without those that were let go.
     pub(super) fn newest(&self) -> impl Iterator<Item = Known> {
-        (0..self.slots.len()).rev().map(|slot| self.known(slot))
+        (0..self.slots.len()).rev().map(|slot| self.known(slot)).filter(|known| !known.let_go)
     }
 
     fn find(&self, upload: UploadId) -> Option<u32> {
@@ -115,8 +119,8 @@ impl Index {
     }
 
     fn known(&self, slot: usize) -> Known {
-        let Slot { upload, notified, image, thumbnails, accepted } = self.slots[slot];
-        Known { upload, notified, image, thumbnails, accepted }
+        let Slot { upload, notified, let_go, image, thumbnails, accepted } = self.slots[slot];
+        Known { upload, notified, let_go, image, thumbnails, accepted }
     }
 
     fn hash_of(&self, key: &str) -> u32 {

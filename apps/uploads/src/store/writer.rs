@@ -253,6 +253,7 @@ impl Writer {
             Kind::Image => known.is_some(),
             Kind::Thumbnails => known.is_some_and(|known| known.thumbnails.is_somewhere()),
             Kind::Notified => known.is_some_and(|known| known.notified),
+            Kind::LetGo => false,
             // Jobs accepted anew replace those that are noted.
             Kind::Accepted => return Ok(None),
         };
