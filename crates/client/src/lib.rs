@@ -5,7 +5,7 @@
 //! and silence, after which the request may or may not have had its effect. Nothing is retried behind the
 //! caller's back; [`Error::is_temporary`] says what may be worth it, and [`Client::with_idempotency_key`] makes it safe.
 //!
-//! What is not here yet: TLS, streams, and the worker loop.
+//! What is not here yet: TLS and streams.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate::Error> {
@@ -23,14 +23,22 @@ pub use tidegate_api as api;
 
 mod calls;
 mod error;
+pub mod trace;
 mod transport;
+mod worker;
 
 use std::time::Duration;
 
 use http::HeaderValue;
 
-pub use crate::error::{Error, TransportError};
 use crate::transport::Transport;
+pub use crate::{
+    error::{Error, TransportError},
+    worker::{
+        BatchOptions, Failure, Job, Outcome, Payload, ProgressError, Ran, RawPayload, Worker, WorkerError,
+        WorkerEvent,
+    },
+};
 
 /// A server to talk to. A clone shares its connections.
 #[derive(Debug, Clone)]
