@@ -20,6 +20,7 @@
 //! | to | look at |
 //! |---|---|
 //! | give work | [`Client::queue`], [`Queue::enqueue`], [`Queue::job`] |
+//! | do work | [`Worker`], [`Job`], [`Failure`] |
 //! | have the engine in your own process | `Client::embedded` (feature `embedded`) |
 //! | do several things or none of them | [`Client::transaction`] |
 //! | follow a request through its jobs | [`trace`] |
@@ -47,16 +48,23 @@ pub mod testing;
 pub mod trace;
 mod transaction;
 mod transport;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::error::{Error, TransportError};
 pub use crate::queue::{JobBuilder, Queue};
 pub use crate::settings::NotAnIdempotencyKey;
 use crate::settings::Settings;
 pub use crate::transaction::Transaction;
 use crate::transport::Transport;
+pub use crate::{
+    error::{Error, TransportError},
+    worker::{
+        BatchOptions, Failure, Job, Outcome, Payload, ProgressError, Ran, RawPayload, Worker, WorkerError,
+        WorkerEvent,
+    },
+};
 
 /// Where jobs are kept: a server, or an engine in this process. A clone shares its connections.
 #[derive(Debug, Clone)]

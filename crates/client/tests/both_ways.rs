@@ -169,7 +169,7 @@ fn without_times(told: Told) -> Told {
 #[tokio::test(flavor = "multi_thread")]
 async fn http_and_embedded_say_the_same() {
     let house = House::open().await;
-    let over_http = without_times(conversation(&house.client()).await);
+    let over_http = without_times(conversation(&house.client).await);
     let directory = tempfile::tempdir().expect("a directory");
     let client = Client::embedded(directory.path().join("data")).await.expect("the engine opens");
     let embedded = without_times(conversation(&client).await);

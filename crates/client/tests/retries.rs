@@ -96,7 +96,7 @@ async fn enqueue_together(client: &Client, jobs: u64) -> BTreeSet<JobId> {
 }
 
 async fn ready(house: &House) -> u64 {
-    house.client().pause("q").await.expect("the queue is there").counts.ready
+    house.client.pause("q").await.expect("the queue is there").counts.ready
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +143,7 @@ async fn without_retries_a_lost_answer_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_comes_back_within_the_deadline_is_waited_for() {
     let mut house = House::open().await;
-    let client = house.client();
+    let client = house.client.clone();
     client.queue("q").enqueue("a", &0).await.expect("accepted");
     house.stop().await;
     let waiting = tokio::spawn(async move { enqueue_together(&client, 100).await });
@@ -175,7 +175,7 @@ async fn a_full_queue_is_told_at_once_and_each_job_hears_its_own_answer() {
     let house = House::open().await;
     let line = Line::to(house.address, |_| false).await;
     let config = QueueConfig { jobs_max: Some(10), ..QueueConfig::default() };
-    house.client().configure("q", &config).await.expect("configured");
+    house.client.configure("q", &config).await.expect("configured");
     let queue = line.client().queue("q");
     let callers: Vec<_> = (0..30)
         .map(|number| {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use tidegate::Client;
+use tidegate::{Client, Worker};
 
 use crate::{
     duration::Millis,
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: Args, client: Client, style: Style) -> anyhow::Res
         grace: args.grace.as_duration(),
         retry_later: args.retry_later.as_duration(),
         until_empty: args.until_empty,
-        name: args.worker.unwrap_or_else(default_name),
+        name: args.worker.unwrap_or_else(Worker::default_name),
         program: Program { command: program, arguments: command.collect(), stdout },
     };
     worker::run(options, client, style).await
@@ -115,10 +115,4 @@ fn lease(text: &str) -> Result<Millis, String> {
         true => Ok(lease),
         false => Err("a lease is 1s to 12h long".into()),
     }
-}
-
-fn default_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = if host.trim().is_empty() { "worker" } else { host.trim() };
-    format!("{host}-{}", std::process::id())
 }

@@ -8,11 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tidegate::api::{lease::LeasedJob, refusal::Refusal};
 
-use super::{
-    Options,
-    ledger::{LeaseKey, Report},
-    verdict::Verdict,
-};
+use super::{Attempt, Options, verdict::Verdict};
 use crate::{
     duration::rough,
     output::{Style, note},
@@ -21,13 +17,11 @@ use crate::{
 /// Tells each thing once, where it happened.
 pub(super) struct Journal {
     style: Style,
-    /// The server does not answer, and that has been said.
-    away: bool,
 }
 
 impl Journal {
     pub(super) fn new(style: Style) -> Journal {
-        Journal { style, away: false }
+        Journal { style }
     }
 
     pub(super) fn working(&self, options: &Options, server: &str) -> io::Result<()> {
@@ -41,13 +35,13 @@ impl Journal {
         )
     }
 
-    pub(super) fn started(&self, key: LeaseKey, job: &LeasedJob) -> io::Result<()> {
-        let fields = json!({ "id": key.job, "token": key.token, "queue": job.queue, "kind": job.kind, "attempt": job.attempt });
+    pub(super) fn started(&self, job: &LeasedJob) -> io::Result<()> {
+        let fields = json!({ "id": job.id, "token": job.token, "queue": job.queue, "kind": job.kind, "attempt": job.attempt });
         match self.style {
             Style::Json => self.say("started", String::new(), fields),
             Style::Human { .. } if job.attempt > 1 => self.say(
                 "started",
-                format!("{} attempt {} of {}", key.job, job.attempt, job.max_attempts),
+                format!("{} attempt {} of {}", job.id, job.attempt, job.max_attempts),
                 fields,
             ),
             // For people a first attempt's end says enough.
@@ -56,79 +50,71 @@ impl Journal {
     }
 
     /// A child has ended; the server does not know it yet.
-    pub(super) fn ended(&self, key: LeaseKey, ran: Duration, verdict: &Verdict) -> io::Result<()> {
+    pub(super) fn ended(&self, (id, token): Attempt, ran: Duration, verdict: &Verdict) -> io::Result<()> {
         let ran_ms = ran.as_millis() as u64;
-        let words = format!("{} {} after {}", key.job, told(verdict), rough(ran_ms));
+        let words = format!("{id} {} after {}", told(verdict), rough(ran_ms));
         self.say(
             "ended",
             words,
-            json!({ "id": key.job, "token": key.token, "ran_ms": ran_ms, "outcome": told(verdict) }),
+            json!({ "id": id, "token": token, "ran_ms": ran_ms, "outcome": told(verdict) }),
         )
     }
 
     /// The server has taken a report. People were told when the child ended.
-    pub(super) fn accepted(&self, key: LeaseKey, verdict: &Verdict) -> io::Result<()> {
+    pub(super) fn accepted(&self, (id, token): Attempt, outcome: &str) -> io::Result<()> {
         match self.style {
             Style::Human { .. } => Ok(()),
-            Style::Json => self.say(
-                "accepted",
-                String::new(),
-                json!({ "id": key.job, "token": key.token, "outcome": told(verdict) }),
-            ),
+            Style::Json => {
+                self.say("accepted", String::new(), json!({ "id": id, "token": token, "outcome": outcome }))
+            }
         }
     }
 
-    pub(super) fn refused(&self, report: &Report<Verdict>, refusal: &Refusal) -> io::Result<()> {
-        let id = report.key.job;
-        let again = if report.sent_before { "; it was sent before and may have been taken then" } else { "" };
-        let words =
-            format!("{id} the server did not take that it {}: {refusal}{again}", told(&report.report));
+    pub(super) fn refused(
+        &self,
+        (id, token): Attempt,
+        outcome: &str,
+        sent_before: bool,
+        refusal: &Refusal,
+    ) -> io::Result<()> {
+        let again = if sent_before { "; it was sent before and may have been taken then" } else { "" };
+        let words = format!("{id} the server did not take that it {outcome}: {refusal}{again}");
         self.say(
             "refused",
             words,
             json!({
-                "id": id, "token": report.key.token, "outcome": told(&report.report), "code": refusal.code,
-                "detail": refusal.detail, "sent_before": report.sent_before,
+                "id": id, "token": token, "outcome": outcome, "code": refusal.code,
+                "detail": refusal.detail, "sent_before": sent_before,
             }),
         )
     }
 
-    pub(super) fn lost(&self, key: LeaseKey, refusal: &Refusal) -> io::Result<()> {
-        let words = format!("{} is no longer this worker's and is stopped: {refusal}", key.job);
+    pub(super) fn lost(&self, (id, token): Attempt, refusal: &Refusal) -> io::Result<()> {
+        let words = format!("{id} is no longer this worker's and is stopped: {refusal}");
         self.say(
             "lost",
             words,
-            json!({ "id": key.job, "token": key.token, "code": refusal.code, "detail": refusal.detail }),
+            json!({ "id": id, "token": token, "code": refusal.code, "detail": refusal.detail }),
         )
     }
 
-    pub(super) fn given_up(&self, key: LeaseKey, error: &tidegate::Error) -> io::Result<()> {
-        let words = format!("{} could not be reported: {error}", key.job);
-        self.say("given_up", words, json!({ "id": key.job, "token": key.token, "detail": error.to_string() }))
+    pub(super) fn given_up(&self, (id, token): Attempt, why: &str) -> io::Result<()> {
+        let words = format!("{id} could not be reported: {why}");
+        self.say("given_up", words, json!({ "id": id, "token": token, "detail": why }))
     }
 
-    pub(super) fn cannot_run(&self, key: LeaseKey, error: &io::Error) -> io::Result<()> {
-        let words = format!("{} the program cannot be run: {error}", key.job);
-        self.say(
-            "cannot_run",
-            words,
-            json!({ "id": key.job, "token": key.token, "detail": error.to_string() }),
-        )
+    pub(super) fn cannot_run(&self, (id, token): Attempt, error: &io::Error) -> io::Result<()> {
+        let words = format!("{id} the program cannot be run: {error}");
+        self.say("cannot_run", words, json!({ "id": id, "token": token, "detail": error.to_string() }))
     }
 
     /// Said once until the server answers again.
-    pub(super) fn server_away(&mut self, why: &str) -> io::Result<()> {
-        match std::mem::replace(&mut self.away, true) {
-            true => Ok(()),
-            false => self.say("server_away", format!("{why}; trying again"), json!({ "detail": why })),
-        }
+    pub(super) fn server_away(&self, why: &str) -> io::Result<()> {
+        self.say("server_away", format!("{why}; trying again"), json!({ "detail": why }))
     }
 
-    pub(super) fn server_back(&mut self) -> io::Result<()> {
-        match std::mem::replace(&mut self.away, false) {
-            false => Ok(()),
-            true => self.say("server_back", "the server answers again".into(), json!({})),
-        }
+    pub(super) fn server_back(&self) -> io::Result<()> {
+        self.say("server_back", "the server answers again".into(), json!({}))
     }
 
     pub(super) fn stopping(&self, running: usize, grace: Duration) -> io::Result<()> {
@@ -159,7 +145,7 @@ impl Journal {
 }
 
 /// A verdict in words.
-fn told(verdict: &Verdict) -> String {
+pub(super) fn told(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Completed { result_refused: None, .. } => "completed".into(),
         Verdict::Completed { result_refused: Some(why), .. } => format!("completed (no result kept: {why})"),

@@ -1,54 +1,46 @@
-//! The worker for any language: leases jobs, runs a program for each, says how it went.
+//! The worker for any language: runs a program for each job.
 //!
-//! It promises that a finished job is reported until the server has taken or refused the report, across restarts of the
-//! server; that a job whose lease was lost is stopped; and that a worker which is told to stop takes nothing new and
-//! leaves nothing behind: what runs may finish within the grace, the rest is given back.
+//! Leasing, heartbeats, reporting and stopping are the SDK's [`Worker`]; this is a handler for it and a listener to its
+//! events. It adds what processes need: a child whose job is lost is stopped, and so are those that still run when the
+//! grace is over; its job is given back only when the child has ended, so that no two run at once; and when the worker
+//! returns, all its children have ended.
 //!
-//! The parts: `ledger.rs` knows what is held and owed, `child.rs` runs one process, `verdict.rs` judges its end,
-//! `round.rs` puts the ledger's words into the API's and back, `journal.rs` tells people and programs. This file ties
-//! them to the clock, the signals and the network.
+//! The parts: `child.rs` runs one process, `input.rs` says what it finds, `verdict.rs` judges its end, `journal.rs` tells
+//! people and programs.
 
-mod backoff;
 mod child;
+mod input;
 mod journal;
-mod ledger;
-mod round;
 mod verdict;
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     future, io,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
-use tidegate::{
-    Client,
-    api::{lease::LeasedJob, work::WorkAnswer},
-};
+use anyhow::Context;
+use serde_json::value::RawValue;
+use tidegate::{Client, Failure, Job, RawPayload, Worker, WorkerError, WorkerEvent, api::id::JobId};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
-    task::JoinSet,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch},
 };
 
 pub(crate) use self::child::{Program, Stdout, find_command};
 use self::{
-    backoff::Backoff,
-    child::Ended,
-    journal::Journal,
-    ledger::{Effect, LeaseKey, Ledger, Round},
+    child::Input,
+    journal::{Journal, told},
     verdict::{Verdict, judge},
 };
 use crate::output::Style;
 
-/// How long the server may wait for a job before it answers; also about the longest that a stop takes when nothing runs.
-const POLL: Duration = Duration::from_secs(2);
-/// After the grace, what is still to be reported is tried for so long.
-const REPORT_PATIENCE: Duration = Duration::from_secs(10);
-/// After a program could not be started, nothing new is leased for so long.
+/// After a program could not be started, its slot takes nothing for so long.
 const SPAWN_PAUSE: Duration = Duration::from_secs(1);
+/// After the grace, the SDK's worker waits so long for children that were told to stop; each ends within its own
+/// patience, which is shorter.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a worker is to do.
 #[derive(Debug, Clone)]
@@ -72,258 +64,214 @@ pub(crate) struct Options {
 
 /// Works until it is told to stop, or until there is nothing left if that was asked for.
 pub(crate) async fn run(options: Options, client: Client, style: Style) -> anyhow::Result<()> {
-    let mut stops = Stops::listen().context("cannot listen for signals")?;
-    let mut worker = Worker::new(options, client, style);
-    worker.run(&mut stops).await
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let shop = Arc::new(Shop::new(options, client.server(), style));
+    shop.journal.working(&shop.options, client.server())?;
+    let worker = worker(&shop, &client);
+    let ended = tokio::select! {
+        ended = worker.run_until(shop.stop.notified()) => ended,
+        () = shop.watch_the_end(&mut signals) => unreachable!("it watches for ever"),
+    };
+    // Children of lost leases may still be on their way out.
+    let all = u32::try_from(shop.options.slots).expect("slots are few");
+    drop(shop.slots.acquire_many(all).await);
+    if let Some(trouble) = shop.trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(trouble.into());
+    }
+    match ended {
+        Ok(()) => Ok(()),
+        Err(WorkerError::Refused(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
-struct Worker {
-    options: Arc<Options>,
-    client: Client,
+fn worker(shop: &Arc<Shop>, client: &Client) -> Worker<Arc<Shop>> {
+    let (options, listener) = (&shop.options, Arc::clone(shop));
+    let worker = Worker::new(client)
+        .name(&options.name)
+        .concurrency(options.slots)
+        .lease(options.lease)
+        .grace(options.grace + STOP_PATIENCE)
+        .only_kinds(&options.kinds)
+        .on_event(move |event| listener.heard(event))
+        .state(Arc::clone(shop))
+        .handle_any(|job: Job<RawPayload>, shop: Arc<Shop>| async move { shop.work(job).await });
+    options.queues.iter().fold(worker, |worker, queue| worker.queue(queue))
+}
+
+/// One attempt.
+type Attempt = (JobId, u64);
+
+/// What children, signals and events share.
+struct Shop {
+    options: Options,
+    server: String,
     journal: Journal,
-    ledger: Ledger<Verdict>,
-    children: JoinSet<(LeaseKey, Duration, io::Result<Ended>)>,
-    /// Dropping one stops its child.
-    stops: BTreeMap<LeaseKey, oneshot::Sender<()>>,
-    rounds: JoinSet<(Round<Verdict>, Result<WorkAnswer, tidegate::Error>)>,
-    backoff: Backoff,
-    /// No call is made before this moment.
-    pause_until: Option<Instant>,
-    /// When children that still run are stopped.
-    grace_end: Option<Instant>,
-    /// Why the worker cannot go on.
-    failure: Option<tidegate::Error>,
+    /// One permit for each child at once. A child keeps it to its end, also when its job is lost.
+    slots: Arc<Semaphore>,
+    /// Stops the worker.
+    stop: Notify,
+    /// Stops all children.
+    stop_children: watch::Sender<bool>,
+    /// The grace has begun.
+    grace: Notify,
+    /// What was told about attempts whose end the server has not taken yet.
+    told: Mutex<HashMap<Attempt, String>>,
+    /// What could not be told.
+    trouble: Mutex<Option<io::Error>>,
 }
 
-impl Worker {
-    fn new(options: Options, client: Client, style: Style) -> Worker {
-        Worker {
-            ledger: Ledger::new(options.slots, options.lease),
+impl Shop {
+    fn new(options: Options, server: &str, style: Style) -> Shop {
+        Shop {
+            server: server.to_owned(),
             journal: Journal::new(style),
-            options: Arc::new(options),
-            client,
-            children: JoinSet::new(),
-            stops: BTreeMap::new(),
-            rounds: JoinSet::new(),
-            backoff: Backoff::default(),
-            pause_until: None,
-            grace_end: None,
-            failure: None,
+            slots: Arc::new(Semaphore::new(options.slots)),
+            stop: Notify::new(),
+            stop_children: watch::Sender::new(false),
+            grace: Notify::new(),
+            told: Mutex::new(HashMap::new()),
+            trouble: Mutex::new(None),
+            options,
         }
     }
 
-    async fn run(&mut self, stops: &mut Stops) -> anyhow::Result<()> {
-        self.journal.working(&self.options, self.client.server())?;
-        loop {
-            let now = Instant::now();
-            if self.grace_end.is_some_and(|end| end <= now) {
-                self.stops.clear();
-            }
-            if self.ledger.is_stopping() && self.ledger.is_idle() {
-                break;
-            }
-            if self.grace_end.is_some_and(|end| end + REPORT_PATIENCE <= now) && self.children.is_empty() {
-                break;
-            }
-            self.start_rounds(now);
-            let wake = self.next_wake(now);
-            tokio::select! {
-                Some(ended) = self.children.join_next() => {
-                    let (key, ran, outcome) = ended.context("a child's task ended badly")?;
-                    self.child_ended(key, ran, outcome)?;
-                }
-                Some(answered) = self.rounds.join_next() => {
-                    let (round, answer) = answered.context("a call's task ended badly")?;
-                    self.round_ended(round, answer)?;
-                }
-                () = stops.told() => self.stop(true)?,
-                () = sleep_until(wake) => {}
-            }
-        }
-        self.farewell()
-    }
-
-    fn farewell(&mut self) -> anyhow::Result<()> {
-        let unsent = self.ledger.unsent();
-        self.journal.stopped(unsent)?;
-        if let Some(failure) = self.failure.take() {
-            return Err(failure.into());
-        }
-        if unsent > 0 {
-            bail!(
-                "{unsent} finished jobs could not be reported; they will run again when their leases lapse"
-            );
-        }
-        Ok(())
-    }
-
-    /// Takes nothing new from now on. Asked a second time, stops what runs.
-    fn stop(&mut self, by_signal: bool) -> io::Result<()> {
-        let now = Instant::now();
-        if self.ledger.is_stopping() && by_signal {
-            self.grace_end = Some(now);
-            return Ok(());
-        }
-        self.ledger.stop();
-        self.grace_end = Some(now + self.options.grace);
-        self.journal.stopping(self.ledger.running(), self.options.grace)
-    }
-
-    /// The next moment at which something is due by time alone.
-    fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let heartbeat = self.ledger.next_heartbeat().map(|due| due.max(self.pause_until.unwrap_or(due)));
-        let grace = self.grace_end.map(|end| if end > now { end } else { end + REPORT_PATIENCE });
-        let pause = self.pause_until.filter(|until| *until > now);
-        // With both rounds under way a due heartbeat waits for one of them to end, not for the clock.
-        let heartbeat = heartbeat.filter(|due| *due > now || self.rounds.is_empty());
-        [heartbeat, grace.filter(|end| *end > now), pause].into_iter().flatten().min()
-    }
-
-    fn start_rounds(&mut self, now: Instant) {
-        if self.pause_until.is_some_and(|until| until > now) {
-            return;
-        }
-        self.pause_until = None;
-        while let Some(round) = self.ledger.next_round(now) {
-            let (client, options) = (self.client.clone(), Arc::clone(&self.options));
-            self.rounds.spawn(async move {
-                let request = round::request(&round, &options, POLL);
-                let answer = client.work(&request).await;
-                drop(request);
-                (round, answer)
-            });
-        }
-    }
-
-    fn round_ended(
-        &mut self,
-        round: Round<Verdict>,
-        answer: Result<WorkAnswer, tidegate::Error>,
-    ) -> io::Result<()> {
-        let error = match answer {
-            Ok(answer) => match round::matched(&round, answer) {
-                Some(answer) => return self.round_answered(round, answer),
-                None => {
-                    return self.round_unanswered(
-                        round,
-                        "the answer does not fit what was asked".into(),
-                        None,
-                    );
-                }
-            },
-            Err(error) => error,
-        };
-        if error.is_temporary() {
-            return self.round_unanswered(round, error.to_string(), error.retry_after());
-        }
-        // The server will never take such a call. A first one may be about what was asked for, so what was to be
-        // reported is said once more without asking.
-        if self.failure.is_none() {
-            self.ledger.unanswered(round);
-            self.failure = Some(error);
-            return self.stop(false);
-        }
-        for report in self.ledger.given_up(round) {
-            self.journal.given_up(report.key, &error)?;
-        }
-        Ok(())
-    }
-
-    fn round_unanswered(
-        &mut self,
-        round: Round<Verdict>,
-        why: String,
-        asks: Option<Duration>,
-    ) -> io::Result<()> {
-        let pause = self.backoff.failed(asks);
-        self.pause_until = Some(Instant::now() + pause);
-        self.ledger.unanswered(round);
-        self.journal.server_away(&why)
-    }
-
-    fn round_answered(&mut self, round: Round<Verdict>, answer: round::Matched) -> io::Result<()> {
-        self.backoff.succeeded();
-        self.journal.server_back()?;
-        let found_nothing = round.lease.is_some_and(|lease| lease.wait) && answer.jobs.is_empty();
-        let mut jobs = answer.jobs;
-        for effect in self.ledger.answered(Instant::now(), round, answer.answer, || Verdict::Released) {
-            match effect {
-                Effect::Start(key) => {
-                    let job = jobs.remove(&key).expect("what is started has just been leased");
-                    self.start_child(key, job)?;
-                }
-                Effect::Stop(key, refusal) => {
-                    self.journal.lost(key, &refusal)?;
-                    self.stops.remove(&key);
-                }
-                Effect::Accepted(report) => self.journal.accepted(report.key, &report.report)?,
-                Effect::Refused(report, refusal) => self.journal.refused(&report, &refusal)?,
-            }
-        }
-        if found_nothing
-            && self.options.until_empty
-            && self.ledger.running() == 0
-            && !self.ledger.is_stopping()
-        {
-            self.stop(false)?;
-        }
-        Ok(())
-    }
-
-    fn start_child(&mut self, key: LeaseKey, job: LeasedJob) -> io::Result<()> {
-        self.journal.started(key, &job)?;
-        let input = match round::input(&job, &self.options.name, self.client.server()) {
-            Ok(input) => input,
-            Err(verdict) => {
-                self.ledger.finished(key, verdict);
-                return Ok(());
-            }
-        };
+    /// Runs a job's child. If this is dropped, the child is told to stop, and goes on holding its slot until it has.
+    async fn work(self: Arc<Self>, job: Job<RawPayload>) -> Result<Option<Box<RawValue>>, Failure> {
+        let attempt = (job.id(), job.token());
+        let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the slots are never closed");
+        let environment = input::environment(job.info(), &self.options.name, &self.server);
+        let input = Input { stdin: job.into_payload().into_bytes(), environment };
         let (stop, stopped) = oneshot::channel();
-        self.stops.insert(key, stop);
-        let options = Arc::clone(&self.options);
-        self.children.spawn(async move {
-            let start = Instant::now();
-            let outcome = child::run(&options.program, input, stopped).await;
-            (key, start.elapsed(), outcome)
-        });
-        Ok(())
+        let mut child = tokio::spawn(Arc::clone(&self).run_child(attempt, input, stopped, slot));
+        let ended = tokio::select! {
+            ended = &mut child => ended,
+            () = self.children_stop() => {
+                drop(stop);
+                child.await
+            }
+        };
+        let verdict = ended.expect("a child's task does not panic");
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt, told(&verdict));
+        match verdict {
+            Verdict::Completed { result, .. } => Ok(result),
+            Verdict::Failed { message, kind, retry_after_ms, fatal } => Err(match retry_after_ms {
+                _ if fatal => Failure::fatal(message),
+                Some(ms) => Failure::retry_after(Duration::from_millis(ms), message),
+                None => Failure::retry(message),
+            }
+            .kind(kind)),
+            Verdict::Released => Err(Failure::release()),
+        }
     }
 
-    fn child_ended(&mut self, key: LeaseKey, ran: Duration, outcome: io::Result<Ended>) -> io::Result<()> {
-        self.stops.remove(&key);
-        let verdict = match outcome {
+    async fn run_child(
+        self: Arc<Self>,
+        attempt: Attempt,
+        input: Input,
+        stopped: oneshot::Receiver<()>,
+        slot: OwnedSemaphorePermit,
+    ) -> Verdict {
+        let start = Instant::now();
+        let verdict = match child::run(&self.options.program, input, stopped).await {
             Ok(ended) => judge(ended, self.options.retry_later.as_millis() as u64),
             Err(error) => {
                 // Not the job's fault: it goes back uncounted, and this worker takes a breath.
-                self.journal.cannot_run(key, &error)?;
-                self.pause_until = Some(Instant::now() + SPAWN_PAUSE);
+                self.say(self.journal.cannot_run(attempt, &error));
+                // Cut short when everything stops.
+                let _ = tokio::time::timeout(SPAWN_PAUSE, self.children_stop()).await;
                 Verdict::Released
             }
         };
-        self.journal.ended(key, ran, &verdict)?;
-        self.ledger.finished(key, verdict);
-        Ok(())
+        self.say(self.journal.ended(attempt, start.elapsed(), &verdict));
+        drop(slot);
+        verdict
     }
-}
 
-/// Waits for a moment; forever if there is none.
-async fn sleep_until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => future::pending().await,
+    /// Waits until all children are to stop.
+    async fn children_stop(&self) {
+        let mut stop_children = self.stop_children.subscribe();
+        drop(stop_children.wait_for(|stop| *stop).await);
+    }
+
+    fn heard(&self, event: &WorkerEvent) {
+        let said = match event {
+            WorkerEvent::Started { job, .. } => self.journal.started(job),
+            WorkerEvent::Completed { job, .. }
+            | WorkerEvent::Failed { job, .. }
+            | WorkerEvent::Released { job, .. } => {
+                let attempt = (job.id, job.token);
+                self.journal.accepted(attempt, &self.take_told(attempt))
+            }
+            WorkerEvent::Refused { job, refusal, sent_before, .. } => {
+                let attempt = (job.id, job.token);
+                self.journal.refused(attempt, &self.take_told(attempt), *sent_before, refusal)
+            }
+            WorkerEvent::Lost { job, refusal, .. } => self.journal.lost((job.id, job.token), refusal),
+            WorkerEvent::GivenUp { job, why, .. } => self.journal.given_up((job.id, job.token), why),
+            WorkerEvent::ServerAway { why, .. } => self.journal.server_away(why),
+            WorkerEvent::ServerBack => self.journal.server_back(),
+            WorkerEvent::Idle => {
+                if self.options.until_empty {
+                    self.stop.notify_one();
+                }
+                Ok(())
+            }
+            WorkerEvent::Stopping { running, .. } => {
+                self.grace.notify_one();
+                self.journal.stopping(*running, self.options.grace)
+            }
+            WorkerEvent::Stopped { unreported, .. } => self.journal.stopped(*unreported),
+            _ => Ok(()),
+        };
+        self.say(said);
+    }
+
+    /// What was told when an attempt ended; one that was never begun was given back.
+    fn take_told(&self, attempt: Attempt) -> String {
+        let told_then = self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
+        told_then.unwrap_or_else(|| told(&Verdict::Released))
+    }
+
+    /// A worker whose words nobody hears stops.
+    fn say(&self, said: io::Result<()>) {
+        if let Err(error) = said {
+            self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.stop.notify_one();
+            self.stop_children.send_replace(true);
+        }
+    }
+
+    /// Stops the worker at the first signal, and all children at the second or when the grace is over.
+    async fn watch_the_end(&self, signals: &mut Signals) {
+        tokio::select! {
+            () = signals.told() => {
+                self.stop.notify_one();
+                self.grace.notified().await;
+            }
+            () = self.grace.notified() => {}
+        }
+        tokio::select! {
+            () = signals.told() => {}
+            () = tokio::time::sleep(self.options.grace) => {}
+        }
+        self.stop_children.send_replace(true);
+        future::pending().await
     }
 }
 
 /// The signals that ask a worker to stop.
-struct Stops {
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stops {
-    fn listen() -> io::Result<Stops> {
-        Ok(Stops { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn told(&mut self) {
