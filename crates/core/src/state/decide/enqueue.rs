@@ -86,6 +86,8 @@ impl State {
     }
 
     /// Accepts a job that was judged. Its payload is the command's blob `index`.
+    // In line, like `judge`: every job of a large batch goes through both.
+    #[inline(always)]
     pub(super) fn accept(
         &mut self,
         names: Names<'_>,
@@ -161,6 +163,7 @@ impl State {
 
     /// Judges one job for this queue (none if it is new): either it may be accepted, or the item says why not. Nothing is
     /// changed.
+    #[inline(always)]
     pub(super) fn judge(&self, queue: Option<u32>, job: &NewJob, ahead: Ahead) -> Result<Judged, Item> {
         let refuse = |refusal| Err(Item::Refused(refusal));
         let latest = self.now.plus(limits::AHEAD_MS_MAX);
