@@ -245,7 +245,7 @@ fn a_file_damaged_anywhere_is_an_image_or_an_error_and_never_a_panic() {
     let mut failed = 0;
     for (_, bytes) in samples() {
         for percent in 0..100 {
-            for damage in [0x00, 0xff, 0x55] {
+            for damage in [0x00, 0xff] {
                 let mut damaged = bytes.clone();
                 let from = (damaged.len() * percent / 100).max(12);
                 let to = (from + 4).min(damaged.len());
