@@ -39,6 +39,13 @@ impl Connection {
         Ok(Connection { stream, received: Vec::with_capacity(ANSWER_BYTES) })
     }
 
+    /// True if the service has closed it while nothing was under way. This asks the system only if the system has
+    /// said that there is something to know.
+    pub(crate) fn is_closed(&self) -> bool {
+        let nothing = self.stream.try_read(&mut [0]);
+        !matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// One request in two pieces, one answer. After an error the connection is of no more use.
     pub(crate) async fn exchange(&mut self, head: &[u8], tail: &[u8]) -> Result<Response<'_>, Broken> {
         self.send(head, tail).await?;

@@ -11,6 +11,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
+    mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     thread,
@@ -177,7 +178,10 @@ impl Load {
             Some(ended) = lanes.join_next() => ended.expect("a lane does not panic"),
         }
         drop(lanes);
-        self.shared.state().tally.clone()
+        let mut state = self.shared.state();
+        // Nobody asks for a single upload any more, and there may be millions.
+        let fates = mem::take(&mut state.tally.fates);
+        Tally { fates, ..state.tally.clone() }
     }
 
     /// Accepted so far.
@@ -427,7 +431,7 @@ impl Lane {
     async fn connected(&mut self) -> Connection {
         let mut tries = 0;
         loop {
-            if let Some(connection) = self.connection.take() {
+            if let Some(connection) = self.connection.take().filter(|connection| !connection.is_closed()) {
                 return connection;
             }
             match Connection::open(self.shared.address).await {

@@ -28,7 +28,7 @@ mod service;
 
 use std::{
     collections::HashSet,
-    fs,
+    fs::{self, OpenOptions},
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Write},
     mem,
@@ -128,6 +128,9 @@ async fn measure(args: &Args, plan: &Plan) -> anyhow::Result<Report> {
         None => pictures::make()?,
     };
     let images = pictures.len();
+    // Better known now than after ten minutes.
+    let out = OpenOptions::new().create(true).append(true).open(&args.out);
+    out.with_context(|| format!("cannot write {}", args.out.display()))?;
     let (number, seed) = chance();
     let run = Run::new(number);
     let service = open_service(args, data.as_deref()).await?;

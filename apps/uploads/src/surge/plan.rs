@@ -9,7 +9,7 @@ use std::time::Duration;
 /// From the base rate to the peak in this time.
 pub(crate) const RAMP: Duration = Duration::from_millis(100);
 
-/// Uploads in one run; each costs memory until it is accounted for.
+/// Uploads in one run; each costs some 150 bytes of memory until it is accounted for.
 pub(crate) const UPLOADS_MAX: u64 = 4_000_000;
 
 /// The parts of a run that are told apart in the report.

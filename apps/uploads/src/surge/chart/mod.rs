@@ -62,10 +62,10 @@ pub(crate) fn draw(drawing: &Drawing<'_>) -> String {
     svg.text((LEFT, 36.0), "start", 21.0, INK, "600", &drawing.title);
     svg.text((LEFT, 60.0), "start", 13.0, FAINT_INK, "400", &drawing.subtitle);
     shade_surge(&mut svg, drawing, &time);
+    kills(&mut svg, drawing, &time);
     backlog(&mut svg, drawing, &samples, &time);
     rate(&mut svg, drawing, &samples, &time);
     time_axis(&mut svg, &time);
-    kills(&mut svg, drawing, &time);
     svg.end()
 }
 
@@ -119,7 +119,7 @@ fn backlog(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scal
     }
     for (at, _) in drawing.kills {
         let at = x(time, *at);
-        placer.keep_clear_of(Area { left: at - 6.0, right: at + 6.0, top: BACKLOG.0, bottom: BACKLOG.0 + 12.0 });
+        placer.keep_clear_of_line(&[(at, BACKLOG.0), (at, BACKLOG.1)]);
     }
     for step in order {
         let points: Vec<(f64, f64)> = lines[step].iter().flatten().copied().collect();
@@ -174,10 +174,10 @@ fn rate(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scale) 
 
     let key_y = RATE.0 - 12.0;
     svg.text((LEFT, key_y), "start", 12.0, FAINT_INK, "400", "uploads a second:");
-    svg.rect((LEFT + 108.0, key_y - 9.0), (14.0, 10.0), RATE_FILL);
-    svg.text((LEFT + 127.0, key_y), "start", 12.0, INK, "400", "accepted");
-    svg.dashed_line(&[(LEFT + 194.0, key_y - 4.0), (LEFT + 216.0, key_y - 4.0)], INK);
-    svg.text((LEFT + 221.0, key_y), "start", 12.0, INK, "400", "offered");
+    svg.rect((LEFT + 116.0, key_y - 9.0), (14.0, 10.0), RATE_FILL);
+    svg.text((LEFT + 135.0, key_y), "start", 12.0, INK, "400", "accepted");
+    svg.dashed_line(&[(LEFT + 204.0, key_y - 4.0), (LEFT + 226.0, key_y - 4.0)], INK);
+    svg.text((LEFT + 231.0, key_y), "start", 12.0, INK, "400", "offered");
 }
 
 fn value_axis(svg: &mut Svg, scale: &Scale) {
