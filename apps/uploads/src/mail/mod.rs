@@ -148,6 +148,12 @@ impl fmt::Debug for Mailer {
     }
 }
 
+/// Whether a mail can be addressed so.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    text.parse::<lettre::Address>().is_ok()
+}
+
 fn default_from() -> Mailbox {
     FROM.parse().expect("it is an address")
 }
