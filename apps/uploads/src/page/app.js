@@ -131,20 +131,22 @@ function plural(count, one, many) {
 // ---- Messages -------------------------------------------------------------------------------------------------------
 
 const toastKinds = {
-  note: { region: byId('toasts-polite'), icon: 'bell', ms: LIMITS.toastMs, many: 'notifications', waiting: [], said: 0 },
-  hint: { region: byId('toasts-polite'), icon: 'waiting', ms: LIMITS.toastMs, many: 'messages', waiting: [], said: 0 },
-  failure: { region: byId('toasts-assertive'), icon: 'failed', ms: LIMITS.failureToastMs, many: 'failures', waiting: [], said: 0 },
+  note: { region: byId('toasts-polite'), icon: 'bell', ms: LIMITS.toastMs, many: 'notifications', waiting: [], gathered: 0, said: 0 },
+  hint: { region: byId('toasts-polite'), icon: 'waiting', ms: LIMITS.toastMs, many: 'messages', waiting: [], gathered: 0, said: 0 },
+  failure: { region: byId('toasts-assertive'), icon: 'failed', ms: LIMITS.failureToastMs, many: 'failures', waiting: [], gathered: 0, said: 0 },
 };
 
 /** Says something, by sight and to a screen reader. What comes in a burst is said in one sentence. */
 function say(kindName, text) {
   const kind = toastKinds[kindName];
   kind.waiting.push(text);
-  if (kind.waiting.length > 1) return;
+  kind.gathered += 1;
+  if (kind.waiting.length > LIMITS.toasts) kind.waiting.shift();
+  if (kind.gathered > 1) return;
   setTimeout(() => {
-    kind.said = Date.now();
-    const texts = kind.waiting.splice(0);
-    if (texts.length > 2) texts.splice(0, texts.length, `${countOf.format(texts.length)} ${kind.many}, the last: ${texts.at(-1)}`);
+    const { waiting: texts, gathered } = kind;
+    Object.assign(kind, { waiting: [], gathered: 0, said: Date.now() });
+    if (gathered > texts.length) texts.splice(0, texts.length, `${countOf.format(gathered)} ${kind.many}, the last: ${texts.at(-1)}`);
     for (const each of texts) showToast(kindName, kind, each);
   }, Math.max(100, kind.said + LIMITS.toastEveryMs - Date.now()));
 }
