@@ -210,11 +210,9 @@ impl Drop for Browser {
             let mut driver = TcpStream::connect((Ipv4Addr::LOCALHOST, self.driver.port))?;
             driver.set_read_timeout(Some(Duration::from_secs(10)))?;
             let (session, port) = (&self.session, self.driver.port);
-            write!(
-                driver,
-                "DELETE /session/{session} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
-            )?;
-            driver.read_to_end(&mut Vec::new()).map(drop)
+            write!(driver, "DELETE /session/{session} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+            // The driver answers when the browser is gone, and keeps the connection.
+            driver.read(&mut [0; 64]).map(drop)
         };
         // Nothing can be done about a failure here but to end the driver, which comes next.
         drop(farewell());

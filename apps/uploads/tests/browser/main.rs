@@ -335,6 +335,12 @@ async fn every_interactive_element_has_a_name_and_a_role_and_tab_reaches_all_in_
     for role in ["button", "link", "textbox"] {
         assert!(roles.iter().any(|each| each == role), "{role} among {roles:?}");
     }
+    for (selector, name) in
+        [("input[type=file]", "Choose images"), ("#email", "Email"), (".frame a", "Thumbnail of ")]
+    {
+        let element = browser.find(selector).await;
+        assert!(browser.name(&element).await.starts_with(name), "{selector}");
+    }
     for (selector, role) in [
         ("header", "banner"),
         ("main", "main"),
