@@ -79,8 +79,11 @@ async fn open_store(args: &ServeArgs) -> anyhow::Result<Store> {
     let directory = args.data.join("images");
     let opening = tokio::task::spawn_blocking(move || Store::open(&directory, StoreOptions::default()));
     let (store, report) = with_progress("reading the index of the images", opening).await??;
-    if let Some(torn) = report.torn_tail {
-        note(&format!("an unfinished write was cut off: {torn}; a crash leaves such a tail, of uploads nobody was told of"));
+    if let Some(torn) = report.torn {
+        note(&format!(
+            "an unfinished write was cut off ({} bytes of {} at {}); a crash leaves such a tail, of uploads nobody was told of",
+            torn.bytes, torn.file, torn.offset
+        ));
     }
     Ok(store)
 }

@@ -96,7 +96,7 @@ async fn email(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
 async fn notification(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
     let upload = find(&app, &job)?;
     if app.store.append(Entry::Notified { upload: upload.id }).await? == Appended::Kept {
-        let text = format!("{} has arrived", upload.name);
+        let text = format!("{} was received", upload.name);
         let data = json!({ "upload": upload.id.to_string(), "text": text });
         app.hub.tell(Event { name: "notification", data: Bytes::from(data.to_string()) });
     }

@@ -47,7 +47,6 @@ pub fn router(reach: Reach, admin: bool) -> Router {
         .route("/", get(page::index))
         .route("/app.css", get(page::css))
         .route("/app.js", get(page::js))
-        .route("/favicon.svg", get(page::icon))
         .route("/uploads", post(receive::receive).get(list))
         .route("/uploads/{id}", get(show))
         .route("/uploads/{id}/retry", post(retry))
