@@ -26,7 +26,7 @@ use crate::images::judge;
 use crate::mail::Mailer;
 use crate::pool::Pool;
 use crate::problem::{Code, Problem};
-use crate::status::{Status, StepState, Step, status};
+use crate::status::{Status, Step, StepState, status};
 use crate::store::{AppendError, Appended, Entry, NewImage, ReadError, Store, Upload, UploadId};
 
 /// The queues of the three steps, in the order in which an upload's jobs are kept.
@@ -134,7 +134,8 @@ impl App {
             Appended::Kept | Appended::AlreadyThere => (new, false),
             Appended::SameImage(before) => (before, true),
             Appended::OtherImage(_) => {
-                let detail = "This key came before with another image or address; take a new key for a new upload.";
+                let detail =
+                    "This key came before with another image or address; take a new key for a new upload.";
                 return Err(Problem::new(Code::IdempotencyMismatch, detail));
             }
         };
@@ -247,7 +248,10 @@ impl App {
             redriven = true;
         }
         if !redriven {
-            return Err(Problem::new(Code::NotDead, "No step of this upload has failed; there is nothing to retry."));
+            return Err(Problem::new(
+                Code::NotDead,
+                "No step of this upload has failed; there is nothing to retry.",
+            ));
         }
         self.hub.changed(upload.id);
         self.status(upload).await
@@ -284,9 +288,13 @@ pub fn now_ms() -> u64 {
 /// Why an image was not kept.
 fn unkept(error: AppendError) -> Problem {
     match error {
-        AppendError::Busy => Problem::new(Code::Busy, "Too many uploads wait for the disk; come back in a moment."),
+        AppendError::Busy => {
+            Problem::new(Code::Busy, "Too many uploads wait for the disk; come back in a moment.")
+        }
         AppendError::DiskFull => Problem::new(Code::Busy, "The disk is full; come back later."),
-        AppendError::Closed => Problem::new(Code::Busy, "The service is about to stop; come back in a moment."),
+        AppendError::Closed => {
+            Problem::new(Code::Busy, "The service is about to stop; come back in a moment.")
+        }
         AppendError::TooLong(what) => Problem::new(Code::InvalidForm, format!("{what}.")),
         AppendError::Broken(_) | AppendError::Read(_) => {
             tracing::error!(%error, "an image could not be kept");
@@ -298,7 +306,10 @@ fn unkept(error: AppendError) -> Problem {
 /// Why the three jobs were not accepted. The image is kept: the same request again goes on from there.
 fn not_enqueued(error: &tidegate::Error) -> Problem {
     tracing::warn!(%error, "an upload's jobs were not accepted");
-    Problem::new(Code::Busy, format!("The work could not be taken on just now: {error}. Send the same again in a moment."))
+    Problem::new(
+        Code::Busy,
+        format!("The work could not be taken on just now: {error}. Send the same again in a moment."),
+    )
 }
 
 /// The engine does not answer.

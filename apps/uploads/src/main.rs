@@ -53,9 +53,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let filter = tracing_subscriber::EnvFilter::builder().parse_lossy(
-        std::env::var("UPLOADS_LOG").unwrap_or_else(|_| "info".into()),
-    );
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse_lossy(std::env::var("UPLOADS_LOG").unwrap_or_else(|_| "info".into()));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

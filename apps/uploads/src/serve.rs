@@ -28,7 +28,8 @@ const NOTIFICATIONS: usize = 256;
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let stop = stop_signal().context("cannot listen for signals")?;
     // Listening comes first: an address that is taken is heard of before a large log is read.
-    let listener = Listener::bind(args.listen).await.with_context(|| format!("cannot listen at {}", args.listen))?;
+    let listener =
+        Listener::bind(args.listen).await.with_context(|| format!("cannot listen at {}", args.listen))?;
     let address = listener.address()?;
     let public_url = args.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let threads = args.thumbnail_threads.map_or_else(cores, usize::from);
@@ -98,7 +99,9 @@ async fn open_engine(args: &ServeArgs) -> anyhow::Result<Client> {
         Some(url) => {
             let client = Client::connect(url)?;
             client.ready().await.with_context(|| {
-                format!("no Tidegate server is ready at {url}; start one (tidegate serve), or leave --server away")
+                format!(
+                    "no Tidegate server is ready at {url}; start one (tidegate serve), or leave --server away"
+                )
             })?;
             Ok(client)
         }
@@ -137,7 +140,12 @@ fn introduce(args: &ServeArgs, app: &App, url: &str) {
         None => "the engine is in this process".to_owned(),
         Some(server) => format!("the engine is {server}"),
     };
-    note(&format!("data in {}; {} uploads; {engine}; mails go to {}", args.data.display(), app.store.uploads(), app.mailer));
+    note(&format!(
+        "data in {}; {} uploads; {engine}; mails go to {}",
+        args.data.display(),
+        app.store.uploads(),
+        app.mailer
+    ));
     if !args.listen.ip().is_loopback() {
         note("warning: this address can be reached from other machines, and there is no authentication");
     }

@@ -105,7 +105,8 @@ async fn notification(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
 
 /// The upload that a job is about.
 fn find(app: &App, job: &Job<Work>) -> Result<Upload, Failure> {
-    let id: UploadId = job.payload().upload.parse().map_err(|error| Failure::fatal(error).kind("no_upload"))?;
+    let id: UploadId =
+        job.payload().upload.parse().map_err(|error| Failure::fatal(error).kind("no_upload"))?;
     app.store.upload(id)?.ok_or_else(|| gone(job))
 }
 

@@ -4,9 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use uploads::duration;
 
-use super::{
-    plan::{Length, Shape},
-};
+use super::plan::{Length, Shape};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -117,7 +117,8 @@ impl Jobs {
         }
         let mut undone_mails = HashSet::new();
         for state in [JobState::Scheduled, JobState::Ready, JobState::Leased, JobState::Dead] {
-            undone_mails.extend(all(client, QUEUES[1], state).await?.into_iter().map(|job| job.id.to_string()));
+            undone_mails
+                .extend(all(client, QUEUES[1], state).await?.into_iter().map(|job| job.id.to_string()));
         }
         Ok(Self { dead, undone_mails })
     }
@@ -126,8 +127,12 @@ impl Jobs {
 /// Every job of a queue in a state, page by page.
 async fn all(client: &Client, queue: &str, state: JobState) -> Result<Vec<Job>, tidegate::Error> {
     let mut jobs = Vec::new();
-    let mut query =
-        JobsQuery { queue: Some(queue.into()), state: Some(state), limit: Some(PAGE), ..JobsQuery::default() };
+    let mut query = JobsQuery {
+        queue: Some(queue.into()),
+        state: Some(state),
+        limit: Some(PAGE),
+        ..JobsQuery::default()
+    };
     loop {
         let page = client.jobs(&query).await?;
         jobs.extend(page.jobs);

@@ -13,7 +13,9 @@ use super::Reach;
 /// A sign of life, so that nobody in between takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub(super) async fn events(State(reach): State<Reach>) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
+pub(super) async fn events(
+    State(reach): State<Reach>,
+) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
     let listening = reach.app.hub.listen();
     let messages = stream::unfold((listening, 0_u64), |(mut listening, number)| async move {
         let message = match listening.recv().await {

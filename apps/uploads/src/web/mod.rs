@@ -10,13 +10,13 @@ mod receive;
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::Json;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -91,7 +91,7 @@ async fn original(State(reach): State<Reach>, Path(id): Path<String>) -> Result<
     let app = Arc::clone(&reach.app);
     let original = off_the_runtime(move || app.store.image(upload.id)).await;
     let original = original.map_err(|error| unreadable(&error))?.ok_or_else(not_there)?;
-    Ok(file(&original.content_type, original.bytes.into()))
+    Ok(file(&original.content_type, original.bytes))
 }
 
 async fn thumbnail(
@@ -103,7 +103,7 @@ async fn thumbnail(
     let app = Arc::clone(&reach.app);
     let thumbnail = off_the_runtime(move || app.store.thumbnail(upload.id, size)).await;
     let thumbnail = thumbnail.map_err(|error| unreadable(&error))?.ok_or_else(not_there)?;
-    Ok(file(&thumbnail.content_type, thumbnail.bytes.into()))
+    Ok(file(&thumbnail.content_type, thumbnail.bytes))
 }
 
 /// Reading a file that is not in the page cache waits for the disk, which the threads of the runtime must not.
@@ -113,8 +113,8 @@ async fn off_the_runtime<T: Send + 'static>(read: impl FnOnce() -> T + Send + 's
 
 /// A file that never changes. It is somebody's, and judged only by its first bytes: a browser must not take it for a page.
 fn file(content_type: &str, bytes: axum::body::Bytes) -> Response {
-    let content_type = HeaderValue::from_str(content_type)
-        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let content_type =
+        HeaderValue::from_str(content_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let headers = [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
@@ -131,7 +131,9 @@ fn file(content_type: &str, bytes: axum::body::Bytes) -> Response {
 async fn health(State(reach): State<Reach>) -> Result<&'static str, Problem> {
     match reach.app.store.failure() {
         None => Ok("ok\n"),
-        Some(failure) => Err(Problem::new(Code::Busy, format!("The store has failed: {failure}. Restart the service."))),
+        Some(failure) => {
+            Err(Problem::new(Code::Busy, format!("The store has failed: {failure}. Restart the service.")))
+        }
     }
 }
 

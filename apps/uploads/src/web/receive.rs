@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Bytes;
-use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
 use axum::extract::State;
+use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use serde_json::json;
 
 use super::Reach;
@@ -34,7 +34,10 @@ pub(super) async fn receive(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let form = form.map_err(|rejection| {
-        Problem::new(Code::InvalidForm, format!("Send multipart/form-data with a field `image`: {rejection}."))
+        Problem::new(
+            Code::InvalidForm,
+            format!("Send multipart/form-data with a field `image`: {rejection}."),
+        )
     })?;
     let form = tokio::time::timeout(FORM_TIME, read(form)).await.map_err(|_| {
         Problem::new(Code::TooSlow, format!("The form did not arrive within {} s.", FORM_TIME.as_secs()))
@@ -60,7 +63,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     match printable && (1..=KEY_BYTES_MAX).contains(&bare.len()) {
         true => Ok(Some(bare.to_owned())),
         false => {
-            let detail = format!("`Idempotency-Key` must have 1 to {KEY_BYTES_MAX} printable ASCII characters.");
+            let detail =
+                format!("`Idempotency-Key` must have 1 to {KEY_BYTES_MAX} printable ASCII characters.");
             Err(Problem::new(Code::InvalidKey, detail))
         }
     }
@@ -71,13 +75,19 @@ async fn read(mut form: Multipart) -> Result<Sent, Problem> {
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         match field.name() {
             Some("image") if image.is_some() => {
-                return Err(Problem::new(Code::InvalidForm, "`image` is there twice; send one image a request."));
+                return Err(Problem::new(
+                    Code::InvalidForm,
+                    "`image` is there twice; send one image a request.",
+                ));
             }
             Some("image") => {
                 let name = file_name(field.file_name());
                 let bytes = bytes(field, IMAGE_BYTES_MAX).await?.ok_or_else(|| {
                     let mib = IMAGE_BYTES_MAX >> 20;
-                    Problem::new(Code::ImageTooLarge, format!("The image has more than the {mib} MiB that are taken."))
+                    Problem::new(
+                        Code::ImageTooLarge,
+                        format!("The image has more than the {mib} MiB that are taken."),
+                    )
                 })?;
                 image = Some((name, bytes));
             }
@@ -102,7 +112,9 @@ async fn read(mut form: Multipart) -> Result<Sent, Problem> {
 
 /// A field's bytes; none if there are more than `max`. Never more than `max` and one piece are held.
 async fn bytes(mut field: Field<'_>, max: usize) -> Result<Option<Bytes>, Problem> {
-    let Some(first) = field.chunk().await.map_err(|error| broken(&error))? else { return Ok(Some(Bytes::new())) };
+    let Some(first) = field.chunk().await.map_err(|error| broken(&error))? else {
+        return Ok(Some(Bytes::new()));
+    };
     let Some(second) = field.chunk().await.map_err(|error| broken(&error))? else {
         // What came in one piece is not copied.
         return Ok((first.len() <= max).then_some(first));
@@ -121,9 +133,11 @@ async fn bytes(mut field: Field<'_>, max: usize) -> Result<Option<Bytes>, Proble
 }
 
 async fn text(field: Field<'_>) -> Result<String, Problem> {
-    let too_long = || Problem::new(Code::InvalidEmail, format!("`email` has more than {TEXT_BYTES_MAX} bytes."));
+    let too_long =
+        || Problem::new(Code::InvalidEmail, format!("`email` has more than {TEXT_BYTES_MAX} bytes."));
     let bytes = bytes(field, TEXT_BYTES_MAX).await?.ok_or_else(too_long)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| Problem::new(Code::InvalidEmail, "`email` is not UTF-8."))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Problem::new(Code::InvalidEmail, "`email` is not UTF-8."))?;
     Ok(text.trim().to_owned())
 }
 
@@ -144,9 +158,15 @@ fn broken(error: &MultipartError) -> Problem {
     match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let mib = IMAGE_BYTES_MAX >> 20;
-            Problem::new(Code::ImageTooLarge, format!("The form is larger than an image of {mib} MiB makes it."))
+            Problem::new(
+                Code::ImageTooLarge,
+                format!("The form is larger than an image of {mib} MiB makes it."),
+            )
         }
-        _ => Problem::new(Code::InvalidForm, format!("The form broke off or is malformed: {}.", error.body_text())),
+        _ => Problem::new(
+            Code::InvalidForm,
+            format!("The form broke off or is malformed: {}.", error.body_text()),
+        ),
     }
 }
 

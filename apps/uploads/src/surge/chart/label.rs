@@ -18,7 +18,10 @@ pub(super) struct Area {
 
 impl Area {
     fn contains(&self, other: &Area) -> bool {
-        other.left >= self.left && other.right <= self.right && other.top >= self.top && other.bottom <= self.bottom
+        other.left >= self.left
+            && other.right <= self.right
+            && other.top >= self.top
+            && other.bottom <= self.bottom
     }
 
     /// How far apart they are; 0 if they touch.
@@ -106,7 +109,9 @@ mod tests {
     }
 
     fn hill(height: f64) -> Vec<(f64, f64)> {
-        (0..=40).map(|at| (f64::from(at) * 10.0, 200.0 - height * (1.0 - (f64::from(at) - 20.0).abs() / 20.0))).collect()
+        (0..=40)
+            .map(|at| (f64::from(at) * 10.0, 200.0 - height * (1.0 - (f64::from(at) - 20.0).abs() / 20.0)))
+            .collect()
     }
 
     #[test]

@@ -86,7 +86,8 @@ fn backlog(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scal
 
     let lines: Vec<Vec<Vec<(f64, f64)>>> = (0..3).map(|step| step_line(samples, step, time, &jobs)).collect();
     // The tallest first, so that lower ones are seen before it.
-    let peak = |step: usize| samples.iter().filter_map(|s| s.backlog).map(|b| b.waiting()[step]).max().unwrap_or(0);
+    let peak =
+        |step: usize| samples.iter().filter_map(|s| s.backlog).map(|b| b.waiting()[step]).max().unwrap_or(0);
     let mut order = [0, 1, 2];
     order.sort_by_key(|step| std::cmp::Reverse(peak(*step)));
     for step in order {
@@ -168,8 +169,7 @@ fn rate(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scale) 
         let base = [(last.0, RATE.1), (first.0, RATE.1)];
         svg.area(outline.into_iter().chain(base), RATE_FILL, 0.85);
     }
-    let offered: Vec<_> =
-        drawing.offered.iter().map(|(at, rate)| (x(time, *at), scale.at(*rate))).collect();
+    let offered: Vec<_> = drawing.offered.iter().map(|(at, rate)| (x(time, *at), scale.at(*rate))).collect();
     svg.dashed_line(&offered, INK);
 
     let key_y = RATE.0 - 12.0;
@@ -211,7 +211,8 @@ fn kills(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale) {
         svg.area([(left, top), (left + 10.0, top), (killed, top + 9.0)].into_iter(), KILL, 1.0);
     }
     if let Some((first, _)) = drawing.kills.first() {
-        let times = if drawing.kills.len() == 1 { "once".into() } else { format!("{} times", drawing.kills.len()) };
+        let times =
+            if drawing.kills.len() == 1 { "once".into() } else { format!("{} times", drawing.kills.len()) };
         let text = format!("▼ service killed {times}");
         let after_surge = x(time, drawing.surge.0) + label::width(&drawing.surge_label, 12.0) + 24.0;
         let at = x(time, *first).max(after_surge).min(RIGHT - label::width(&text, 12.0));
