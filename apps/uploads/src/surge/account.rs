@@ -151,7 +151,9 @@ impl<'a> Account<'a> {
             (Some(upload), Some(same)) if upload == same => self.judge(upload, entry),
             (Some(upload), _) => {
                 let (expected, key) = (self.run.key(upload), entry.key.as_deref().unwrap_or("none"));
-                self.verdict.made_up.add(format!("upload {} has the key {key} instead of {expected}", entry.id));
+                self.verdict
+                    .made_up
+                    .add(format!("upload {} has the key {key} instead of {expected}", entry.id));
                 self.seen[upload].wrong = true;
                 self.judge(upload, entry);
             }
@@ -192,7 +194,13 @@ impl<'a> Account<'a> {
         self.verdict.thumbnails += u64::from(entry.thumbnails);
         self.verdict.emails += u64::from(emails);
         self.verdict.notifications += u64::from(notifications);
-        let step = |name, things, found, expected| Step { name, things, found, expected, dead: entry.dead.get(name) };
+        let step = |name, things, found, expected| Step {
+            name,
+            things,
+            found,
+            expected,
+            dead: entry.dead.get(name),
+        };
         let steps = [
             step("thumbnail", "thumbnails", entry.thumbnails, THUMBNAILS),
             step("email", "emails", emails, 1),
@@ -228,7 +236,8 @@ impl<'a> Account<'a> {
                 false
             }
             None => {
-                let text = format!("upload {id} has {found} {things} instead of {expected}, and no dead letter");
+                let text =
+                    format!("upload {id} has {found} {things} instead of {expected}, and no dead letter");
                 self.verdict.missing.add(text);
                 false
             }
@@ -244,11 +253,15 @@ impl<'a> Account<'a> {
             let address = || self.run.email(upload);
             let wrong = match count {
                 0 if seen.email => {
-                    self.verdict.missing.add(format!("an email to {} was sent, says the service; none came", address()));
+                    self.verdict
+                        .missing
+                        .add(format!("an email to {} was sent, says the service; none came", address()));
                     true
                 }
                 1.. if seen.entries == 0 && !matches!(self.fates[upload], Fate::Accepted(_)) => {
-                    self.verdict.made_up.add(format!("an email to {} came, and there is no such upload", address()));
+                    self.verdict
+                        .made_up
+                        .add(format!("an email to {} came, and there is no such upload", address()));
                     false
                 }
                 2.. => {
@@ -274,7 +287,9 @@ impl<'a> Account<'a> {
             let Fate::Accepted(id) = fate else { continue };
             let seen = self.seen[upload];
             if seen.entries == 0 && !seen.wrong {
-                self.verdict.missing.add(format!("upload {id} ({}) is not in the account", self.run.key(upload)));
+                self.verdict
+                    .missing
+                    .add(format!("upload {id} ({}) is not in the account", self.run.key(upload)));
             }
             self.verdict.accounted += u64::from(seen.entries == 1 && !seen.wrong);
         }
@@ -384,7 +399,13 @@ mod tests {
         check(&whole, &mails(&[(0, 1), (1, 1), (2, 1)]), (0, 0, 1), 2, "no such upload");
         check(&whole, &mails(&[(0, 1), (1, 1), (99, 1)]), (0, 0, 1), 2, "0000099");
         check(&whole, &Mails { others: vec!["17.M".into()], ..both.clone() }, (0, 0, 1), 2, "17.M");
-        check(&[entry("a", 0), Entry { key: Some("x".into()), ..entry("b", 1) }], &both, (0, 0, 1), 1, "the key x");
+        check(
+            &[entry("a", 0), Entry { key: Some("x".into()), ..entry("b", 1) }],
+            &both,
+            (0, 0, 1),
+            1,
+            "the key x",
+        );
     }
 
     #[test]

@@ -104,7 +104,10 @@ impl Admin {
 
     async fn whole(&self, method: Method, path: &str, body: &str) -> anyhow::Result<Bytes> {
         let call = async {
-            let body = http_body_util::Limited::new(self.call(method, path, body).await?.into_body(), BODY_BYTES_MAX);
+            let body = http_body_util::Limited::new(
+                self.call(method, path, body).await?.into_body(),
+                BODY_BYTES_MAX,
+            );
             let body = body.collect().await.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
             anyhow::Ok(body.to_bytes())
         };
@@ -123,7 +126,8 @@ impl Admin {
             .header("content-type", "application/json")
             .header("connection", "close")
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?;
-        let answer = sender.send_request(request).await.with_context(|| format!("{path} was not answered"))?;
+        let answer =
+            sender.send_request(request).await.with_context(|| format!("{path} was not answered"))?;
         match answer.status() {
             status if status.is_success() => Ok(answer),
             status => bail!("{path} was answered {status}"),

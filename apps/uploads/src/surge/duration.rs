@@ -22,10 +22,8 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 pub(crate) fn write(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-    let (unit, factor) = units
-        .into_iter()
-        .find(|(_, factor)| ms.is_multiple_of(*factor) && ms > 0)
-        .unwrap_or(("s", 1_000));
+    let (unit, factor) =
+        units.into_iter().find(|(_, factor)| ms.is_multiple_of(*factor) && ms > 0).unwrap_or(("s", 1_000));
     format!("{}{unit}", ms / factor)
 }
 

@@ -161,7 +161,9 @@ impl Load {
             },
         };
         let (tick, work) = (Notify::new(), Notify::new());
-        Load { shared: Arc::new(Shared { plan, start, address, requests, state: Mutex::new(state), tick, work }) }
+        Load {
+            shared: Arc::new(Shared { plan, start, address, requests, state: Mutex::new(state), tick, work }),
+        }
     }
 
     /// Sends everything over so many connections; ends when every upload has its fate.
@@ -309,7 +311,14 @@ impl Shared {
         }
     }
 
-    fn send_again(&self, state: &mut State, attempt: Attempt, cause: &'static str, wait: Duration, now: Instant) {
+    fn send_again(
+        &self,
+        state: &mut State,
+        attempt: Attempt,
+        cause: &'static str,
+        wait: Duration,
+        now: Instant,
+    ) {
         // Those that are told the same time come back one after the other, within an eighth of it.
         let at = now + wait + wait.mul_f64((attempt.upload % 64) as f64 / 512.0);
         if at >= attempt.give_up {
@@ -341,7 +350,8 @@ fn tick_when_due(shared: &Shared) {
             return;
         }
         // What is overdue waits for a connection, and each takes the next as soon as it is free.
-        wake_at = if state.next_due > now { state.next_due.max(now + WAKE_EVERY) } else { now + OVERDUE_EVERY };
+        wake_at =
+            if state.next_due > now { state.next_due.max(now + WAKE_EVERY) } else { now + OVERDUE_EVERY };
     }
 }
 

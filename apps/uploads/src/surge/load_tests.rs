@@ -67,10 +67,11 @@ fn accepted(key: &str) -> Option<String> {
 }
 
 /// A load of 24 uploads: 2 calm, 20 in the surge, 2 calm.
-async fn load(answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static) -> (Tally, Vec<String>) {
+async fn load(
+    answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static,
+) -> (Tally, Vec<String>) {
     let (address, keys) = listen(Arc::new(answer)).await;
-    let shape =
-        Shape { base: 40, peak: 400, calm: Duration::from_millis(50), length: Length::Until(24 + 4) };
+    let shape = Shape { base: 40, peak: 400, calm: Duration::from_millis(50), length: Length::Until(24 + 4) };
     let plan = Plan::new(shape).expect("a plan");
     assert_eq!(plan.uploads(), 28);
     let picture = Picture { name: "a.jpg".into(), content_type: "image/jpeg", bytes: b"image".to_vec() };

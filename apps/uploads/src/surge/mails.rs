@@ -63,7 +63,8 @@ fn recipient(mail: &[u8], run: &Run) -> Option<usize> {
     let mut from_to = headers.skip_while(|line| !is_to(line));
     let first = from_to.next()?.get(3..)?;
     let folded = from_to.take_while(|line| line.starts_with([' ', '\t']));
-    let words = std::iter::once(first).chain(folded).flat_map(|line| line.split([' ', '\t', '<', '>', ',', ';']));
+    let words =
+        std::iter::once(first).chain(folded).flat_map(|line| line.split([' ', '\t', '<', '>', ',', ';']));
     let mut uploads = words.filter_map(|word| run.upload_of_email(word));
     uploads.next()
 }

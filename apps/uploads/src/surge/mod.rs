@@ -198,8 +198,10 @@ impl Surge<'_> {
         let samples = sampler.stop();
         let mut failures = Vec::new();
         if !drained {
-            failures
-                .push(format!("the backlog was not worked off within {}", duration::write(self.args.drain_timeout)));
+            failures.push(format!(
+                "the backlog was not worked off within {}",
+                duration::write(self.args.drain_timeout)
+            ));
         }
         let account = self.account(&tally).await;
         let account = account.map_err(|error| failures.push(format!("no account: {error:#}"))).ok();
@@ -219,12 +221,18 @@ impl Surge<'_> {
             retries: tally.retries.iter().map(|(cause, count)| Retries { cause, count: *count }).collect(),
             replayed: tally.replayed,
             examples: tally.examples,
-            kills: events.kills.iter().map(|(at, back)| Kill { at_ms: millis(*at), away_ms: millis(*back - *at) }).collect(),
+            kills: events
+                .kills
+                .iter()
+                .map(|(at, back)| Kill { at_ms: millis(*at), away_ms: millis(*back - *at) })
+                .collect(),
             workers_away_ms: events.workers_away.map(|(from, to)| millis(to - from)),
             cpu,
             drain: Drain {
                 worked_off_at_ms: worked_off.map(millis),
-                after_surge_ms: worked_off.map(|at| millis(at - surge_end)).map(|ms| if ms < 250 { 0 } else { ms }),
+                after_surge_ms: worked_off
+                    .map(|at| millis(at - surge_end))
+                    .map(|ms| if ms < 250 { 0 } else { ms }),
                 waiting_max: samples.iter().filter_map(waiting).max().unwrap_or(0),
             },
             account,
@@ -233,7 +241,8 @@ impl Surge<'_> {
             samples,
         };
         let svg = chart::draw(&drawing(&report, self.args, self.plan, &events));
-        fs::write(&self.args.out, svg).with_context(|| format!("cannot write {}", self.args.out.display()))?;
+        fs::write(&self.args.out, svg)
+            .with_context(|| format!("cannot write {}", self.args.out.display()))?;
         Ok(report)
     }
 
@@ -312,7 +321,10 @@ async fn act(
                     service.admin.set_workers(false).await?;
                 }
                 let back_at = start.elapsed();
-                note(&format!("killed the service; it was back after {}", duration::span(back_at - killed_at)));
+                note(&format!(
+                    "killed the service; it was back after {}",
+                    duration::span(back_at - killed_at)
+                ));
                 events.kills.push((killed_at, back_at));
             }
             Act::SurgeEnds => {
@@ -357,7 +369,8 @@ fn shares(plan: &Plan, (before, after): (CpuUsed, CpuUsed), events: &Events) -> 
         _ => (None, None),
     };
     let seconds = (after.at - before.at).as_secs_f64();
-    let generator_us_per_upload = generator_cores.map(|cores| cores * seconds * 1e6 / plan.uploads().max(1) as f64);
+    let generator_us_per_upload =
+        generator_cores.map(|cores| cores * seconds * 1e6 / plan.uploads().max(1) as f64);
     Cpu {
         generator_cores,
         generator_us_per_upload,
@@ -383,8 +396,8 @@ fn drawing<'a>(report: &'a Report, args: &Args, plan: &Plan, events: &'a Events)
         duration::latency(p99),
     );
     let mut subtitle = vec![
-        "p99 from the moment an upload was due until it was durably accepted".to_owned(),
-        format!("{} cores for service and load", report.cores),
+        "p99 from due to durably accepted".to_owned(),
+        format!("{} cores, the load's included", report.cores),
     ];
     if let Some(slow) = args.slow_email {
         subtitle.push(format!("each email takes {}", duration::write(slow)));
@@ -406,8 +419,9 @@ fn drawing<'a>(report: &'a Report, args: &Args, plan: &Plan, events: &'a Events)
         surge: plan.span(Phase::Surge),
         surge_label,
         kills: &events.kills,
-        worked_off: worked_off
-            .map(|(at, after)| (Duration::from_millis(at), format!("worked off {} after the surge", span(after)))),
+        worked_off: worked_off.map(|(at, after)| {
+            (Duration::from_millis(at), format!("worked off {} after the surge", span(after)))
+        }),
     }
 }
 

@@ -29,8 +29,10 @@ pub(crate) struct Picture {
 /// The images in a directory, by name.
 pub(crate) fn read(directory: &Path) -> anyhow::Result<Vec<Picture>> {
     let list = || format!("cannot list the images in {}", directory.display());
-    let entries = fs::read_dir(directory).with_context(list)?.collect::<Result<Vec<_>, _>>().with_context(list)?;
-    let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let entries =
+        fs::read_dir(directory).with_context(list)?.collect::<Result<Vec<_>, _>>().with_context(list)?;
+    let mut paths: Vec<_> =
+        entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
     let (mut pictures, mut total) = (Vec::new(), 0);
     for path in paths {

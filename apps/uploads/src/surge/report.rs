@@ -128,10 +128,11 @@ impl Report {
         )?;
         for row in &self.phases {
             let latency = row.latency_us;
-            let [p50, p95, p99, max] = [latency.p50, latency.p95, latency.p99, latency.max].map(|us| match latency.count {
-                0 => "-".to_owned(),
-                _ => duration::latency(us),
-            });
+            let [p50, p95, p99, max] =
+                [latency.p50, latency.p95, latency.p99, latency.max].map(|us| match latency.count {
+                    0 => "-".to_owned(),
+                    _ => duration::latency(us),
+                });
             let errors = format!("{:>7}", thousands(row.errors));
             writeln!(
                 text,
@@ -163,7 +164,11 @@ impl Report {
             writeln!(text, "killed      {} (--seed {})", kills.join("; "), self.seed)?;
         }
         if let Some(away_ms) = self.workers_away_ms {
-            writeln!(text, "workers     all ended as the peak began, started again {} later", seconds(away_ms))?;
+            writeln!(
+                text,
+                "workers     all ended as the peak began, started again {} later",
+                seconds(away_ms)
+            )?;
         }
         writeln!(text, "processor   {}", self.cpu.text(self.cores))?;
         writeln!(text, "backlog     {}", self.drain.text())?;
@@ -199,7 +204,10 @@ fn write_verdict(text: &mut String, verdict: &Verdict, style: Style) -> std::fmt
     }
     if verdict.accepted_unanswered > 0 {
         let count = thousands(verdict.accepted_unanswered);
-        writeln!(text, "{count} uploads without an answer had been accepted, and are judged with the others")?;
+        writeln!(
+            text,
+            "{count} uploads without an answer had been accepted, and are judged with the others"
+        )?;
     }
     let line = summary(verdict);
     writeln!(text, "{}", if verdict.agrees() { style.good(&line) } else { style.bad(&line) })
@@ -250,7 +258,9 @@ impl Drain {
         let most = format!("at most {} jobs waited", thousands(self.waiting_max));
         match self.after_surge_ms {
             Some(0) => format!("{most}; none when the surge was over"),
-            Some(ms) => format!("{most}; worked off {} after the surge", duration::span(Duration::from_millis(ms))),
+            Some(ms) => {
+                format!("{most}; worked off {} after the surge", duration::span(Duration::from_millis(ms)))
+            }
             None => format!("{most}; not worked off in time"),
         }
     }

@@ -113,7 +113,10 @@ mod tests {
     #[track_caller]
     fn check(bytes: &str, expected: Result<Option<(Head, &str)>, Malformed>) {
         let found = read(bytes.as_bytes());
-        assert_eq!(found, expected.map(|some| some.map(|(head, body)| Response { head, body: body.as_bytes() })));
+        assert_eq!(
+            found,
+            expected.map(|some| some.map(|(head, body)| Response { head, body: body.as_bytes() }))
+        );
     }
 
     #[test]
@@ -127,7 +130,12 @@ mod tests {
         check(
             "HTTP/1.1 503 Busy\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
             Ok(Some((
-                Head { status: 503, retry_after: Some(Duration::from_secs(2)), replayed: false, closes: true },
+                Head {
+                    status: 503,
+                    retry_after: Some(Duration::from_secs(2)),
+                    replayed: false,
+                    closes: true,
+                },
                 "abc",
             ))),
         );

@@ -65,7 +65,8 @@ impl Sampler {
             loop {
                 ticks.tick().await;
                 let now = Instant::now();
-                let (at_ms, accepted) = (now.saturating_duration_since(start).as_millis() as u64, load.accepted());
+                let (at_ms, accepted) =
+                    (now.saturating_duration_since(start).as_millis() as u64, load.accepted());
                 let backlog = timeout(PATIENCE, admin.backlog()).await.ok().and_then(Result::ok);
                 let sample = Sample { at_ms, accepted, backlog };
                 all.lock().expect("no holder panics").push(sample);
@@ -149,8 +150,11 @@ fn line(sample: &Sample, last: Option<Sample>, phase: &str, waiting: u64, colour
         Some(backlog) => {
             let [thumbnails, emails, notifications] = backlog.waiting().map(thousands);
             let dead = backlog.thumbnails.dead + backlog.emails.dead + backlog.notifications.dead;
-            let dead = if dead > 0 { paint("31", format!("  dead {}", thousands(dead))) } else { String::new() };
-            format!("waiting: thumbnails {thumbnails:>9}  emails {emails:>9}  notifications {notifications:>9}{dead}")
+            let dead =
+                if dead > 0 { paint("31", format!("  dead {}", thousands(dead))) } else { String::new() };
+            format!(
+                "waiting: thumbnails {thumbnails:>9}  emails {emails:>9}  notifications {notifications:>9}{dead}"
+            )
         }
     };
     format!("{:>7.1} s  {phase} {accepted}   {backlog}", sample.at_ms as f64 / 1_000.0)

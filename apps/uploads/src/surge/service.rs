@@ -123,7 +123,9 @@ impl Service {
                     own.child.kill()?;
                     own.child.wait()?;
                     let seconds = END_PATIENCE.as_secs();
-                    return Ok(Some(format!("the service did not end within {seconds} s of SIGTERM and was killed")));
+                    return Ok(Some(format!(
+                        "the service did not end within {seconds} s of SIGTERM and was killed"
+                    )));
                 }
                 None => sleep(READY_EVERY).await,
             }
@@ -215,7 +217,8 @@ fn address_in(messages: &str) -> Option<SocketAddr> {
 
 /// The address behind a URL, and the name to call it by.
 fn resolve(url: &str) -> anyhow::Result<(SocketAddr, String)> {
-    let authority = url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
+    let authority =
+        url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
     let authority = authority.trim_end_matches('/');
     let with_port = match authority.rsplit_once(':') {
         Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),

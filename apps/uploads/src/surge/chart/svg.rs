@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif";
+const FONT: &str =
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif";
 
 type Point = (f64, f64);
 
@@ -68,11 +69,21 @@ impl Svg {
 
     pub(super) fn area(&mut self, points: impl Iterator<Item = Point>, fill: &str, opacity: f64) {
         let points = places(points);
-        self.element(format_args!("<polygon points=\"{points}\" fill=\"{fill}\" fill-opacity=\"{opacity}\"/>"));
+        self.element(format_args!(
+            "<polygon points=\"{points}\" fill=\"{fill}\" fill-opacity=\"{opacity}\"/>"
+        ));
     }
 
     /// Text with a white rim, so that it can be read on a line.
-    pub(super) fn text(&mut self, (x, y): Point, anchor: &str, size: f64, fill: &str, weight: &str, text: &str) {
+    pub(super) fn text(
+        &mut self,
+        (x, y): Point,
+        anchor: &str,
+        size: f64,
+        fill: &str,
+        weight: &str,
+        text: &str,
+    ) {
         let text = escaped(text);
         self.element(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" font-weight=\"{weight}\" \

@@ -10,8 +10,11 @@ fn samples() -> Vec<Sample> {
         let seconds = tenth as f64 / 5.0;
         let accepted = ((seconds - 3.0).clamp(0.0, 10.0) * 10_000.0) as u64;
         let left = |a_second: f64| accepted as f64 - (seconds - 3.0).max(0.0) * a_second;
-        let backlog =
-            Backlog { thumbnails: queue(left(1_100.0)), emails: queue(left(2_000.0)), notifications: queue(0.0) };
+        let backlog = Backlog {
+            thumbnails: queue(left(1_100.0)),
+            emails: queue(left(2_000.0)),
+            notifications: queue(0.0),
+        };
         Sample { at_ms: tenth * 200, accepted, backlog: (!(40..45).contains(&tenth)).then_some(backlog) }
     };
     (0..=500).map(at).collect()
@@ -26,7 +29,12 @@ fn drawn(samples: &[Sample]) -> String {
         title: "100,000 uploads & \"more\" <fast>".into(),
         subtitle: "2 cores".into(),
         samples,
-        offered: vec![(seconds(0), 50.0), (seconds(3), 50.0), (seconds(3), 10_000.0), (seconds(13), 10_000.0)],
+        offered: vec![
+            (seconds(0), 50.0),
+            (seconds(3), 50.0),
+            (seconds(3), 10_000.0),
+            (seconds(13), 10_000.0),
+        ],
         surge: (seconds(3), seconds(13)),
         surge_label: "surge, 10,000/s".into(),
         kills: &[(seconds(8), seconds(9))],
@@ -66,7 +74,8 @@ fn check_is_drawn_within_its_frame(samples: &[Sample]) -> String {
 #[test]
 fn a_run_is_drawn_within_its_frame_with_every_name() {
     let svg = check_is_drawn_within_its_frame(&samples());
-    let names = ["thumbnails, at most 89,", "emails, at most 80,", "notifications, at most 0", "service killed once"];
+    let names =
+        ["thumbnails, at most 89,", "emails, at most 80,", "notifications, at most 0", "service killed once"];
     for name in names.iter().chain(&["worked off", "&lt;fast&gt;", "surge, 10,000/s", "80,000"]) {
         assert!(svg.contains(name), "{name} is missing");
     }
