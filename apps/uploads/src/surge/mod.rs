@@ -67,11 +67,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(args.shape())?;
     // One thread sends everything, so that the service has the rest of the machine.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Removed when everything has been said: a hundred thousand mails take their time.
+    let temporary = match (&args.data, &args.url) {
+        (None, None) => Some(tempfile::Builder::new().prefix("uploads-surge-").tempdir_in(".")?),
+        _ => None,
+    };
+    let data = args.data.clone().or_else(|| temporary.as_ref().map(|directory| directory.path().to_owned()));
     let report = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         // Whatever ends the run, the service it started and its directory go with it.
         tokio::select! {
-            report = measure(&args, &plan) => report,
+            report = measure(&args, &plan, data, temporary.is_some()) => report,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             _ = terminate.recv() => anyhow::bail!("interrupted"),
         }
@@ -81,6 +87,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         false => report.text(Style::of_stdout()),
     };
     io::stdout().lock().write_all(shown.as_bytes())?;
+    drop(temporary);
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -117,12 +124,8 @@ enum Act {
     SurgeEnds,
 }
 
-async fn measure(args: &Args, plan: &Plan) -> anyhow::Result<Report> {
-    let temporary = match (&args.data, &args.url) {
-        (None, None) => Some(tempfile::Builder::new().prefix("uploads-surge-").tempdir_in(".")?),
-        _ => None,
-    };
-    let data = args.data.clone().or_else(|| temporary.as_ref().map(|directory| directory.path().to_owned()));
+/// `new` says that the data directory was made for this run.
+async fn measure(args: &Args, plan: &Plan, data: Option<PathBuf>, new: bool) -> anyhow::Result<Report> {
     let pictures = match &args.images {
         Some(directory) => pictures::read(directory)?,
         None => pictures::make()?,
@@ -134,7 +137,7 @@ async fn measure(args: &Args, plan: &Plan) -> anyhow::Result<Report> {
     let (number, seed) = chance();
     let run = Run::new(number);
     let service = open_service(args, data.as_deref()).await?;
-    let fresh = temporary.is_some() || is_without_mail(data.as_deref(), &run)?;
+    let fresh = new || is_without_mail(data.as_deref(), &run)?;
     let mut before = HashSet::new();
     service
         .admin
@@ -211,7 +214,7 @@ impl Surge<'_> {
         let nothing_waits = |sample: &&Sample| sample.at() >= surge_end && waiting(sample) == Some(0);
         let worked_off = samples.iter().find(nothing_waits).filter(|_| drained).map(Sample::at);
         let report = Report {
-            run: self.run.key(0),
+            run: self.run.name().to_owned(),
             cores: cpu::cores(),
             connections,
             images: self.images,

@@ -131,7 +131,7 @@ fn backlog(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scal
     }
     for step in order {
         let points: Vec<(f64, f64)> = lines[step].iter().flatten().copied().collect();
-        let text = format!("{}, at most {}", Backlog::STEPS[step], thousands(peak(step)));
+        let text = format!("{}, peak {}", Backlog::STEPS[step], thousands(peak(step)));
         if let Some((at_x, at_y)) = placer.place(step, &points, &text, 13.0) {
             svg.text((at_x, at_y), "start", 13.0, STEPS[step], "600", &text);
         }
