@@ -12,6 +12,7 @@ use uploads::duration;
 use super::{
     Args,
     cpu::{self, Usage},
+    engine::EngineServer,
     note,
     plan::{self, Phase, Plan},
     service::Service,
@@ -37,6 +38,7 @@ enum Act {
 /// Does to the service, at the right moments, what was asked for.
 pub(crate) async fn act(
     service: &mut Service,
+    mut engine: Option<&mut EngineServer>,
     args: &Args,
     plan: &Plan,
     seed: u64,
@@ -65,16 +67,23 @@ pub(crate) async fn act(
             }
             Act::Kill => {
                 let killed_at = start.elapsed();
-                service.kill_and_restart().await?;
-                if args.kill_workers {
-                    // A service that has just started has its workers again.
-                    service.admin.set_workers(false).await?;
-                }
+                // Two processes die in turn, the queue server first.
+                let name = match &mut engine {
+                    Some(engine) if events.kills.len().is_multiple_of(2) => {
+                        engine.kill_and_restart().await?;
+                        "the queue server"
+                    }
+                    _ => {
+                        service.kill_and_restart().await?;
+                        if args.kill_workers {
+                            // A service that has just started has its workers again.
+                            service.admin.set_workers(false).await?;
+                        }
+                        "the service"
+                    }
+                };
                 let back_at = start.elapsed();
-                note(&format!(
-                    "killed the service; it was back after {}",
-                    duration::span(back_at - killed_at)
-                ));
+                note(&format!("killed {name}; it was back after {}", duration::span(back_at - killed_at)));
                 events.kills.push((killed_at, back_at));
             }
             Act::SurgeEnds => {

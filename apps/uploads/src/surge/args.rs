@@ -11,6 +11,7 @@ Examples:
   uploads surge                                      100,000 uploads in ten seconds to a service of its own
   uploads surge --slow-email 3s --kill-workers       the mail server takes 3 s each, and all workers die
   uploads surge --kill 3 --seed 7                    the service itself is killed three times in the surge
+  uploads surge --count 20000 --split --kill 6       as before, and the queue server is a process that is killed as well
   uploads surge --peak 500 --seconds 5 --json        small, for a machine to read
   uploads surge --url http://127.0.0.1:7421          to a service that runs already (nobody else may upload meanwhile)
 
@@ -68,6 +69,14 @@ pub(crate) struct Args {
     /// The queue server that the service is to use; may be given more than once [default: one of its own]
     #[arg(long, value_name = "URL", conflicts_with = "url")]
     pub(crate) server: Vec<String>,
+
+    /// Run the queue server as a process of its own; with --kill, it and the service die in turn
+    #[arg(long, conflicts_with_all = ["url", "server"])]
+    pub(crate) split: bool,
+
+    /// The queue server's program, for --split [default: `tidegate` beside this program, or on the path]
+    #[arg(long, value_name = "FILE", requires = "split")]
+    pub(crate) tidegate: Option<PathBuf>,
 
     /// The service's data directory, which is kept; with --url, where to find its mails
     /// [default: a directory that is removed afterwards]
@@ -175,6 +184,8 @@ mod tests {
             "--url http://x --kill 1",
             "--url http://x --slow-email 3s",
             "--url http://x --server http://y",
+            "--split --server http://y",
+            "--tidegate x",
         ] {
             parse(line).expect_err(line);
         }

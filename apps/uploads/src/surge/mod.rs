@@ -15,6 +15,7 @@ mod args;
 mod chart;
 mod connection;
 mod cpu;
+mod engine;
 mod load;
 mod mails;
 mod names;
@@ -52,6 +53,7 @@ use self::{
     act::Events,
     chart::Drawing,
     cpu::Usage,
+    engine::EngineServer,
     load::{Load, Tally},
     names::Run,
     plan::{Phase, Plan},
@@ -71,7 +73,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(args.shape())?;
     // One thread sends everything, so that the service has the rest of the machine.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Removed when everything has been said: a hundred thousand mails take their time.
+    // Removed when everything has been said.
     let temporary = match (&args.data, &args.url) {
         (None, None) => Some(tempfile::Builder::new().prefix("uploads-surge-").tempdir_in(".")?),
         _ => None,
@@ -91,7 +93,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         false => report.text(Style::of_stdout()),
     };
     io::stdout().lock().write_all(shown.as_bytes())?;
-    drop(temporary);
+    if let Some(temporary) = temporary {
+        // A file system takes longer to forget a hundred thousand mails than the service took to write them.
+        if report.accepted > 10_000 {
+            note("removing the run's directory; --data DIR keeps it");
+        }
+        drop(temporary);
+    }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -103,6 +111,8 @@ struct Surge<'a> {
     seed: u64,
     images: usize,
     service: Service,
+    /// The queue server, if it is a process of its own.
+    engine: Option<EngineServer>,
     /// The service's data directory, if it is known.
     data: Option<PathBuf>,
     /// What the service had before.
@@ -123,7 +133,14 @@ async fn measure(args: &Args, plan: &Plan, data: Option<PathBuf>, new: bool) -> 
     out.with_context(|| format!("cannot write {}", args.out.display()))?;
     let (number, seed) = chance();
     let run = Run::new(number);
-    let service = open_service(args, data.as_deref()).await?;
+    let engine = match &data {
+        Some(data) if args.split => {
+            make_directory(data)?;
+            Some(EngineServer::start(args.tidegate.as_deref(), data).await?)
+        }
+        _ => None,
+    };
+    let service = open_service(args, data.as_deref(), engine.as_ref()).await?;
     let fresh = new || is_without_mail(data.as_deref(), &run)?;
     let mut before = HashSet::new();
     service
@@ -136,22 +153,34 @@ async fn measure(args: &Args, plan: &Plan, data: Option<PathBuf>, new: bool) -> 
     let host = service.admin.host().to_owned();
     let requests = Requests::new(run.clone(), &host, pictures);
     let seed = args.seed.unwrap_or(seed);
-    let surge = Surge { args, plan, run, seed, images, service, data, before, fresh };
+    let surge = Surge { args, plan, run, seed, images, service, engine, data, before, fresh };
     surge.announce(&host);
     surge.carry_out(requests).await
 }
 
-async fn open_service(args: &Args, data: Option<&Path>) -> anyhow::Result<Service> {
+fn make_directory(data: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))
+}
+
+async fn open_service(
+    args: &Args,
+    data: Option<&Path>,
+    engine: Option<&EngineServer>,
+) -> anyhow::Result<Service> {
     if let Some(url) = &args.url {
         return Service::given(url).await;
     }
     let data = data.context("a service of our own has a directory")?.to_owned();
-    fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    make_directory(&data)?;
     let program = match &args.program {
         Some(program) => program.clone(),
         None => std::env::current_exe().context("cannot find this program's own file")?,
     };
-    Service::start(Setup { program, data, arguments: args.service_arguments() }).await
+    let mut arguments = args.service_arguments();
+    if let Some(engine) = engine {
+        arguments.extend(["--server".to_owned(), engine.url()]);
+    }
+    Service::start(Setup { program, data, arguments }).await
 }
 
 impl Surge<'_> {
@@ -250,7 +279,9 @@ impl Surge<'_> {
             Ok(tally)
         };
         let acts = async {
-            let events = act::act(&mut self.service, self.args, self.plan, self.seed, start).await?;
+            let events =
+                act::act(&mut self.service, self.engine.as_mut(), self.args, self.plan, self.seed, start)
+                    .await?;
             tokio::select! {
                 _ = loaded => Ok(events),
                 error = self.service.ended() => Err(error),
