@@ -9,9 +9,9 @@
 //! could be shown: nobody wants to find out later.
 //!
 //! Thumbnails are JPEG of quality 82, or PNG if the image is transparent somewhere. (Lossless WebP, the only one that
-//! can be made without a C library, is six times as large for photographs and takes as long; `examples/thumbnails.rs`
-//! shows it.) The large one is made from the original, each smaller one from the one before, which cannot be told from
-//! the long way and costs next to nothing.
+//! can be made without a C library, is eight times as large for photographs; `examples/thumbnails.rs` shows it.) The
+//! large one is made from the original, each smaller one from the one before, which cannot be told from the long way and
+//! costs next to nothing.
 //!
 //! It does not run in the background by itself; [`Pool`](crate::pool::Pool) does that.
 

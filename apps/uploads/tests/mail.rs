@@ -259,6 +259,52 @@ async fn a_server_that_is_away_hangs_up_or_cannot_do_what_is_asked_is_a_retry() 
     assert_eq!(server.mails(), []);
 }
 
+const CHILD: &str = "UPLOADS_MAIL_CHILD";
+
+/// Not a test: the process that the next one starts, because whom TLS trusts is in a process's environment.
+#[tokio::test]
+#[ignore = "started by another test"]
+async fn child_over_tls() {
+    let Ok(server) = std::env::var(CHILD) else { return };
+    let login = |login: &str| Mailer::smtp(&server.replace("LOGIN", login)).expect("an address");
+    let known = login("ann:se%20cret@");
+    for id in ["0-1", "0-2"] {
+        assert_eq!(known.deliver(&mail(id, "ben@example.org")).await, Outcome::Delivered);
+    }
+    let refused = refusal(login("ann:secret@").deliver(&mail("0-3", "ben@example.org")).await);
+    assert_eq!((refused.code, refused.verdict), (Some(535), Verdict::Retry), "{refused:?}");
+    let refused = refusal(login("").deliver(&mail("0-3", "ben@example.org")).await);
+    assert_eq!((refused.code, refused.verdict), (Some(530), Verdict::Retry), "{refused:?}");
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_whom_the_system_trusts_and_nobody_else() {
+    for (when, url) in
+        [("always", "smtps://LOGINlocalhost:PORT"), ("starttls", "smtp://LOGINlocalhost:PORT?tls=required")]
+    {
+        let server = MailServer::start_with_tls(when);
+        let url = url.replace("PORT", &server.port.to_string());
+        // This process does not trust a certificate that was made a moment ago.
+        let mailer = Mailer::smtp(&url.replace("LOGIN", "ann:se%20cret@")).expect("an address");
+        let refused = refusal(mailer.deliver(&mail("0-1", "ben@example.org")).await);
+        assert_eq!((refused.code, refused.verdict), (None, Verdict::Retry), "{refused:?}");
+        assert!(refused.text.contains("certificate"), "{refused:?}");
+        assert_eq!(server.mails(), []);
+
+        let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "child_over_tls", "--ignored", "--nocapture"])
+            .env(CHILD, &url)
+            .env("SSL_CERT_FILE", server.certificate())
+            .output()
+            .expect("the child starts");
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success(), "{when}: {said}");
+        assert!(said.contains("1 passed"), "{said}");
+        assert_eq!(server.mails().len(), 2);
+    }
+}
+
 #[tokio::test]
 async fn addresses_of_servers() {
     for (url, shown) in [

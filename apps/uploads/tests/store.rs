@@ -317,29 +317,51 @@ async fn a_volume_that_is_missing_cut_or_foreign_is_refused() {
     assert_eq!(open(directory.path(), SMALL).1.uploads, 20);
 }
 
-/// An upload that contains a copy of the store's own entries is an upload and nothing else, also behind a torn tail.
+/// What an image would have to contain to be taken for an entry that says that everything before it is durable: all of it
+/// right, the seed excepted, or not.
+fn forged(seed: u32, offset: u32) -> Vec<u8> {
+    let mut bytes = b"TGUE\x01\x04\0\0".to_vec();
+    let meta = [&[10, 10][..], &[7; 10]].concat();
+    for number in [meta.len() as u32, 0, 0, 1, offset, offset, 0] {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed, &bytes), &meta);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(&meta);
+    bytes
+}
+
+/// A tail is torn, and the image whose header was lost contains what looks like an entry written after it. That would be
+/// damage, and nobody may stop the service from starting by uploading a picture.
 #[tokio::test]
 async fn what_looks_like_an_entry_within_an_image_is_not_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let (store, _) = open(directory.path(), ONE);
-    for _ in 0..3 {
-        keep(&store, 100).await;
-    }
-    let copy = Bytes::from(fs::read(volume(directory.path(), 1)).expect("the volume"));
-    let upload = UploadId::random();
-    let forged = NewImage { bytes: copy, ..image(upload, 0) };
-    store.append(Entry::Image(forged)).await.expect("it is kept");
+    keep(&store, 100).await;
+    keep(&store, 4_000).await;
     drop(store);
-    drop(open(directory.path(), ONE));
-    // Its header is torn, and its content, entries and all, is still there.
-    let whole = fs::read(volume(directory.path(), 1)).expect("the volume");
+    let path = volume(directory.path(), 1);
+    let mut torn = fs::read(&path).expect("the volume");
     let start =
-        (0..whole.len()).step_by(8).filter(|&at| whole[at..].starts_with(b"TGUE")).nth(3).expect("a fourth");
-    let file = fs::File::options().write(true).open(volume(directory.path(), 1)).expect("it is there");
-    file.write_all_at(&[0; 40], start as u64).expect("written");
-    let (store, report) = open(directory.path(), ONE);
-    assert_eq!(store.uploads(), 3);
-    assert_eq!(report.torn.expect("a torn tail").offset, start as u64);
+        (0..torn.len()).step_by(8).filter(|&at| torn[at..].starts_with(b"TGUE")).nth(1).expect("a second");
+    torn[start..start + 40].fill(0);
+    let inside = start + 2_000 - start % 8;
+    let identity = &torn[8..16];
+    let seed = crc32c::crc32c(identity);
+
+    for (seed, damage) in [(0, false), (seed ^ 1, false), (seed, true)] {
+        let forged = forged(seed, inside as u32);
+        torn[inside..inside + forged.len()].copy_from_slice(&forged);
+        fs::write(&path, &torn).expect("written");
+        match Store::open(directory.path(), ONE) {
+            Ok((store, report)) => {
+                assert!(!damage, "an entry it is, if the seed is right");
+                assert_eq!(store.uploads(), 1);
+                assert_eq!(report.torn.expect("a torn tail").offset, start as u64);
+            }
+            Err(error) => assert!(damage, "{error}"),
+        }
+    }
 }
 
 const CHILD: &str = "UPLOADS_STORE_CHILD";

@@ -118,7 +118,7 @@ struct Inner {
     index: Arc<RwLock<Index>>,
     reader: Arc<Reader>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -129,7 +129,7 @@ impl Store {
     /// [`OpenError::Io`].
     pub fn open(directory: &Path, options: StoreOptions) -> Result<(Store, Report), OpenError> {
         create_directory(directory).map_err(|source| io_error("making", directory, source))?;
-        let lock = lock(directory)?;
+        let lock = Lock::take(directory)?;
         let recovered = recovery::recover(directory, RandomState::new().hash_one(0_u8))?;
         let seed = recovery::seed_of(recovered.identity);
         let queue = Arc::new(Queue::default());
@@ -337,15 +337,27 @@ fn create_directory(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The right to write here, until the file is closed or the process ends, however it ends.
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join("LOCK");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|source| io_error("opening", &path, source))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(OpenError::InUse { directory: directory.to_owned() }),
-        Err(error) => Err(io_error("locking", &path, error.into())),
+/// The right to write here, until this is dropped or the process ends, however it ends.
+struct Lock(File);
+
+impl Lock {
+    fn take(directory: &Path) -> Result<Lock, OpenError> {
+        let path = directory.join("LOCK");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|source| io_error("opening", &path, source))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock(file)),
+            Err(Errno::WOULDBLOCK) => Err(OpenError::InUse { directory: directory.to_owned() }),
+            Err(error) => Err(io_error("locking", &path, error.into())),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough while a child process is being started: until it runs its program it has the
+        // file as well. If this fails, closing must do.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 

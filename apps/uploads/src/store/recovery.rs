@@ -166,10 +166,10 @@ impl Walk<'_> {
                     durable = durable.max(entry.header.durable);
                     let next = end + entry.header.entry_bytes();
                     found.push((end, entry));
-                    // A sealed volume may be of any size, and its entries need not be kept until its end is known.
-                    if !last {
-                        insert(index, volume, &mut found);
-                    }
+                    // Only what is at stake at the end of the last volume is held back.
+                    let certain =
+                        if last { found.partition_point(|(offset, _)| *offset < durable) } else { 1 };
+                    insert(index, volume, found.drain(..certain));
                     end = next;
                 }
                 Err(defect) => break defect,
@@ -193,7 +193,7 @@ impl Walk<'_> {
                 break;
             }
         }
-        insert(index, volume, &mut found);
+        insert(index, volume, found.drain(..));
         Ok(Scanned { end, stop, durable: claim })
     }
 
@@ -285,8 +285,8 @@ fn last_byte_behind(volume: &Volume, end: u32) -> io::Result<u64> {
     }
 }
 
-fn insert(index: &mut Index, volume: &Volume, found: &mut Vec<(u32, FoundEntry)>) {
-    for (offset, entry) in found.drain(..) {
+fn insert(index: &mut Index, volume: &Volume, found: impl Iterator<Item = (u32, FoundEntry)>) {
+    for (offset, entry) in found {
         let location = Location { volume: volume.number, offset };
         index.insert(entry.kind, entry.upload, entry.client_key.as_deref(), location);
     }

@@ -1,6 +1,9 @@
 """A mail server for tests and demonstrations: real SMTP on loopback, mails into a folder, each once.
 
-Usage: mailserver.py FOLDER [PORT]
+Usage: mailserver.py FOLDER [PORT [always|starttls]]
+
+With a third word it speaks TLS, from the first byte or after STARTTLS and not before it, with FOLDER/certificate.pem and
+FOLDER/key.pem, and takes mail only from the user "ann" with the password "se cret".
 
 It prints "ready PORT" when it listens (port 0, the default, takes any) and runs until its standard input is closed.
 
@@ -17,9 +20,10 @@ It refuses when it is told to:
 import asyncio
 import os
 import re
+import ssl
 import sys
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 TEXTS = {
     "421": "4.3.2 service busy, closing the channel",
@@ -103,16 +107,30 @@ class Counting(SMTP):
         super().connection_lost(error)
 
 
+def authenticate(server, session, envelope, mechanism, login):
+    known = (login.login, login.password) == (b"ann", b"se cret")
+    return AuthResult(success=known, handled=False)
+
+
 async def main():
     folder = sys.argv[1]
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    tls = sys.argv[3] if len(sys.argv) > 3 else None
     mailbox = Mailbox(folder)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Counting(mailbox, data_size_limit=MAIL_BYTES_MAX, hostname="localhost", loop=loop),
-        "127.0.0.1",
-        port,
-    )
+    settings = {"data_size_limit": MAIL_BYTES_MAX, "hostname": "localhost", "loop": loop}
+    context = None
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.path.join(folder, "certificate.pem"), os.path.join(folder, "key.pem"))
+        settings.update(auth_required=True, authenticator=authenticate)
+    if tls == "starttls":
+        settings.update(tls_context=context, require_starttls=True)
+    elif tls:
+        # The library means STARTTLS when it asks for TLS.
+        settings.update(auth_require_tls=False)
+    at_once = context if tls == "always" else None
+    server = await loop.create_server(lambda: Counting(mailbox, **settings), "127.0.0.1", port, ssl=at_once)
     print("ready", server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()

@@ -14,20 +14,43 @@ pub(crate) struct MailServer {
 
 impl MailServer {
     pub(crate) fn start() -> MailServer {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/mailserver.py");
+        MailServer::start_in(tempfile::tempdir().expect("a directory"), &[])
+    }
+
+    /// One that speaks TLS, `always` or after `starttls`, with its certificate in [`certificate`](Self::certificate).
+    pub(crate) fn start_with_tls(when: &str) -> MailServer {
         let folder = tempfile::tempdir().expect("a directory");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        fs::write(folder.path().join("certificate.pem"), made.cert.pem()).expect("written");
+        fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).expect("written");
+        MailServer::start_in(folder, &["0", when])
+    }
+
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("certificate.pem")
+    }
+
+    fn start_in(folder: tempfile::TempDir, arguments: &[&str]) -> MailServer {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/mailserver.py");
+        // The library talks much about tests that go wrong on purpose.
+        let complaints = folder.path().join("complaints");
         let mut process = Command::new(python())
             .arg(script)
             .arg(folder.path())
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(&complaints).expect("a file"))
             .spawn()
             .expect("Python starts");
         let mut line = String::new();
         let stdout = process.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut line).expect("it speaks");
         let port = line.strip_prefix("ready ").and_then(|port| port.trim().parse().ok());
-        let port = port.unwrap_or_else(|| panic!("the mail server says where it is: {line:?}"));
+        let port = port.unwrap_or_else(|| {
+            let complaints = fs::read_to_string(&complaints).unwrap_or_default();
+            panic!("the mail server says where it is: {line:?} {complaints}")
+        });
         MailServer { folder, process, port }
     }
 
