@@ -105,7 +105,9 @@ pub(super) struct Run<'a> {
     /// No call is made before this moment.
     pause_until: Option<Instant>,
     away: bool,
-    /// The last lease found nothing, and nothing has happened since. Only asked in a run that ends by itself.
+    /// Handlers that ended and reports that were taken: after each there may be jobs that were not due before.
+    news: u64,
+    /// A lease found nothing, and there was no news since it was asked. Only told in a run that ends by itself.
     found_nothing: bool,
     ending: Ending,
     /// Why the worker cannot go on.
@@ -117,6 +119,8 @@ pub(super) struct Run<'a> {
 struct Answered {
     round: Round,
     ask: Ask,
+    /// What `Run::news` was when it was asked.
+    news: u64,
     /// The answer, or none if it does not fit what was asked.
     answer: Result<Option<RoundAnswer<Arrived>>, Error>,
 }
@@ -139,6 +143,7 @@ impl<'a> Run<'a> {
             backoff: Backoff::default(),
             pause_until: None,
             away: false,
+            news: 0,
             found_nothing: false,
             ending: Ending::NotYet,
             failure: None,
@@ -317,7 +322,7 @@ impl<'a> Run<'a> {
         match message {
             Message::Progress(key, note) => self.ledger.progressed(now, key, note),
             Message::Ended(Ended { jobs, ran }) => {
-                self.found_nothing = false;
+                self.tell_news();
                 self.line.ended();
                 match jobs {
                     Jobs::One(key, outcome) => self.ended(key, outcome, ran),
@@ -352,20 +357,20 @@ impl<'a> Run<'a> {
             let ask = round.lease.map_or(Ask::All, |jobs| self.turns.next(now, jobs));
             let waits = round.main && ask == Ask::All && self.until == Until::Told;
             let wait = if waits { POLL } else { Duration::ZERO };
-            let (client, terms) = (self.setup.client.clone(), Arc::clone(&self.terms));
+            let (client, terms, news) = (self.setup.client.clone(), Arc::clone(&self.terms), self.news);
             self.rounds.spawn(async move {
                 let request = round::request(&round, &terms, ask, wait);
                 let answer = client.work(&request).await;
                 drop(request);
                 let answer = answer.map(|answer: WorkAnswer| round::matched(&round, answer));
-                Answered { round, ask, answer }
+                Answered { round, ask, news, answer }
             });
         }
     }
 
-    fn round_ended(&mut self, Answered { round, ask, answer }: Answered) {
+    fn round_ended(&mut self, Answered { round, ask, news, answer }: Answered) {
         let error = match answer {
-            Ok(Some(answer)) => return self.round_answered(round, ask, answer),
+            Ok(Some(answer)) => return self.round_answered(round, ask, news, answer),
             Ok(None) => {
                 return self.round_unanswered(round, "the answer does not fit what was asked".into(), None);
             }
@@ -397,7 +402,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn round_answered(&mut self, round: Round, ask: Ask, answer: RoundAnswer<Arrived>) {
+    fn round_answered(&mut self, round: Round, ask: Ask, news: u64, answer: RoundAnswer<Arrived>) {
         let now = Instant::now();
         if self.away {
             self.away = false;
@@ -410,6 +415,8 @@ impl<'a> Run<'a> {
             self.turns.answered(now, ask, came >= asked || bytes >= FULL_BYTES);
         }
         let polled = round.main && ask == Ask::All;
+        // What the round itself reported was settled before it looked for jobs.
+        let no_news = news == self.news;
         let release = |arrived: Arrived| Debt { job: arrived.job, outcome: Outcome::Released };
         let mut busy: Option<Refused> = None;
         for effect in self.ledger.answered(now, round, answer, release) {
@@ -430,13 +437,13 @@ impl<'a> Run<'a> {
             None => self.backoff.succeeded(),
         }
         if polled && came == 0 {
+            self.found_nothing = no_news && self.until == Until::NothingIsDue;
             self.poll_found_nothing(now);
         }
     }
 
     fn poll_found_nothing(&mut self, now: Instant) {
         if self.until == Until::NothingIsDue {
-            self.found_nothing = true;
             return;
         }
         if self.line.is_empty() && self.ending == Ending::NotYet {
@@ -498,6 +505,7 @@ impl<'a> Run<'a> {
     }
 
     fn accepted(&mut self, report: Report<Debt>) {
+        self.tell_news();
         let Debt { job, outcome } = report.report;
         match &outcome {
             Outcome::Completed { .. } => self.ran.completed += 1,
@@ -509,6 +517,11 @@ impl<'a> Run<'a> {
             Outcome::Failed(failure) => WorkerEvent::Failed { job, failure },
             Outcome::Released => WorkerEvent::Released { job },
         });
+    }
+
+    fn tell_news(&mut self) {
+        self.news += 1;
+        self.found_nothing = false;
     }
 
     /// Makes no call for a while. Never so long that leases would lapse for want of a heartbeat.
