@@ -173,17 +173,22 @@ impl Shop {
         slot: OwnedSemaphorePermit,
     ) -> Verdict {
         let start = Instant::now();
-        let verdict = match child::run(&self.options.program, input, stopped).await {
+        let outcome = child::run(&self.options.program, input, stopped).await;
+        let ran = start.elapsed();
+        let could_run = outcome.is_ok();
+        let verdict = match outcome {
             Ok(ended) => judge(ended, self.options.retry_later.as_millis() as u64),
             Err(error) => {
-                // Not the job's fault: it goes back uncounted, and this worker takes a breath.
+                // Not the job's fault: it goes back uncounted.
                 self.say(self.journal.cannot_run(attempt, &error));
-                // Cut short when everything stops.
-                let _ = tokio::time::timeout(SPAWN_PAUSE, self.children_stop()).await;
                 Verdict::Released
             }
         };
-        self.say(self.journal.ended(attempt, start.elapsed(), &verdict));
+        self.say(self.journal.ended(attempt, ran, &verdict));
+        if !could_run {
+            // This slot takes a breath, unless everything stops.
+            let _ = tokio::time::timeout(SPAWN_PAUSE, self.children_stop()).await;
+        }
         drop(slot);
         verdict
     }
