@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use support::{House, Working};
 use tidegate::{
-    Failure, Job, RawPayload, Worker,
+    Failure, Job, ProgressError, RawPayload, Worker,
     api::{enqueue::NewJob, job::JobError, words::JobState},
     trace::{self, TraceParent},
 };
@@ -150,7 +150,8 @@ async fn progress_is_seen_at_once_and_is_the_next_attempts_checkpoint() {
                     job.progress(&40).await?;
                     let seen = client.job(job.id(), Duration::ZERO).await?.progress.expect("progress");
                     assert_eq!(seen.get(), "40");
-                    assert!(job.progress(&"x".repeat(5_000)).await.is_err(), "too long");
+                    let too_long = job.progress(&"x".repeat(5_000)).await;
+                    assert!(matches!(too_long, Err(ProgressError::Unfit(_))), "{too_long:?}");
                     Err(Failure::retry("broken off"))
                 }
                 Some(step) => {

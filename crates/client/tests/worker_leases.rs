@@ -16,7 +16,7 @@ use std::{
 use serde_json::json;
 use support::{House, Working};
 use tidegate::{
-    BatchOptions, Failure, Job, Worker, WorkerError,
+    BatchOptions, Failure, Job, ProgressError, Worker, WorkerError,
     api::{id::JobId, words::JobState},
 };
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -179,6 +179,9 @@ async fn of_a_batch_only_what_is_still_its_own_is_reported() {
             BatchOptions::up_to(2).linger(Duration::from_secs(3_600)),
             |jobs: Vec<Job<usize>>, open: Arc<Notify>| async move {
                 open.notified().await;
+                // Neither holds the batch up, nor ends it.
+                assert_eq!(jobs[0].progress("half").await, Err(ProgressError::Lost));
+                assert_eq!(jobs[1].progress("half").await, Ok(()));
                 vec![Ok::<_, Failure>(()); jobs.len()]
             },
         );

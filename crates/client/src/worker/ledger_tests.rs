@@ -327,6 +327,14 @@ fn progress_of_an_attempt_that_ended_or_was_lost_is_not_sent() {
 }
 
 #[test]
+fn an_answer_told_again_brings_no_job_twice() {
+    let mut scene = Scene::new(2);
+    scene.lease(&[("0-1", 1)]);
+    let round = scene.round();
+    assert_eq!(scene.answer(round, &[], &[("0-1", 1), ("0-2", 2)]), ["arrived 0-2"]);
+}
+
+#[test]
 fn a_lost_job_that_never_began_leaves_nothing() {
     let mut scene = Scene::new(1);
     scene.lease(&[("0-1", 1)]);
