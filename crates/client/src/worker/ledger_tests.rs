@@ -38,7 +38,17 @@ impl Scene {
 
     fn next(&mut self) -> Option<SceneRound> {
         let room = self.slots - self.ledger.held.len();
-        self.ledger.next_round(self.now, room)
+        let round = self.ledger.next_round(self.now, room);
+        self.check_order();
+        round
+    }
+
+    /// The heartbeats to come are those of all that is held, except what is lost or beats just now.
+    #[track_caller]
+    fn check_order(&self) {
+        let to_come = self.ledger.held.iter().filter(|(_, held)| !held.lost && !held.beating);
+        let to_come: BTreeSet<_> = to_come.map(|(key, held)| (held.heartbeat_due, *key)).collect();
+        assert_eq!(self.ledger.beats, to_come);
     }
 
     #[track_caller]
@@ -52,7 +62,9 @@ impl Scene {
     }
 
     fn finished(&mut self, key: LeaseKey, report: &'static str) -> bool {
-        self.ledger.finished(key, report, 0)
+        let reported = self.ledger.finished(key, report, 0);
+        self.check_order();
+        reported
     }
 
     /// Answers a round: its items in order, then the jobs that came.
@@ -64,6 +76,7 @@ impl Scene {
             jobs: jobs.iter().map(|(job, token)| (key(job, *token), ())).collect(),
         };
         let effects = self.ledger.answered(self.now, round, answer, |()| "release");
+        self.check_order();
         effects.iter().map(line).collect()
     }
 

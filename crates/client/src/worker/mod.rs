@@ -336,7 +336,8 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// Tells this function what happens, as it happens, on the worker's own task: it should be quick and must not block.
+    /// Tells this function what happens, as it happens, on the worker's own task: it should be quick,
+    /// and must neither block nor panic.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&WorkerEvent) + Send + Sync + 'static) -> Self {
         self.setup.listener = Listener(Some(Arc::new(listener)));

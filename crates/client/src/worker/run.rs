@@ -199,7 +199,8 @@ impl<'a> Run<'a> {
 
     fn farewell(&mut self) -> Result<Ran, WorkerError> {
         // Handlers that could not be cut off are counted too: their leases lapse.
-        let unreported = self.ledger.owed() + self.tasks.len();
+        let running = self.tasks.keys().filter(|key| self.ledger.holds(**key)).count();
+        let unreported = self.ledger.owed() + running;
         self.tell(|| WorkerEvent::Stopped { unreported });
         match (self.failure.take(), unreported) {
             (Some(error), _) => Err(WorkerError::Refused(error)),
