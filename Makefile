@@ -20,15 +20,18 @@ test: prepare ## Every test, documentation examples included.
 docs: ## The reference builds without a broken link.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-prepare: ## Installs, on Debian and its kin, what the tests call: an image tool and a few photographs.
-	@if command -v gm >/dev/null && [ -n "$$(ls $(PHOTOGRAPHS)/*.jpg 2>/dev/null)" ]; then exit 0; fi; \
+prepare: ## Installs, on Debian and its kin, what the tests call: photographs, an image tool, a mail server, a browser.
+	@if command -v gm >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
+	  [ -n "$$(ls $(PHOTOGRAPHS)/*.jpg 2>/dev/null)" ] && \
+	  { /usr/bin/python3 -c 'import aiosmtpd' || python3 -c 'import aiosmtpd'; } 2>/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
-	  echo "The tests need GraphicsMagick (gm) and a folder of JPEG photographs."; \
-	  echo "Install gm, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
+	  echo "The tests need a folder of JPEG photographs, GraphicsMagick (gm), Python with aiosmtpd,"; \
+	  echo "and Chromium with chromedriver. Install them, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
 	fi; \
 	SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	$$SUDO apt-get update -qq && \
-	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds gcc libc6-dev
+	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds python3-aiosmtpd \
+	  chromium chromium-driver gcc libc6-dev
 
 serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 	$(CARGO) run --release --locked -p tidegate-cli -- serve

@@ -230,27 +230,27 @@ pub(crate) fn check_retry(retry: &Retry) -> Checked {
 }
 
 /// The JSON of a [`NewJob`].
-pub(crate) static NEW_JOB: Object = Object {
-    name: "NewJob",
-    fields: &[
-        Field::optional("kind", Shape::Name),
-        Field::optional("payload", Shape::Any(limits::PAYLOAD_BYTES_MAX)),
-        Field::optional("payload_base64", Shape::Base64(limits::PAYLOAD_BYTES_MAX)),
-        Field::optional("priority", Shape::Integer(&limits::PRIORITY)),
-        Field::optional("run_at", Shape::Timestamp),
-        Field::optional("delay_ms", Shape::Integer(&limits::DELAY_MS)),
-        Field::optional("expires_at", Shape::Timestamp),
-        Field::optional("expires_in_ms", Shape::Integer(&limits::SPAN_MS)),
-        Field::optional("ordering_key", Shape::Text(&limits::KEY_BYTES)),
-        Field::optional("on_failure", Shape::Word(OnFailure::WORDS)),
-        Field::optional("fairness_key", Shape::Text(&limits::KEY_BYTES)),
-        Field::optional("unique", Shape::Object(&UNIQUE)),
-        Field::optional("retry", Shape::Object(&RETRY)),
-        Field::optional("dependency", Shape::Name),
-        Field::optional("traceparent", Shape::Traceparent),
-        Field::optional("metadata", Shape::Metadata),
-    ],
-};
+pub(crate) static NEW_JOB: Object = Object { name: "NewJob", fields: NEW_JOB_FIELDS };
+
+/// The fields of a [`NewJob`]; a transaction's enqueue has them too.
+pub(crate) const NEW_JOB_FIELDS: &[Field] = &[
+    Field::optional("kind", Shape::Name),
+    Field::optional("payload", Shape::Any(limits::PAYLOAD_BYTES_MAX)),
+    Field::optional("payload_base64", Shape::Base64(limits::PAYLOAD_BYTES_MAX)),
+    Field::optional("priority", Shape::Integer(&limits::PRIORITY)),
+    Field::optional("run_at", Shape::Timestamp),
+    Field::optional("delay_ms", Shape::Integer(&limits::DELAY_MS)),
+    Field::optional("expires_at", Shape::Timestamp),
+    Field::optional("expires_in_ms", Shape::Integer(&limits::SPAN_MS)),
+    Field::optional("ordering_key", Shape::Text(&limits::KEY_BYTES)),
+    Field::optional("on_failure", Shape::Word(OnFailure::WORDS)),
+    Field::optional("fairness_key", Shape::Text(&limits::KEY_BYTES)),
+    Field::optional("unique", Shape::Object(&UNIQUE)),
+    Field::optional("retry", Shape::Object(&RETRY)),
+    Field::optional("dependency", Shape::Name),
+    Field::optional("traceparent", Shape::Traceparent),
+    Field::optional("metadata", Shape::Metadata),
+];
 
 static UNIQUE: Object = Object {
     name: "Unique",
@@ -312,7 +312,7 @@ pub struct Enqueued {
 /// What became of one job of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
+#[serde(untagged, try_from = "EnqueueResultFields")]
 pub enum EnqueueResult {
     /// It was refused.
     Refused {
@@ -329,6 +329,30 @@ pub enum EnqueueResult {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         duplicate: bool,
     },
+}
+
+/// An [`EnqueueResult`] as it is read: in one pass, where trying one shape after the other would read every item twice.
+#[derive(Deserialize)]
+struct EnqueueResultFields {
+    id: Option<JobId>,
+    state: Option<JobState>,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<Refusal>,
+}
+
+impl TryFrom<EnqueueResultFields> for EnqueueResult {
+    type Error = &'static str;
+
+    fn try_from(fields: EnqueueResultFields) -> Result<Self, &'static str> {
+        match fields {
+            EnqueueResultFields { error: Some(error), .. } => Ok(Self::Refused { error }),
+            EnqueueResultFields { id: Some(id), state: Some(state), duplicate, .. } => {
+                Ok(Self::Enqueued { id, state, duplicate })
+            }
+            _ => Err("an item with `error`, or with `id` and `state`"),
+        }
+    }
 }
 
 /// The answer to a list of jobs: what became of each, in the list's order.

@@ -5,8 +5,8 @@
 //! says what is wrong by code, field, value and what is allowed. It knows no meaning (whether a queue exists, a token
 //! is stale), has no clock, and opens no connection.
 //!
-//! - Requests ([`enqueue`], [`lease`], [`settle`], [`work`], [`queue`], [`dead`], [`query`]) borrow from the body they
-//!   are read from, and are built and written by clients as the same types. [`read`] has the ways in.
+//! - Requests ([`enqueue`], [`lease`], [`settle`], [`work`], [`transaction`], [`queue`], [`dead`], [`query`]) borrow from the
+//!   body they are read from, and are built and written by clients as the same types. [`read`] has the ways in.
 //! - Answers are plain owned types for clients. The frequent ones are written by [`mod@write`] instead, straight from what
 //!   the server has at hand; tests hold the two to the same bytes.
 //! - Refusals ([`refusal`]) have stable codes. [`operations`] lists every call with every code it may be refused with.
@@ -51,6 +51,7 @@ pub mod settle;
 pub mod shape;
 pub mod syntax;
 pub mod time;
+pub mod transaction;
 pub mod value;
 pub mod words;
 pub mod work;

@@ -41,6 +41,8 @@ pub const LINE_BYTES_MAX: usize = 2 << 20;
 pub const LIST_ITEMS_MAX: usize = 1_000;
 /// The same as a range: an empty list asks for nothing, and is answered with nothing.
 pub const LIST_ITEMS: RangeInclusive<u64> = 0..=LIST_ITEMS_MAX as u64;
+/// Operations of one transaction: each is held against all the others, and all of them are decided in one turn.
+pub const TRANSACTION_OPERATIONS: RangeInclusive<u64> = 1..=100;
 
 /// A job's priority; 0 goes first.
 pub const PRIORITY: RangeInclusive<u64> = 0..=9;

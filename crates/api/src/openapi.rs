@@ -12,11 +12,11 @@ use crate::id::{CauseId, JobId};
 use crate::limits;
 use crate::operations::{Answer, Body, OPERATIONS, Operation};
 use crate::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem, Refusal};
-use crate::shape::{Object, Shape};
+use crate::shape::{Field, Object, Shape};
 use crate::time::Timestamp;
 use crate::value::{Metadata, RawJson, Text};
 use crate::words::{EndReason, JobState};
-use crate::{dead, enqueue, job, lease, queue, refusal, settle, work};
+use crate::{dead, enqueue, job, lease, queue, refusal, settle, transaction, work};
 
 /// The document, for a server of this version.
 pub fn document(version: &str) -> Value {
@@ -32,6 +32,7 @@ pub fn document(version: &str) -> Value {
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
     let schemas = document["components"]["schemas"].as_object_mut().expect("the schemas are an object");
+    insert_operations(schemas);
     for object in REQUESTS {
         constrain(schemas, object);
     }
@@ -55,7 +56,8 @@ fn remove_unused_schemas(document: &mut Value) {
     enqueue::NewJob<'static>, enqueue::Unique<'static>, enqueue::Retry, enqueue::Enqueued, enqueue::EnqueueResult,
     enqueue::EnqueueResults, lease::LeaseRequest<'static>, lease::LeasedJob, lease::LeaseAnswer,
     settle::Complete<'static>, settle::Fail<'static>, settle::AttemptError<'static>, settle::Extend<'static>,
-    settle::Release, settle::SettleResult, settle::SettleResults, work::WorkRequest<'static>, work::WorkAnswer, job::Job,
+    settle::Release, settle::SettleResult, settle::SettleResults, work::WorkRequest<'static>, work::WorkAnswer,
+    transaction::TransactionRequest<'static>, transaction::TransactionAnswer, transaction::OperationResult, job::Job,
     job::JobError, job::JobPage, job::JobStateAnswer, job::EditJob<'static>, queue::QueueConfig,
     queue::PauseRequest<'static>, queue::KeyAnswer, queue::Counts, queue::Queue, queue::QueueSummary, queue::QueueList,
     queue::Redrive, dead::RedriveRequest<'static>, dead::DeleteDeadRequest<'static>, dead::RedriveAnswer,
@@ -72,12 +74,24 @@ const REQUESTS: &[&Object] = &[
     &settle::EXTENDS,
     &settle::RELEASES,
     &work::WORK,
+    &transaction::TRANSACTION,
     &job::EDIT_JOB,
     &queue::QUEUE_CONFIG,
     &queue::PAUSE,
     &dead::REDRIVE,
     &dead::DELETE_DEAD,
 ];
+
+/// Says in words what no derive can say: an enqueue of a transaction is a new job and its queue in one object.
+fn insert_operations(schemas: &mut Map<String, Value>) {
+    let mut enqueue = schemas["NewJob"].clone();
+    enqueue["description"] = "A job to be accepted, and where to.".into();
+    enqueue["properties"]["queue"] = json!({ "description": "The queue's name." });
+    schemas.insert("EnqueueOperation".into(), enqueue);
+    let description =
+        "One step of a transaction: an object with exactly one member, which says what is done.";
+    schemas.insert("Operation".into(), json!({ "description": description }));
+}
 
 /// Makes the schema of an object say what its shape says; descriptions stay.
 fn constrain(schemas: &mut Map<String, Value>, object: &Object) {
@@ -102,7 +116,24 @@ fn constrain(schemas: &mut Map<String, Value>, object: &Object) {
         match field.shape {
             Shape::Object(inner) => constrain(schemas, inner),
             Shape::List(&Shape::Object(inner), _) => constrain(schemas, inner),
+            Shape::List(&Shape::OneOf(inner), _) => constrain_one_of(schemas, inner),
             _ => {}
+        }
+    }
+}
+
+/// Makes a schema say that its object has exactly one of these members.
+fn constrain_one_of(schemas: &mut Map<String, Value>, object: &Object) {
+    let choice = |field: &Field| {
+        json!({
+            "type": "object", "additionalProperties": false, "required": [field.name],
+            "properties": { field.name: shape_schema(&field.shape) },
+        })
+    };
+    schemas[object.name]["oneOf"] = object.fields.iter().map(choice).collect();
+    for field in object.fields {
+        if let Shape::Object(inner) = field.shape {
+            constrain(schemas, inner);
         }
     }
 }
@@ -149,7 +180,7 @@ fn shape_schema(shape: &Shape) -> Value {
         Shape::List(item, count) => json!({
             "type": "array", "items": shape_schema(item), "minItems": count.start(), "maxItems": count.end(),
         }),
-        Shape::Object(object) => reference(object.name),
+        Shape::Object(object) | Shape::OneOf(object) => reference(object.name),
     }
 }
 
@@ -475,6 +506,7 @@ mod tests {
         check::<lease::LeaseAnswer>("LeaseAnswer");
         check::<settle::SettleResults>("SettleResults");
         check::<work::WorkAnswer>("WorkAnswer");
+        check::<transaction::TransactionAnswer>("TransactionAnswer");
         check::<job::Job>("Job");
         check::<job::JobPage>("JobPage");
         check::<job::JobStateAnswer>("JobStateAnswer");
@@ -507,6 +539,9 @@ mod tests {
                     read_jobs::<settle::Release>(example).unwrap().remove(0).map(drop).unwrap()
                 }
                 "WorkRequest" => work::WorkBody::read(example).map(drop).unwrap(),
+                "TransactionRequest" => {
+                    transaction::TransactionRequest::read(example).map(drop).unwrap();
+                }
                 "EditJob" => read::<job::EditJob<'_>>(example).map(drop).unwrap(),
                 "QueueConfig" => read::<queue::QueueConfig>(example).map(drop).unwrap(),
                 "PauseRequest" => read::<queue::PauseRequest<'_>>(example).map(drop).unwrap(),

@@ -265,6 +265,21 @@ pub const OPERATIONS: &[Operation] = &[
             WRITE,
         )
     },
+    operation(
+        "transact",
+        "POST",
+        "/v1/transactions",
+        "Accepts and completes jobs, all of them or none.",
+        Body::Json(
+            "TransactionRequest",
+            r#"{"do":[{"complete":{"id":"0-7","token":12,"result":{"paid":true}}},{"enqueue":{"queue":"mail","kind":"receipt","payload":{"order":7}}}]}"#,
+        ),
+        &[ok(
+            "TransactionAnswer",
+            r#"{"results":[{"id":"0-7","state":"completed"},{"id":"0-42","queue":"mail","state":"ready"}]}"#,
+        )],
+        &[ANY, BODY, ENGINE, CHANGE, ENQUEUE, SETTLE, &[Code::TransactionSpansShards]],
+    ),
     Operation {
         query: crate::query::WaitQuery::PARAMETERS,
         ..operation(

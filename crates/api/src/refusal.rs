@@ -102,6 +102,8 @@ codes! {
     DiskFull = "disk_full", 429, "The disk is nearly full.";
     /// The idempotency key was used with another body.
     IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request.";
+    /// The operations of a transaction concern queues or jobs of different shards.
+    TransactionSpansShards = "transaction_spans_shards", 422, "The transaction spans shards.";
     /// As many idempotency keys are remembered as may be.
     IdempotencyFull = "idempotency_full", 429, "Too many idempotency keys are remembered.";
     /// Only a dead job can be edited.
@@ -158,6 +160,9 @@ pub struct Refusal {
     /// Milliseconds after which asking again makes sense. `Retry-After` says the same in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Which operation of a transaction is refused, from 0, where one is to blame. None of the others was done either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<u32>,
 }
 
 /// A refusal on the cold side of a `Result`: boxed, so that it costs the good side nothing.
@@ -174,6 +179,7 @@ impl Refusal {
             allowed: None,
             nearest: None,
             retry_after_ms: None,
+            operation: None,
         }
     }
 
@@ -231,11 +237,17 @@ impl Refusal {
     }
 
     /// The refusal of a request that is a part of a larger one: its fields are below `part`.
-    pub(crate) fn below(self, part: &str) -> Self {
+    pub fn below(self, part: &str) -> Self {
         let Some(field) = self.field else { return self };
         let path = format!("{part}.{field}");
         let detail = self.detail.replacen(&format!("`{field}`"), &format!("`{path}`"), 1);
         Self { detail, field: Some(path), ..self }
+    }
+
+    /// The refusal of a whole transaction for the sake of one of its operations.
+    pub fn of_operation(self, operation: u32) -> Self {
+        let detail = format!("`do[{operation}]` is refused, and nothing was done. {}", self.detail);
+        Self { detail, operation: Some(operation), ..self }
     }
 
     /// The refusal with the time after which asking again makes sense.

@@ -267,7 +267,7 @@ envelope!(Release, RELEASE, RELEASES, "ReleaseRequest");
 /// What became of one item of a settling list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged)]
+#[serde(untagged, try_from = "SettleResultFields")]
 pub enum SettleResult {
     /// It was refused.
     Refused {
@@ -290,6 +290,32 @@ pub enum SettleResult {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lease_expires_at: Option<Timestamp>,
     },
+}
+
+/// A [`SettleResult`] as it is read: in one pass, where trying one shape after the other would read every item twice.
+#[derive(Deserialize)]
+struct SettleResultFields {
+    id: Option<String>,
+    state: Option<JobState>,
+    run_at: Option<Timestamp>,
+    lease_expires_at: Option<Timestamp>,
+    error: Option<Refusal>,
+}
+
+impl TryFrom<SettleResultFields> for SettleResult {
+    type Error = &'static str;
+
+    fn try_from(fields: SettleResultFields) -> Result<Self, &'static str> {
+        let SettleResultFields { id, state, run_at, lease_expires_at, error } = fields;
+        if let Some(error) = error {
+            return Ok(Self::Refused { id, error });
+        }
+        let id = id.and_then(|id| id.parse().ok());
+        match (id, state) {
+            (Some(id), Some(state)) => Ok(Self::Settled { id, state, run_at, lease_expires_at }),
+            _ => Err("an item with `error`, or with a job's `id` and a `state`"),
+        }
+    }
 }
 
 /// The answer to a settling request: what became of each item, in the list's order.

@@ -54,6 +54,8 @@ pub enum Shape {
     List(&'static Shape, &'static RangeInclusive<u64>),
     /// An object with fields of its own.
     Object(&'static Object),
+    /// An object with exactly one of these fields.
+    OneOf(&'static Object),
 }
 
 /// An object's name in the OpenAPI document, and its fields.
@@ -66,7 +68,7 @@ pub struct Object {
 }
 
 /// A field of an [`Object`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Field {
     /// The field's name.
     pub name: &'static str,
@@ -128,11 +130,40 @@ fn look_at(raw: &RawValue, shape: &Shape, path: &str) -> Result<(), Refused> {
             items.iter().enumerate().try_for_each(|(i, raw)| look_at(raw, item, &format!("{path}[{i}]")))
         }
         Shape::Object(object) => look_at_object(raw, object, path),
+        Shape::OneOf(object) => look_at_one_of(raw, object, path),
     }
 }
 
 fn look_at_object(raw: &RawValue, object: &Object, path: &str) -> Result<(), Refused> {
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let members = look_at_members(raw, object, path)?;
+    let missing = |field: &&Field| field.required && !members.iter().any(|(name, _)| *name == field.name);
+    match object.fields.iter().find(missing) {
+        Some(field) => Err(Box::new(Refusal::missing_field(&below(path, field.name)))),
+        None => Ok(()),
+    }
+}
+
+fn look_at_one_of(raw: &RawValue, object: &Object, path: &str) -> Result<(), Refused> {
+    let members = look_at_members(raw, object, path)?;
+    syntax::ensure(members.len() == 1, || {
+        let names: Vec<&str> = object.fields.iter().map(|field| field.name).collect();
+        let allowed = format!("an object with exactly one of: {}", names.join(", "));
+        Refusal::invalid_value(path, value_of(raw), allowed)
+    })
+}
+
+/// The path of a member of the object at `path`.
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// An object's members, each of which is known, there once, and what it should be.
+fn look_at_members<'a>(
+    raw: &'a RawValue,
+    object: &Object,
+    path: &str,
+) -> Result<Vec<(Text<'a>, &'a RawValue)>, Refused> {
+    let below = |name: &str| below(path, name);
     let Members(members) = serde_json::from_str(raw.get()).map_err(|_| wrong_type(raw, "an object", path))?;
     for (i, (name, raw)) in members.iter().enumerate() {
         let Some(field) = object.fields.iter().find(|field| *name == field.name) else {
@@ -149,11 +180,7 @@ fn look_at_object(raw: &RawValue, object: &Object, path: &str) -> Result<(), Ref
             look_at(raw, &field.shape, &below(name))?;
         }
     }
-    let missing = |field: &&Field| field.required && !members.iter().any(|(name, _)| *name == field.name);
-    match object.fields.iter().find(missing) {
-        Some(field) => Err(Box::new(Refusal::missing_field(&below(field.name)))),
-        None => Ok(()),
-    }
+    Ok(members)
 }
 
 /// An integer of any size is of the right type; whether it is in its range is the next question.
@@ -186,7 +213,7 @@ fn type_allowed(shape: &Shape) -> &'static str {
         Shape::Number(_) => "a number",
         Shape::Metadata => "an object of texts",
         Shape::List(..) => "a list",
-        Shape::Object(_) => "an object",
+        Shape::Object(_) | Shape::OneOf(_) => "an object",
         Shape::Name
         | Shape::Text(_)
         | Shape::Message(_)

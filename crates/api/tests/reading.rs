@@ -9,6 +9,7 @@ use tidegate_api::queue::{PauseRequest, QueueConfig};
 use tidegate_api::read::{Item, Wire, read, read_list, read_utf8};
 use tidegate_api::refusal::Code;
 use tidegate_api::settle::{Complete, Extend, Fail, Release, read_jobs};
+use tidegate_api::transaction::{EnqueueOperation, Operation, TransactionRequest};
 use tidegate_api::work::WorkBody;
 
 /// What reading a text as a `T` comes to: `ok`, or the code and the field of the refusal.
@@ -370,4 +371,89 @@ fn queue_and_dead_letter_requests_are_checked() {
         r#"{"all":false}"# => "missing_field all",
         r#"{"all":true,"kind":"k"}"# => "invalid_value all",
     );
+}
+
+#[test]
+fn a_transaction_reads_operations_of_every_kind() {
+    let text = r#"{"do":[
+        {"enqueue":{"payload":{"n": 1.0},"queue":"mail","kind":"receipt","priority":3,"unique":{"key":"u"},
+                    "retry":{"max_attempts":2},"metadata":{"a":"\u0062"}}},
+        {"complete":{"id":"0-7","token":12,"result":[true]}},
+        {"enqueue":{"queue":"mail"}}]}"#;
+    let request = TransactionRequest::read(text).unwrap();
+    let [Operation::Enqueue(first), Operation::Complete(done), Operation::Enqueue(last)] =
+        &request.operations[..]
+    else {
+        panic!("{request:?}")
+    };
+    assert_eq!((&*first.queue, first.job.kind.as_deref()), ("mail", Some("receipt")));
+    assert_eq!(first.job.payload(), Ok(NewPayload::Json(r#"{"n": 1.0}"#)));
+    assert_eq!((done.id.to_string().as_str(), done.token), ("0-7", 12));
+    assert_eq!(**last, EnqueueOperation { queue: "mail".into(), job: NewJob::default() });
+    let written = serde_json::to_string(&request).unwrap();
+    assert_eq!(
+        TransactionRequest::read(&written).unwrap(),
+        request,
+        "what a client writes is read: {written}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_transaction_is_named_by_operation_and_field() {
+    let of = |operations: &str| format!(r#"{{"do":[{operations}]}}"#);
+    let good = r#"{"enqueue":{"queue":"q"}}"#;
+    let with = |operation: &str| of(&format!("{good},{operation}"));
+    check!(TransactionRequest<'_>,
+        of(good) => "ok",
+        of(&vec![good; 100].join(",")) => "ok",
+        of(&vec![good; 101].join(",")) => "too_many_items do",
+        of(&vec!["[]"; 101].join(",")) => "too_many_items do",
+        of("") => "invalid_value do",
+        "{}" => "missing_field do",
+        r#"{"do":null}"# => "wrong_type do",
+        r#"{"do":{}}"# => "wrong_type do",
+        format!(r#"{{"do":[{good}],"do":[{good}]}}"#) => "invalid_json",
+        format!(r#"{{"do":[{good}],"if":[]}}"#) => "unknown_field if",
+        with("7") => "wrong_type do[1]",
+        with(r#""enqueue""#) => "wrong_type do[1]",
+        with("{}") => "invalid_value do[1]",
+        with(r#"{"enqueue":{"queue":"q"},"complete":{"id":"0-1","token":1}}"#) => "invalid_value do[1]",
+        with(r#"{"enqueue":null}"#) => "wrong_type do[1].enqueue",
+        with(r#"{"enqueue":["q"]}"#) => "wrong_type do[1].enqueue",
+        with(r#"{"complete":["0-1",1]}"#) => "wrong_type do[1].complete",
+        with(r#"{"enqeue":{"queue":"q"}}"#) => "unknown_field do[1].enqeue",
+        with(r#"{"enqueue":{}}"#) => "missing_field do[1].enqueue.queue",
+        with(r#"{"enqueue":{"queue":null}}"#) => "wrong_type do[1].enqueue.queue",
+        with(r#"{"enqueue":{"queue":"a b"}}"#) => "invalid_value do[1].enqueue.queue",
+        with(r#"{"enqueue":{"queue":"a","queue":"a"}}"#) => "invalid_json",
+        with(r#"{"enqueue":{"queue":"q","prioritty":1}}"#) => "unknown_field do[1].enqueue.prioritty",
+        with(r#"{"enqueue":{"queue":"q","priority":12}}"#) => "invalid_value do[1].enqueue.priority",
+        with(r#"{"enqueue":{"queue":"q","priority":"1"}}"#) => "wrong_type do[1].enqueue.priority",
+        with(r#"{"enqueue":{"queue":"q","on_failure":"skip"}}"#) => "invalid_value do[1].enqueue.on_failure",
+        with(r#"{"enqueue":{"queue":"q","unique":{}}}"#) => "missing_field do[1].enqueue.unique.key",
+        with(r#"{"complete":{"id":"0-1"}}"#) => "missing_field do[1].complete.token",
+        with(r#"{"complete":{"id":"1","token":1}}"#) => "invalid_value do[1].complete.id",
+        with(r#"{"complete":{"id":"0-1","token":0}}"#) => "invalid_value do[1].complete.token",
+        with(&format!(r#"{{"complete":{{"id":"0-1","token":1,"result":{}}}}}"#, json_text_of((64 << 10) + 1)))
+            => "payload_too_large do[1].complete.result",
+        with(&format!(r#"{{"enqueue":{{"queue":"q","payload":{}}}}}"#, json_text_of((1 << 20) + 1)))
+            => "payload_too_large do[1].enqueue.payload",
+    );
+}
+
+#[test]
+fn operations_that_contradict_each_other_are_refused_at_the_later_one() {
+    let unique =
+        |queue: &str, key: &str| format!(r#"{{"enqueue":{{"queue":"{queue}","unique":{{"key":"{key}"}}}}}}"#);
+    let done = |id: &str, token: u64| format!(r#"{{"complete":{{"id":"{id}","token":{token}}}}}"#);
+    let of = |operations: &[String]| format!(r#"{{"do":[{}]}}"#, operations.join(","));
+    check!(TransactionRequest<'_>,
+        of(&[unique("a", "u"), unique("b", "u"), unique("a", "v"), done("0-1", 1), done("0-2", 1)]) => "ok",
+        of(&[unique("a", "u"), unique("b", "u"), done("0-1", 1), unique("a", "u")])
+            => "invalid_value do[3].enqueue.unique.key",
+        of(&[unique("a", "u"), done("0-1", 1), done("0-1", 2)]) => "invalid_value do[2].complete.id",
+    );
+    let refused = TransactionRequest::read(&of(&[done("0-1", 1), done("0-1", 1)])).map(drop).unwrap_err();
+    assert_eq!(refused.operation, Some(1));
+    assert_eq!(refused.detail, "`do[1].complete.id` is the same as in `do[0]`; a transaction has it once.");
 }

@@ -12,7 +12,8 @@ use tidegate_api::queue::{PauseRequest, QueueConfig};
 use tidegate_api::read::{Wire, read, read_list};
 use tidegate_api::refusal::Code;
 use tidegate_api::settle::{Complete, Extend, Fail, Release, read_jobs};
-use tidegate_api::shape::{Object, Shape};
+use tidegate_api::shape::{Field, Object, Shape};
+use tidegate_api::transaction::TransactionRequest;
 use tidegate_api::work::WorkBody;
 
 /// Calls a function for every type of request and of item.
@@ -24,6 +25,7 @@ macro_rules! for_every_request {
         $function::<Fail<'_>>($($argument),*);
         $function::<Extend<'_>>($($argument),*);
         $function::<Release>($($argument),*);
+        $function::<TransactionRequest<'_>>($($argument),*);
         $function::<EditJob<'_>>($($argument),*);
         $function::<QueueConfig>($($argument),*);
         $function::<PauseRequest<'_>>($($argument),*);
@@ -56,6 +58,37 @@ fn every_field_takes_what_its_shape_says() {
         }
     }
     for_every_request!(check());
+}
+
+/// The members of each choice of a transaction are held to their shapes like any request's fields.
+#[test]
+fn every_operation_takes_and_names_what_its_shape_says() {
+    let Shape::List(&Shape::OneOf(operation), _) = TransactionRequest::OBJECT.fields[0].shape else {
+        panic!("a transaction is a list of operations")
+    };
+    let read = |operation: &str, object: Value| {
+        let text = serde_json::json!({ "do": [{ operation: object }] }).to_string();
+        TransactionRequest::read(&text).map(drop).map_err(|refused| (refused.operation, refused.field))
+    };
+    for choice in operation.fields {
+        let Shape::Object(object) = choice.shape else { panic!("each is an object") };
+        assert_eq!(read(choice.name, example(object)), Ok(()));
+        for field in object.fields {
+            for bad in bad(&field.shape) {
+                let mut request = example(object);
+                request[field.name] = bad.clone();
+                let (index, named) = read(choice.name, request).expect_err("it does not fit");
+                let path = format!("do[0].{}.{}", choice.name, field.name);
+                assert_eq!(index, Some(0), "{path} = {bad}");
+                assert!(named.is_some_and(|named| named.starts_with(&path)), "{path} = {bad}");
+            }
+            let mut request = example(object);
+            if request.as_object_mut().unwrap().remove(field.name).is_some() {
+                let path = format!("do[0].{}.{}", choice.name, field.name);
+                assert_eq!(read(choice.name, request), Err((Some(0), Some(path))));
+            }
+        }
+    }
 }
 
 #[test]
@@ -118,7 +151,13 @@ fn good(shape: &Shape) -> Value {
         Shape::Metadata => serde_json::json!({ "name": "value" }),
         Shape::List(item, _) => vec![good(item)].into(),
         Shape::Object(object) => example(object),
+        Shape::OneOf(object) => one_of(&object.fields[0]),
     }
+}
+
+/// An object with this member and no other.
+fn one_of(field: &Field) -> Value {
+    serde_json::json!({ field.name: good(&field.shape) })
 }
 
 /// What does not fit a shape, by type and by value.
@@ -142,6 +181,13 @@ fn bad(shape: &Shape) -> Vec<Value> {
             of_one.chain([1.into(), good(item), Value::Object(Default::default())]).collect()
         }
         Shape::Object(_) => vec![1.into(), "a".into(), Value::Array(vec![])],
+        Shape::OneOf(object) => {
+            let all: Value =
+                object.fields.iter().map(|field| (field.name.to_owned(), good(&field.shape))).collect();
+            let none = object.fields.iter().map(|field| serde_json::json!({ field.name: null }));
+            none.chain([all, Value::Object(Default::default()), 1.into(), object.fields[0].name.into()])
+                .collect()
+        }
     }
 }
 
@@ -169,6 +215,9 @@ fn any_json() -> impl Strategy<Value = Value> {
                 "queues",
                 "lease",
                 "complete",
+                "do",
+                "enqueue",
+                "queue",
                 "key",
                 "until",
                 "max_attempts"

@@ -1,237 +1,297 @@
 //! The calls, one for each endpoint, in the order of the API's documentation.
 //!
-//! All fail alike: [`Error::Refused`] with the server's problem, or one of the others when there is no answer. Only
+//! All fail alike: [`Error::Refused`] with the engine's problem, or one of the others when there is no answer. Only
 //! what is particular to a call is said beside it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use serde::{Serialize, de::DeserializeOwned};
 use tidegate_api::{
     dead::{Cause, CauseList, DeleteDeadRequest, DeletedAnswer, RedriveAnswer, RedriveRequest},
     enqueue::{EnqueueResult, EnqueueResults, Enqueued, NewJob},
     id::JobId,
     job::{EditJob, Job, JobPage, JobStateAnswer},
-    lease::{LeaseAnswer, LeaseRequest, LeasedJob},
+    lease::{LeaseRequest, LeasedJob},
     query::{DeadQuery, JobsQuery, WaitQuery},
     queue::{KeyAnswer, PauseRequest, Queue, QueueConfig, QueueList, QueueSummary, Redrive},
-    settle::{Complete, Extend, Fail, Jobs, Release, SettleResult, SettleResults},
+    settle::{Complete, Extend, Fail, Release, SettleResult},
+    transaction::{TransactionAnswer, TransactionRequest},
     work::{WorkAnswer, WorkRequest},
 };
 
-use crate::{
-    Client, Error,
-    transport::{Call, encode},
-};
+use crate::transport::{Call, Nothing, encode, enqueue_path};
+use crate::{Client, Error, Link};
+
+const AT_ONCE: Duration = Duration::ZERO;
+const TRANSACTIONS: &str = "/v1/transactions";
+
+/// Takes one of two ways: over HTTP, or to the engine in this process.
+macro_rules! either {
+    ($client:expr, $http:ident => $remote:expr, $engine:ident => $local:expr) => {
+        match &$client.link {
+            Link::Http($http) => $remote,
+            #[cfg(feature = "embedded")]
+            Link::Embedded($engine) => $local,
+        }
+    };
+}
+pub(crate) use either;
 
 impl Client {
-    /// Gives a queue one job. Once this answers, the job is on stable storage.
+    /// Gives a queue one job, in a request of its own. Once this answers, the job is on stable storage.
     pub async fn enqueue(&self, queue: &str, job: &NewJob<'_>) -> Result<Enqueued, Error> {
-        self.post(&format!("/v1/queues/{}/jobs", encode(queue)), job).await
+        let (settings, path) = (&self.settings, enqueue_path(queue));
+        either!(self,
+            http => http.post(settings, &path, job, AT_ONCE).await,
+            engine => engine.enqueue(settings, &path, queue, job).await)
     }
 
     /// Gives a queue up to 1,000 jobs. The results are in the order of the jobs; one that is refused does not keep the
     /// others out.
     pub async fn enqueue_list(&self, queue: &str, jobs: &[NewJob<'_>]) -> Result<Vec<EnqueueResult>, Error> {
-        let answer: EnqueueResults = self.post(&format!("/v1/queues/{}/jobs", encode(queue)), jobs).await?;
-        self.one_each(answer.results, jobs.len())
+        let (settings, path) = (&self.settings, enqueue_path(queue));
+        either!(self,
+            http => {
+                let answer: EnqueueResults = http.post(settings, &path, jobs, AT_ONCE).await?;
+                self.one_each(answer.results, jobs.len())
+            },
+            engine => engine.enqueue_list(settings, &path, queue, jobs).await)
     }
 
     /// Takes jobs to work on, waiting for the first as long as the request says.
     pub async fn lease(&self, request: &LeaseRequest<'_>) -> Result<Vec<LeasedJob>, Error> {
-        let wait = Duration::from_millis(request.wait_ms());
-        let answer: LeaseAnswer = self.post_waiting("/v1/leases", request, wait).await?;
-        Ok(answer.jobs)
+        let request = WorkRequest { lease: Some(request.clone()), ..WorkRequest::default() };
+        Ok(self.work(&request).await?.jobs.unwrap_or_default())
     }
 
     /// Reports attempts that succeeded. The results are in the order of the items.
     pub async fn complete(&self, items: &[Complete<'_>]) -> Result<Vec<SettleResult>, Error> {
-        self.settle("/v1/jobs/complete", items).await
+        let request = WorkRequest { complete: Some(items.to_vec()), ..WorkRequest::default() };
+        let answer = self.work(&request).await?;
+        self.one_each(answer.complete.unwrap_or_default(), items.len())
     }
 
     /// Reports attempts that failed. The results are in the order of the items.
     pub async fn fail(&self, items: &[Fail<'_>]) -> Result<Vec<SettleResult>, Error> {
-        self.settle("/v1/jobs/fail", items).await
+        let request = WorkRequest { fail: Some(items.to_vec()), ..WorkRequest::default() };
+        let answer = self.work(&request).await?;
+        self.one_each(answer.fail.unwrap_or_default(), items.len())
     }
 
     /// Extends leases: the heartbeat. The results are in the order of the items.
     pub async fn extend(&self, items: &[Extend<'_>]) -> Result<Vec<SettleResult>, Error> {
-        self.settle("/v1/jobs/extend", items).await
+        let request = WorkRequest { extend: Some(items.to_vec()), ..WorkRequest::default() };
+        let answer = self.work(&request).await?;
+        self.one_each(answer.extend.unwrap_or_default(), items.len())
     }
 
     /// Gives jobs back without counting the attempt. The results are in the order of the items.
     pub async fn release(&self, items: &[Release]) -> Result<Vec<SettleResult>, Error> {
-        self.settle("/v1/jobs/release", items).await
+        let request = WorkRequest { release: Some(items.to_vec()), ..WorkRequest::default() };
+        let answer = self.work(&request).await?;
+        self.one_each(answer.release.unwrap_or_default(), items.len())
     }
 
     /// A worker's round in one call: what it settles, then what it leases.
     pub async fn work(&self, request: &WorkRequest<'_>) -> Result<WorkAnswer, Error> {
-        let wait = request.lease.as_ref().map_or(0, LeaseRequest::wait_ms);
-        self.post_waiting("/v1/work", request, Duration::from_millis(wait)).await
+        let (settings, path) = (&self.settings, "/v1/work");
+        let wait = Duration::from_millis(request.lease.as_ref().map_or(0, LeaseRequest::wait_ms));
+        either!(self,
+            http => http.post(settings, path, request, wait).await,
+            engine => engine.work(settings, path, request).await)
+    }
+
+    /// Does all operations, or, if one of them is refused, none: the problem's refusal says which. The results are in the
+    /// order of the operations.
+    pub async fn transact(&self, request: &TransactionRequest<'_>) -> Result<TransactionAnswer, Error> {
+        let (settings, path) = (&self.settings, TRANSACTIONS);
+        either!(self,
+            http => {
+                let answer: TransactionAnswer = http.post(settings, path, request, AT_ONCE).await?;
+                let results = self.one_each(answer.results, request.operations.len())?;
+                Ok(TransactionAnswer { results })
+            },
+            engine => engine.transact(settings, path, request).await)
     }
 
     /// One job with everything that is known about it. With a `wait` of up to a minute, waits for its end and then
     /// answers whatever state it is in.
     pub async fn job(&self, id: JobId, wait: Duration) -> Result<Job, Error> {
-        let wait_ms = (!wait.is_zero()).then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        let path = with_query(format!("/v1/jobs/{id}"), WaitQuery { wait_ms }.write());
-        self.get(&path, wait).await
+        let settings = &self.settings;
+        either!(self,
+            http => {
+                let wait_ms = (!wait.is_zero()).then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+                let path = with_query(format!("/v1/jobs/{id}"), WaitQuery { wait_ms }.write());
+                http.get(settings, &path, wait).await
+            },
+            engine => engine.job(settings, id, wait).await)
     }
 
     /// Takes a job back before its end, even from the worker that has it.
     pub async fn cancel(&self, id: JobId) -> Result<JobStateAnswer, Error> {
-        self.post(&format!("/v1/jobs/{id}/cancel"), &Nothing {}).await
+        let (settings, path) = (&self.settings, format!("/v1/jobs/{id}/cancel"));
+        either!(self,
+            http => http.post(settings, &path, &Nothing {}, AT_ONCE).await,
+            engine => engine.cancel(settings, &path, id).await)
     }
 
     /// Gives a dead job another payload.
     pub async fn edit(&self, id: JobId, edit: &EditJob<'_>) -> Result<Job, Error> {
-        self.post(&format!("/v1/jobs/{id}/edit"), edit).await
+        let (settings, path) = (&self.settings, format!("/v1/jobs/{id}/edit"));
+        either!(self,
+            http => http.post(settings, &path, edit, AT_ONCE).await,
+            engine => engine.edit(settings, &path, id, edit).await)
     }
 
     /// A page of jobs. Ask again with the page's cursor for the next.
     pub async fn jobs(&self, query: &JobsQuery) -> Result<JobPage, Error> {
-        self.get(&with_query("/v1/jobs".into(), query.write()), Duration::ZERO).await
+        let settings = &self.settings;
+        either!(self,
+            http => http.get(settings, &with_query("/v1/jobs".into(), query.write()), AT_ONCE).await,
+            engine => engine.jobs(settings, query).await)
     }
 
     /// All queues.
     pub async fn queues(&self) -> Result<Vec<QueueSummary>, Error> {
-        let list: QueueList = self.get("/v1/queues", Duration::ZERO).await?;
-        Ok(list.queues)
+        let settings = &self.settings;
+        either!(self,
+            http => {
+                let list: QueueList = http.get(settings, "/v1/queues", AT_ONCE).await?;
+                Ok(list.queues)
+            },
+            engine => Ok(engine.queues()))
     }
 
-    /// How a queue stands.
-    pub async fn queue(&self, queue: &str) -> Result<Queue, Error> {
-        self.get(&format!("/v1/queues/{}", encode(queue)), Duration::ZERO).await
+    /// How a queue stands, or stood some tens of milliseconds ago: such looks cost the queue nothing.
+    pub async fn show_queue(&self, queue: &str) -> Result<Queue, Error> {
+        let settings = &self.settings;
+        either!(self,
+            http => http.get(settings, &queue_path(queue, ""), AT_ONCE).await,
+            engine => engine.queue(settings, queue).await)
     }
 
     /// Sets a queue's whole configuration, making the queue if there is none; what is left out becomes the default.
     pub async fn configure(&self, queue: &str, config: &QueueConfig) -> Result<Queue, Error> {
-        self.send(Method::PUT, &format!("/v1/queues/{}", encode(queue)), Some(config), Duration::ZERO).await
+        let (settings, path) = (&self.settings, queue_path(queue, ""));
+        either!(self,
+            http => http.put(settings, &path, config).await,
+            engine => engine.configure(settings, &path, queue, config).await)
     }
 
     /// Holds a queue's jobs back. Those with a worker go on.
     pub async fn pause(&self, queue: &str) -> Result<Queue, Error> {
-        self.post(&format!("/v1/queues/{}/pause", encode(queue)), &PauseRequest::default()).await
+        self.pause_or_resume(queue, true).await
     }
 
     /// Ends a queue's pause.
     pub async fn resume(&self, queue: &str) -> Result<Queue, Error> {
-        self.post(&format!("/v1/queues/{}/resume", encode(queue)), &PauseRequest::default()).await
+        self.pause_or_resume(queue, false).await
+    }
+
+    async fn pause_or_resume(&self, queue: &str, paused: bool) -> Result<Queue, Error> {
+        let settings = &self.settings;
+        let (path, request) = (pause_path(queue, paused), PauseRequest::default());
+        either!(self,
+        http => http.post(settings, &path, &request, AT_ONCE).await,
+        engine => {
+            engine.pause(settings, &path, queue, &request, paused).await?;
+            engine.queue(settings, queue).await
+        })
     }
 
     /// Holds back the jobs of one ordering key.
     pub async fn pause_key(&self, queue: &str, ordering_key: &str) -> Result<KeyAnswer, Error> {
-        let request = PauseRequest { ordering_key: Some(ordering_key.into()) };
-        self.post(&format!("/v1/queues/{}/pause", encode(queue)), &request).await
+        self.pause_or_resume_key(queue, ordering_key, true).await
     }
 
     /// Ends the pause of one ordering key, or its being parked behind a dead job.
     pub async fn resume_key(&self, queue: &str, ordering_key: &str) -> Result<KeyAnswer, Error> {
-        let request = PauseRequest { ordering_key: Some(ordering_key.into()) };
-        self.post(&format!("/v1/queues/{}/resume", encode(queue)), &request).await
+        self.pause_or_resume_key(queue, ordering_key, false).await
+    }
+
+    async fn pause_or_resume_key(&self, queue: &str, key: &str, paused: bool) -> Result<KeyAnswer, Error> {
+        let (settings, path) = (&self.settings, pause_path(queue, paused));
+        let request = PauseRequest { ordering_key: Some(key.into()) };
+        either!(self,
+            http => http.post(settings, &path, &request, AT_ONCE).await,
+            engine => engine.pause_key(settings, &path, queue, &request, paused).await)
     }
 
     /// A page of a queue's dead jobs.
     pub async fn dead(&self, queue: &str, query: &DeadQuery) -> Result<JobPage, Error> {
-        self.get(&with_query(format!("/v1/queues/{}/dead", encode(queue)), query.write()), Duration::ZERO)
-            .await
+        let settings = &self.settings;
+        either!(self,
+            http => http.get(settings, &with_query(queue_path(queue, "/dead"), query.write()), AT_ONCE).await,
+            engine => engine.dead(settings, queue, query).await)
     }
 
     /// What a queue's dead jobs died of.
     pub async fn dead_causes(&self, queue: &str) -> Result<Vec<Cause>, Error> {
-        let list: CauseList =
-            self.get(&format!("/v1/queues/{}/dead/causes", encode(queue)), Duration::ZERO).await?;
-        Ok(list.causes)
+        let settings = &self.settings;
+        either!(self,
+            http => {
+                let list: CauseList = http.get(settings, &queue_path(queue, "/dead/causes"), AT_ONCE).await?;
+                Ok(list.causes)
+            },
+            engine => engine.causes(settings, queue).await)
     }
 
     /// Begins to move dead jobs back to work. The queue shows how it goes.
     pub async fn redrive(&self, queue: &str, request: &RedriveRequest<'_>) -> Result<Redrive, Error> {
-        let answer: RedriveAnswer =
-            self.post(&format!("/v1/queues/{}/dead/redrive", encode(queue)), request).await?;
-        Ok(answer.redrive)
+        let (settings, path) = (&self.settings, queue_path(queue, "/dead/redrive"));
+        either!(self,
+            http => {
+                let answer: RedriveAnswer = http.post(settings, &path, request, AT_ONCE).await?;
+                Ok(answer.redrive)
+            },
+            engine => engine.redrive(settings, &path, queue, request).await)
     }
 
     /// Deletes dead jobs for good, and says how many.
     pub async fn delete_dead(&self, queue: &str, request: &DeleteDeadRequest<'_>) -> Result<u64, Error> {
-        let answer: DeletedAnswer =
-            self.post(&format!("/v1/queues/{}/dead/delete", encode(queue)), request).await?;
-        Ok(answer.deleted)
+        let (settings, path) = (&self.settings, queue_path(queue, "/dead/delete"));
+        either!(self,
+            http => {
+                let answer: DeletedAnswer = http.post(settings, &path, request, AT_ONCE).await?;
+                Ok(answer.deleted)
+            },
+            engine => engine.delete_dead(settings, &path, queue, request).await)
     }
 
     /// Succeeds if the server lives.
     pub async fn healthy(&self) -> Result<(), Error> {
-        self.ask("/healthz").await
+        either!(self, _http => self.ask("/healthz").await, _engine => Ok(()))
     }
 
-    /// Succeeds if a write has lately reached the server's stable storage; otherwise the problem says why not.
+    /// Succeeds if a write has lately reached stable storage; otherwise the problem says why not.
     pub async fn ready(&self) -> Result<(), Error> {
-        self.ask("/readyz").await
-    }
-
-    async fn settle<T: Serialize + Clone>(
-        &self,
-        path: &str,
-        items: &[T],
-    ) -> Result<Vec<SettleResult>, Error> {
-        let answer: SettleResults = self.post(path, &Jobs { jobs: items.to_vec() }).await?;
-        self.one_each(answer.results, items.len())
+        either!(self, _http => self.ask("/readyz").await, engine => engine.ready().await)
     }
 
     /// A list of answers that is not as long as the list of questions cannot be matched with it.
     fn one_each<T>(&self, answers: Vec<T>, questions: usize) -> Result<Vec<T>, Error> {
-        if answers.len() != questions {
-            let why = format!("{questions} items were sent and {} answered", answers.len());
-            return Err(self.transport.unreadable(200, why));
+        if answers.len() == questions {
+            return Ok(answers);
         }
-        Ok(answers)
+        let why = format!("{questions} items were sent and {} answered", answers.len());
+        Err(Error::Unreadable { server: self.server().to_owned(), status: 200, why })
     }
 
+    /// A question whose answer is that there is one.
     async fn ask(&self, path: &str) -> Result<(), Error> {
-        let call = Call { method: Method::GET, path, body: Bytes::new(), wait: Duration::ZERO };
-        self.transport.send(call).await.map(drop)
-    }
-
-    async fn get<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T, Error> {
-        self.send(Method::GET, path, None::<&Nothing>, wait).await
-    }
-
-    async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &(impl Serialize + ?Sized),
-    ) -> Result<T, Error> {
-        self.send(Method::POST, path, Some(body), Duration::ZERO).await
-    }
-
-    async fn post_waiting<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-        wait: Duration,
-    ) -> Result<T, Error> {
-        self.send(Method::POST, path, Some(body), wait).await
-    }
-
-    async fn send<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&(impl Serialize + ?Sized)>,
-        wait: Duration,
-    ) -> Result<T, Error> {
-        let body = match body {
-            Some(body) => serde_json::to_vec(body).expect("wire types are JSON").into(),
-            None => Bytes::new(),
-        };
-        let answer = self.transport.send(Call { method, path, body, wait }).await?;
-        serde_json::from_slice(&answer).map_err(|error| self.transport.unreadable(200, error.to_string()))
+        let call = Call { method: Method::GET, path, body: Bytes::new(), wait: AT_ONCE };
+        either!(self, http => http.send(&self.settings, call).await.map(drop), _engine => Ok(()))
     }
 }
 
-/// The body of a request that has nothing to say.
-#[derive(Serialize)]
-struct Nothing {}
+fn queue_path(queue: &str, below: &str) -> String {
+    format!("/v1/queues/{}{below}", encode(queue))
+}
+
+fn pause_path(queue: &str, paused: bool) -> String {
+    queue_path(queue, if paused { "/pause" } else { "/resume" })
+}
 
 fn with_query(path: String, query: String) -> String {
     if query.is_empty() { path } else { format!("{path}?{query}") }

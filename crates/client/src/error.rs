@@ -1,19 +1,22 @@
 //! What can come back instead of an answer.
 //!
-//! Two things are kept apart, because a caller does different things about them: a [`Problem`] is the server's
-//! considered refusal, with a code that a program can match on; everything else is the world between here and there,
-//! and leaves open whether the request had its effect.
+//! Two things are kept apart, because a caller does different things about them: a refusal is an answer, considered and
+//! with a code that a program can match on; everything else is the world between here and there, and leaves open
+//! whether the request had its effect.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header;
-use tidegate_api::refusal::Problem;
+use tidegate_api::refusal::{Code, Problem, Refusal, Refused};
+
+use crate::settings::NotAnIdempotencyKey;
 
 /// Why a call has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server understood and said no.
+    /// The engine understood and said no. [`Error::refusal`] is the value to match on.
     #[error("{}", .0.refusal)]
     Refused(Box<Problem>),
 
@@ -25,6 +28,23 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+
+    /// A payload that cannot be written as JSON. Nothing was sent.
+    #[error("the payload of a job of kind {kind:?} cannot be written as JSON: {why}")]
+    Payload {
+        /// The job's kind.
+        kind: String,
+        /// What the serializer says.
+        why: String,
+    },
+
+    /// An idempotency key that cannot be one. Nothing was sent.
+    #[error(transparent)]
+    IdempotencyKey(#[from] NotAnIdempotencyKey),
+
+    /// The embedded engine did not open or did not close well.
+    #[error("{0}")]
+    Engine(String),
 
     /// No whole answer came: no connection, or it broke on the way. The request may or may not have had its effect.
     #[error("no answer from {server}: {cause}")]
@@ -57,12 +77,36 @@ pub enum Error {
 }
 
 impl Error {
-    /// The server's refusal, if that is what this is.
+    /// The refusal as it was sent, if this is one.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Error::Refused(problem) => Some(problem),
             _ => None,
         }
+    }
+
+    /// The refusal, if this is one: a value with a `code` to match on, the field it is about, and when to come back.
+    ///
+    /// ```
+    /// use tidegate::{Error, api::refusal::Code};
+    ///
+    /// /// What a shop does when its queue is full: say so to the customer. Anything else is a fault.
+    /// fn busy(outcome: Result<(), Error>) -> Result<bool, Error> {
+    ///     match outcome {
+    ///         Err(error) if error.code() == Some(Code::QueueFull) => Ok(true),
+    ///         other => other.map(|()| false),
+    ///     }
+    /// }
+    /// # let refused = tidegate::api::refusal::Refusal::new(Code::QueueFull, "The queue is full.");
+    /// # assert!(busy(Err(refused.into())).unwrap());
+    /// ```
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.problem().map(|problem| &problem.refusal)
+    }
+
+    /// The refusal's code, if this is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        self.refusal().map(|refusal| refusal.code)
     }
 
     /// True when the same request may succeed later without any change: nobody answered, or the server said that
@@ -73,19 +117,33 @@ impl Error {
             // What a proxy says while the server behind it is away.
             Error::Unreadable { status, .. } => *status == 429 || *status >= 500,
             Error::Transport { .. } | Error::Timeout { .. } => true,
-            Error::Address { .. } => false,
+            Error::Address { .. } | Error::Payload { .. } | Error::IdempotencyKey(_) | Error::Engine(_) => {
+                false
+            }
         }
     }
 
     /// How long the server asked to be left alone, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.problem()?.refusal.retry_after_ms.map(Duration::from_millis)
+        self.refusal()?.retry_after_ms.map(Duration::from_millis)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Error::Refused(Box::new(refusal.into()))
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        (*refused).into()
     }
 }
 
 /// A broken or missing connection, told in one line with all its causes.
-#[derive(Debug)]
-pub struct TransportError(pub(crate) Box<dyn std::error::Error + Send + Sync>);
+#[derive(Debug, Clone)]
+pub struct TransportError(pub(crate) Arc<dyn std::error::Error + Send + Sync>);
 
 impl std::fmt::Display for TransportError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,36 +1,62 @@
-//! The Tidegate client: one typed call for every endpoint of a server.
-//!
-//! A [`Client`] is an address with its connections; a clone shares them and costs nothing. Every call sends one request
-//! and gives back the server's answer, or an [`Error`] that keeps two things apart: a refusal, which is an answer,
-//! and silence, after which the request may or may not have had its effect. Nothing is retried behind the
-//! caller's back; [`Error::is_temporary`] says what may be worth it, and [`Client::with_idempotency_key`] makes it safe.
-//!
-//! What is not here yet: TLS and streams.
+//! Tidegate from a program: give work, do work, test both.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), tidegate::Error> {
-//! use tidegate::{Client, api::{enqueue::NewJob, value::RawJson}};
+//! use tidegate::Client;
+//!
+//! #[derive(serde::Serialize)]
+//! struct SendEmail {
+//!     user_id: u64,
+//! }
 //!
 //! let client = Client::connect("http://127.0.0.1:7420")?;
-//! let payload = RawJson::of(&["ann@example.com"]).expect("a list of text is JSON");
-//! let job = client.enqueue("mail", &NewJob { payload: Some(payload), ..NewJob::default() }).await?;
+//! let mail = client.queue("mail");
+//! let job = mail.enqueue("send_email", &SendEmail { user_id: 1001 }).await?;
 //! println!("{} is {}", job.id, job.state);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | to | look at |
+//! |---|---|
+//! | give work | [`Client::queue`], [`Queue::enqueue`], [`Queue::job`] |
+//! | do work | [`Worker`], [`Job`], [`Failure`] |
+//! | have the engine in your own process | `Client::embedded` (feature `embedded`) |
+//! | do several things or none of them | [`Client::transaction`] |
+//! | follow a request through its jobs | [`trace`] |
+//! | test your own code without a server | `testing` (feature `testing`) |
+//! | ask and decide everything else | the other methods of [`Client`], one for each endpoint |
+//!
+//! A call has a deadline (30 s, [`Client::with_deadline`]) and is tried again within it while nobody answers. That is
+//! safe: every changing call carries an idempotency key, the caller's ([`Client::with_idempotency_key`]) or a fresh
+//! one. What the engine refuses is an [`Error::Refused`] with a stable code; a full queue is not tried again, but told.
+//!
+//! What is not here yet: TLS, and streams of jobs.
 
 pub use tidegate_api as api;
 
 mod calls;
+mod coalesce;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod error;
+mod queue;
+mod retry;
+mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod trace;
+mod transaction;
 mod transport;
 mod worker;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-
+pub use crate::queue::{JobBuilder, Queue};
+pub use crate::settings::NotAnIdempotencyKey;
+use crate::settings::Settings;
+pub use crate::transaction::Transaction;
 use crate::transport::Transport;
 pub use crate::{
     error::{Error, TransportError},
@@ -40,50 +66,99 @@ pub use crate::{
     },
 };
 
-/// A server to talk to. A clone shares its connections.
+/// Where jobs are kept: a server, or an engine in this process. A clone shares its connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    transport: Transport,
+    link: Link,
+    settings: Settings,
 }
 
-/// A text that cannot be an idempotency key: it has no or more than 255 characters, or others than printable ASCII.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key has 1 to 255 printable ASCII characters")]
-pub struct NotAnIdempotencyKey;
+/// The way to the engine.
+#[derive(Debug, Clone)]
+enum Link {
+    Http(Arc<Transport>),
+    #[cfg(feature = "embedded")]
+    Embedded(embedded::Embedded),
+}
 
 impl Client {
     /// A client for the server at `url`, such as `http://127.0.0.1:7420`. Nothing is sent yet; a server that is
     /// not there shows at the first call.
     ///
-    /// Fails with [`Error::Address`] if `url` is anything but `http://`, a host and perhaps a port.
+    /// # Errors
+    /// [`Error::Address`] if `url` is anything but `http://`, a host and perhaps a port.
     pub fn connect(url: &str) -> Result<Client, Error> {
-        Ok(Client { transport: Transport::new(url)? })
+        Ok(Client { link: Link::Http(Arc::new(Transport::new(url)?)), settings: Settings::default() })
     }
 
-    /// A client whose every changing request carries this key: the server does the first one and answers equal ones
+    /// An engine of its own in this process, with its data in the directory `path`, which is made if it is not there.
+    /// The calls are the same as with a server, and so is what they promise: an answer is on stable storage.
+    ///
+    /// One process at a time has a directory. [`close`](Self::close) it at the end; a process that is killed loses
+    /// nothing that was answered.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let path = directory.path().join("data");
+    /// let client = tidegate::Client::embedded(&path).await?;
+    /// client.queue("mail").enqueue("welcome", &"ann@example.org").await?;
+    /// client.close().await?;
+    ///
+    /// let client = tidegate::Client::embedded(&path).await?;
+    /// assert_eq!(client.show_queue("mail").await?.counts.ready, 1);
+    /// # client.close().await?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Engine`]: the directory is in use or damaged, with its name and what helps.
+    #[cfg(feature = "embedded")]
+    pub async fn embedded(path: impl AsRef<std::path::Path>) -> Result<Client, Error> {
+        let options = tidegate_engine::Options::default();
+        Ok(Self::on(embedded::Embedded::open(path.as_ref(), options).await?))
+    }
+
+    #[cfg(feature = "embedded")]
+    fn on(engine: embedded::Embedded) -> Client {
+        Client { link: Link::Embedded(engine), settings: Settings::default() }
+    }
+
+    /// A client whose every changing request carries this key: the engine does the first one and answers equal ones
     /// with the same answer. Use one key for one intention, and send it again after silence.
+    ///
+    /// # Errors
+    /// [`NotAnIdempotencyKey`].
     pub fn with_idempotency_key(&self, key: &str) -> Result<Client, NotAnIdempotencyKey> {
-        let printable = key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if !printable || !(1..=255).contains(&key.len()) {
-            return Err(NotAnIdempotencyKey);
-        }
-        let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
-        let mut client = self.clone();
-        client.transport.idempotency_key =
-            Some(HeaderValue::try_from(quoted).map_err(|_| NotAnIdempotencyKey)?);
-        Ok(client)
+        Ok(Client { link: self.link.clone(), settings: self.settings.keyed(key)? })
     }
 
-    /// A client that waits so long for an answer, beyond what a request itself asks the server to wait. The default
-    /// is 30 seconds.
-    pub fn with_answer_timeout(&self, timeout: Duration) -> Client {
-        let mut client = self.clone();
-        client.transport.answer_timeout = timeout;
-        client
+    /// A client whose calls may take so long, retries included, beyond what a request itself asks the server to wait.
+    /// The default is 30 seconds. A single try may take a third of it.
+    pub fn with_deadline(&self, deadline: Duration) -> Client {
+        let settings = Settings { deadline, answer_timeout: deadline / 3, ..self.settings.clone() };
+        Client { link: self.link.clone(), settings }
     }
 
-    /// The server's address, without a slash at the end.
+    /// A client that tries once and says how that went; its one try has the whole deadline.
+    pub fn without_retries(&self) -> Client {
+        let deadline = self.settings.deadline;
+        let settings = Settings { retries: false, answer_timeout: deadline, ..self.settings.clone() };
+        Client { link: self.link.clone(), settings }
+    }
+
+    /// The server's address without a slash at the end, or the engine's directory.
     pub fn server(&self) -> &str {
-        self.transport.base()
+        calls::either!(self, http => http.base(), engine => engine.name())
+    }
+
+    /// Ends an embedded engine in order: what was answered is on disk already, and the directory is free for the next.
+    /// Of a client of a server, nothing needs ending.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the last writes are not known to be on disk; their callers have heard so.
+    pub async fn close(&self) -> Result<(), Error> {
+        calls::either!(self, _http => Ok(()), engine => engine.close().await)
     }
 }

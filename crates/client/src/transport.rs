@@ -1,28 +1,31 @@
-//! One request, one answer: addresses, connections, time limits, and the sorting of answers from refusals.
+//! One request, one answer: addresses, connections, time limits, retries, and the sorting of answers from refusals.
 //!
-//! Connections are kept and reused. Nothing is retried here: whether a request may be sent twice is for the caller
-//! to know.
+//! Connections are kept and reused. A changing call carries an idempotency key from its first try on, so that trying
+//! again is safe.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use serde::{Serialize, de::DeserializeOwned};
 
+use crate::coalesce::Coalescers;
 use crate::error::{Error, TransportError, read_problem};
+use crate::retry::Tries;
+use crate::settings::{Settings, fresh_key};
 
-/// How long an answer may take beyond what the request itself asked to wait.
-pub(crate) const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// How long the making of a connection may take; part of the answer's time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An unused connection is closed after this long; the server's own patience is longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A request before it has an address.
+#[derive(Debug, Clone)]
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     /// Path and query, already encoded, beginning with a slash.
@@ -32,15 +35,19 @@ pub(crate) struct Call<'a> {
     pub(crate) wait: Duration,
 }
 
-/// A server's address with its connections. A clone shares them.
-#[derive(Clone, Debug)]
+/// A server's address with its connections.
+#[derive(Debug)]
 pub(crate) struct Transport {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
     /// `http://host:port`, without a slash at the end.
     base: String,
-    pub(crate) answer_timeout: Duration,
-    pub(crate) idempotency_key: Option<HeaderValue>,
+    /// Single jobs on their way into lists.
+    pub(crate) coalescers: Coalescers,
 }
+
+/// The body of a request that has nothing to say.
+#[derive(Serialize)]
+pub(crate) struct Nothing {}
 
 impl Transport {
     pub(crate) fn new(url: &str) -> Result<Transport, Error> {
@@ -51,20 +58,79 @@ impl Transport {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .build(connector);
-        let base = base_of(url)?;
-        Ok(Transport { http, base, answer_timeout: ANSWER_TIMEOUT_DEFAULT, idempotency_key: None })
+        Ok(Transport { http, base: base_of(url)?, coalescers: Coalescers::default() })
     }
 
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Sends one request and gives back the body of a 2xx answer; anything else is an error.
-    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Bytes, Error> {
-        let allowed = call.wait + self.answer_timeout;
-        let (status, headers, body) = tokio::time::timeout(allowed, self.exchange(call))
+    /// The same connections for the tasks that send what has gathered: they must not keep their own channels open
+    /// through the list of them.
+    pub(crate) fn without_coalescers(&self) -> Transport {
+        Transport { http: self.http.clone(), base: self.base.clone(), coalescers: Coalescers::default() }
+    }
+
+    /// Asks for what is at `path`.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        settings: &Settings,
+        path: &str,
+        wait: Duration,
+    ) -> Result<T, Error> {
+        self.read(settings, Call { method: Method::GET, path, body: Bytes::new(), wait }).await
+    }
+
+    /// Says `body` to `path`.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        settings: &Settings,
+        path: &str,
+        body: &(impl Serialize + ?Sized),
+        wait: Duration,
+    ) -> Result<T, Error> {
+        self.read(settings, Call { method: Method::POST, path, body: json(body), wait }).await
+    }
+
+    /// Puts `body` at `path`.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        settings: &Settings,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.read(settings, Call { method: Method::PUT, path, body: json(body), wait: Duration::ZERO }).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, settings: &Settings, call: Call<'_>) -> Result<T, Error> {
+        let answer = self.send(settings, call).await?;
+        serde_json::from_slice(&answer).map_err(|error| self.unreadable(200, error.to_string()))
+    }
+
+    /// Sends one request, again if need be, and gives back the body of a 2xx answer; anything else is an error.
+    pub(crate) async fn send(&self, settings: &Settings, call: Call<'_>) -> Result<Bytes, Error> {
+        let key = (call.method != Method::GET).then(|| match &settings.idempotency_key {
+            Some(key) => quoted(key),
+            None => quoted(&fresh_key()),
+        });
+        let mut tries = Tries::new(settings, call.wait);
+        loop {
+            match self.try_once(&call, key.as_ref(), tries.time()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => tries.after(error).await?,
+            }
+        }
+    }
+
+    async fn try_once(
+        &self,
+        call: &Call<'_>,
+        key: Option<&HeaderValue>,
+        time: Duration,
+    ) -> Result<Bytes, Error> {
+        let (status, headers, body) = tokio::time::timeout(time, self.exchange(call, key))
             .await
-            .map_err(|_| Error::Timeout { server: self.base.clone(), waited: allowed })??;
+            .map_err(|_| Error::Timeout { server: self.base.clone(), waited: time })??;
         if status.is_success() {
             return Ok(body);
         }
@@ -78,7 +144,11 @@ impl Transport {
         Error::Unreadable { server: self.base.clone(), status, why }
     }
 
-    async fn exchange(&self, call: Call<'_>) -> Result<(StatusCode, http::HeaderMap, Bytes), Error> {
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        key: Option<&HeaderValue>,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
         let uri: Uri = format!("{}{}", self.base, call.path)
             .parse()
             .map_err(|_| Error::Address { url: self.base.clone(), why: "it cannot be joined with a path" })?;
@@ -86,10 +156,11 @@ impl Transport {
         if !call.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        if let Some(key) = self.idempotency_key.as_ref().filter(|_| call.method != Method::GET) {
+        if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        let request = request.body(Full::new(call.body)).expect("method, address and headers are all valid");
+        let request =
+            request.body(Full::new(call.body.clone())).expect("method, address and headers are all valid");
         let response = self.http.request(request).await.map_err(|error| self.broken(error.into()))?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(|error| self.broken(error.into()))?.to_bytes();
@@ -97,8 +168,23 @@ impl Transport {
     }
 
     fn broken(&self, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-        Error::Transport { server: self.base.clone(), cause: TransportError(error) }
+        Error::Transport { server: self.base.clone(), cause: TransportError(error.into()) }
     }
+}
+
+/// The header's value: a structured-field string, as the IETF's draft has it.
+fn quoted(key: &str) -> HeaderValue {
+    let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
+    HeaderValue::try_from(quoted).expect("a key is printable ASCII")
+}
+
+/// Where jobs for a queue go.
+pub(crate) fn enqueue_path(queue: &str) -> String {
+    format!("/v1/queues/{}/jobs", encode(queue))
+}
+
+fn json(body: &(impl Serialize + ?Sized)) -> Bytes {
+    serde_json::to_vec(body).expect("wire types are JSON").into()
 }
 
 /// `http://host:port` out of what a person may write, or what is wrong with it.

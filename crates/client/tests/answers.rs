@@ -32,7 +32,7 @@ async fn enqueue(
 
 /// The error that an answer becomes.
 async fn error_of(answer: &'static str) -> Error {
-    enqueue(answer, |client| client).await.1.expect_err("no good answer")
+    enqueue(answer, |client| client.without_retries()).await.1.expect_err("no good answer")
 }
 
 #[tokio::test]

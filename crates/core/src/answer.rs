@@ -12,10 +12,11 @@ use crate::view::JobState;
 /// An outcome on disk.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Answer {
-    /// Which kind of outcome: 1 enqueued, 2 worked, 3 settled, 4 done, 5 redriving, 6 deleted, 7 refused.
+    /// Which kind of outcome: 1 enqueued, 2 worked, 3 settled, 4 done, 5 redriving, 6 deleted, 7 refused,
+    /// 8 transacted, 9 transaction refused.
     #[prost(uint32, tag = "1")]
     pub kind: u32,
-    /// Items of an enqueue, of the completes, or the one item of a settled or refused outcome.
+    /// Items of an enqueue, of a transaction, of the completes, or the one item of a settled or refused outcome.
     #[prost(message, repeated, tag = "2")]
     pub items: Vec<AnswerItem>,
     /// Items of the fails.
@@ -33,7 +34,7 @@ pub struct Answer {
     /// Their tokens.
     #[prost(uint64, repeated, tag = "7")]
     pub tokens: Vec<u64>,
-    /// A redrive's number, or how many were deleted.
+    /// A redrive's number, how many were deleted, or which operation was refused.
     #[prost(uint64, tag = "8")]
     pub number: u64,
     /// With deleted: there were more.
@@ -80,6 +81,7 @@ fn refusal_to_numbers(refusal: Refusal) -> (u32, u64) {
         Refusal::AlreadyExpired => (13, 0),
         Refusal::IdempotencyMismatch => (14, 0),
         Refusal::IdempotencyFull(time) => (15, time.0),
+        Refusal::Contradicts(operation) => (16, u64::from(operation)),
     }
 }
 
@@ -100,6 +102,7 @@ fn refusal_from_numbers(number: u32, value: u64) -> Refusal {
         13 => Refusal::AlreadyExpired,
         14 => Refusal::IdempotencyMismatch,
         15 => Refusal::IdempotencyFull(Time(value)),
+        16 => Refusal::Contradicts(value as u32),
         _ => Refusal::StaleToken,
     }
 }
@@ -185,6 +188,13 @@ impl From<&Outcome> for Answer {
             Outcome::Refused(refusal) => {
                 Self { kind: 7, items: shrink(&[Item::Refused(*refusal)]), ..Self::default() }
             }
+            Outcome::Transacted(items) => Self { kind: 8, items: shrink(items), ..Self::default() },
+            Outcome::TransactionRefused { operation, refusal } => Self {
+                kind: 9,
+                items: shrink(&[Item::Refused(*refusal)]),
+                number: u64::from(*operation),
+                ..Self::default()
+            },
         }
     }
 }
@@ -220,6 +230,13 @@ impl Answer {
                 Item::Refused(refusal) => Outcome::Refused(refusal),
                 item => Outcome::Settled(item),
             }),
+            8 => Recalled::Whole(Outcome::Transacted(unfold(&self.items))),
+            9 => Recalled::Whole(match one() {
+                Item::Refused(refusal) => {
+                    Outcome::TransactionRefused { operation: self.number as u32, refusal }
+                }
+                item => Outcome::Settled(item),
+            }),
             _ => Recalled::Whole(Outcome::Done),
         }
     }
@@ -246,5 +263,19 @@ mod tests {
         assert_eq!(answer.items.len(), 5, "runs are folded: {answer:?}");
         let Recalled::Whole(Outcome::Enqueued(back)) = answer.recall() else { panic!("an enqueue") };
         assert_eq!(back, items);
+    }
+
+    #[test]
+    fn a_stored_transaction_brings_back_what_was_answered() {
+        let done = Outcome::Transacted(alloc::vec![
+            Item::Is { id: JobId::new(3, 8), state: JobState::Ready, at: None },
+            Item::Is { id: JobId::new(3, 7), state: JobState::Completed, at: None },
+            Item::Duplicate { id: JobId::new(3, 2), state: JobState::Leased },
+        ]);
+        let refused = |refusal| Outcome::TransactionRefused { operation: 2, refusal };
+        for outcome in [done, refused(Refusal::Contradicts(1)), refused(Refusal::JobEnded(JobState::Dead))] {
+            let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+            assert_eq!(back, outcome);
+        }
     }
 }

@@ -27,6 +27,18 @@ pub struct IdempotencyKey {
     pub fingerprint: [u64; 2],
 }
 
+impl IdempotencyKey {
+    /// The key of the `part`-th command that a request under this key becomes. A caller's key is printable, so none is
+    /// another one's part.
+    #[must_use]
+    pub fn part(&self, part: usize) -> Self {
+        match part {
+            0 => self.clone(),
+            part => Self { key: alloc::format!("{}\n{part}", self.key), fingerprint: self.fingerprint },
+        }
+    }
+}
+
 /// Something to decide.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -51,6 +63,8 @@ pub enum Command {
     Redrive(Redrive),
     /// Delete dead letters, at most [`limits::REDRIVE_PER_TURN`] by one command; the caller repeats while there are more.
     DeleteDead(DeadFilter),
+    /// Several operations, all or none of them.
+    Transaction(Transaction),
 }
 
 /// Accept up to [`limits::BATCH_JOBS_MAX`] jobs into one queue. Each has an outcome of its own.
@@ -119,6 +133,41 @@ pub struct NewJobMore {
     pub retry: Option<Retry>,
     /// What the job depends on from outside.
     pub dependency: Option<String>,
+}
+
+/// Up to [`limits::TRANSACTION_OPERATIONS_MAX`] operations, all or none of them. Each is judged against the state as it was
+/// before the transaction.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Transaction {
+    /// What to do. The answer has one item for each, in order.
+    pub operations: Vec<Operation>,
+}
+
+/// One step of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Accept a job.
+    Enqueue(EnqueueOne),
+    /// End a job that was done.
+    Complete(Complete),
+}
+
+/// Accept one job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnqueueOne {
+    /// The queue; created with defaults if there is none.
+    pub queue: String,
+    /// The job's kind.
+    pub kind: String,
+    /// The job. Its [`kind`](NewJob::kind) is not looked at.
+    pub job: NewJob,
+}
+
+impl Transaction {
+    /// Whether it brings new work.
+    pub fn enqueues(&self) -> bool {
+        self.operations.iter().any(|operation| matches!(operation, Operation::Enqueue(_)))
+    }
 }
 
 /// Settle and lease in one turn. Parts are decided in the order of the fields.

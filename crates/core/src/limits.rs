@@ -4,6 +4,8 @@
 
 /// Jobs in one enqueue command, and settlements of one kind in one work command.
 pub const BATCH_JOBS_MAX: usize = 1_000;
+/// Operations in one transaction. Each is held against all before it, and all of them are one frame.
+pub const TRANSACTION_OPERATIONS_MAX: usize = 100;
 /// Queues in one lease command.
 pub const LEASE_QUEUES_MAX: usize = 64;
 /// Jobs in one lease. Not above [`BATCH_JOBS_MAX`], so that a lease can be settled in one call.

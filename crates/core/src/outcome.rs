@@ -27,6 +27,15 @@ pub enum Outcome {
         /// Ask again.
         more: bool,
     },
+    /// All operations of a transaction were done; one item for each, in order. None of the items is a refusal.
+    Transacted(Vec<Item>),
+    /// One operation of a transaction was refused, and so nothing was done.
+    TransactionRefused {
+        /// Which operation, from 0.
+        operation: u32,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The command was refused as a whole.
     Refused(Refusal),
 }
@@ -142,6 +151,8 @@ pub enum Refusal {
     IdempotencyMismatch,
     /// There is no room for another idempotency key; room comes at this moment.
     IdempotencyFull(Time),
+    /// It cannot be together with this earlier operation of the same transaction.
+    Contradicts(u32),
 }
 
 impl Refusal {
@@ -163,6 +174,7 @@ impl Refusal {
             Self::AlreadyExpired => "already_expired",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::IdempotencyFull(_) => "idempotency_full",
+            Self::Contradicts(_) => "invalid_value",
         }
     }
 }

@@ -8,8 +8,8 @@ mod support;
 use proptest::prelude::*;
 use support::{START, World, differences, job, job_with};
 use tidegate_core::command::{
-    Command, Complete, DeadFilter, Edit, Enqueue, Extend, Fail, IdempotencyKey, Lease, NewJobMore, Pause,
-    Redrive, Release, Request, Work,
+    Command, Complete, DeadFilter, Edit, Enqueue, EnqueueOne, Extend, Fail, IdempotencyKey, Lease,
+    NewJobMore, Operation, Pause, Redrive, Release, Request, Transaction, Work,
 };
 use tidegate_core::id::{JobId, Time, Token, When};
 use tidegate_core::outcome::{Item, Outcome};
@@ -32,6 +32,7 @@ enum Op {
     Configure { queue: u8, retain: u8 },
     Redrive { queue: u8, rate: Option<u8>, stop: u8, named: bool },
     DeleteDead { queue: u8, nth: Option<u8> },
+    Transact { jobs: Vec<(u8, RandomJob)>, completes: Vec<u8>, key: Option<u8> },
     Wait { ms: u32 },
 }
 
@@ -91,6 +92,12 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (queue.clone(), prop::option::of(1u8..50), 0u8..4, any::<bool>())
             .prop_map(|(queue, rate, stop, named)| Op::Redrive { queue, rate, stop, named }),
         1 => (queue, prop::option::of(any::<u8>())).prop_map(|(queue, nth)| Op::DeleteDead { queue, nth }),
+        6 => (
+            prop::collection::vec((0u8..3, random_job()), 0..5),
+            prop::collection::vec(any::<u8>(), 0..4),
+            prop::option::weighted(0.3, 20u8..30),
+        )
+            .prop_map(|(jobs, completes, key)| Op::Transact { jobs, completes, key }),
         6 => (0u32..40_000).prop_map(|ms| Op::Wait { ms }),
     ]
 }
@@ -225,6 +232,18 @@ fn command(world: &World, op: &Op) -> Option<Command> {
             },
             ..DeadFilter::default()
         }),
+        Op::Transact { jobs, completes, .. } => {
+            let enqueues = jobs.iter().map(|(queue, job)| {
+                let mut one = Enqueue::new(queue_name(*queue));
+                build(job, &mut one);
+                let (kind, job) = (one.kinds.remove(0), one.jobs.remove(0));
+                Operation::Enqueue(EnqueueOne { queue: one.queue, kind, job })
+            });
+            let completes = completes.iter().filter_map(|nth| leased(*nth));
+            let completes =
+                completes.map(|(id, token)| Operation::Complete(Complete { id, token, result_len: 50 }));
+            Command::Transaction(Transaction { operations: enqueues.chain(completes).collect() })
+        }
         Op::Wait { .. } => return None,
     })
 }
@@ -239,11 +258,26 @@ fn step(world: &mut World, op: &Op) {
         Op::Enqueue { key: Some(key), jobs, .. } => {
             Some(IdempotencyKey { key: format!("idem-{key}"), fingerprint: [jobs.len() as u64, 7] })
         }
+        Op::Transact { key: Some(key), jobs, .. } => {
+            Some(IdempotencyKey { key: format!("idem-{key}"), fingerprint: [jobs.len() as u64, 8] })
+        }
         _ => None,
     };
     let leasing = matches!(op, Op::Lease { .. });
-    let outcome =
-        world.turn(|state, turn: &mut Turn<'_>| state.decide(Request { idempotency, command }, turn).outcome);
+    let transaction = match (op, &command) {
+        (Op::Transact { .. }, Command::Transaction(transaction)) => {
+            // What time brings is not the transaction's doing.
+            world.after(0);
+            Some((transaction.clone(), idempotency.is_some(), world.state.digest_text()))
+        }
+        _ => None,
+    };
+    let decided =
+        world.turn(|state, turn: &mut Turn<'_>| state.decide(Request { idempotency, command }, turn));
+    let outcome = decided.outcome;
+    if let (Some((transaction, keyed, before)), false) = (transaction, decided.replayed) {
+        check_atomic(world, &transaction, keyed, &before, &outcome);
+    }
     if let (true, Outcome::Worked(worked)) = (leasing, &outcome) {
         for job in &worked.leased {
             assert_eq!(world.job(job.id).state, JobState::Leased);
@@ -251,6 +285,35 @@ fn step(world: &mut World, op: &Op) {
         check_order(world, worked.leased.iter().map(|job| job.id).collect());
     }
     check_sound(world);
+}
+
+/// A transaction did all that it was asked to, or nothing.
+fn check_atomic(world: &World, transaction: &Transaction, keyed: bool, before: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Transacted(items) => {
+            assert_eq!(items.len(), transaction.operations.len());
+            for (operation, item) in transaction.operations.iter().zip(items) {
+                match (operation, item) {
+                    (Operation::Enqueue(one), Item::Is { id, .. }) => {
+                        let job = world.job(*id);
+                        assert_eq!((&*job.queue, &*job.kind), (one.queue.as_str(), one.kind.as_str()));
+                        assert!(matches!(job.state, JobState::Ready | JobState::Scheduled), "{job:?}");
+                    }
+                    (Operation::Enqueue(one), Item::Duplicate { .. }) => assert!(one.job.more.is_some()),
+                    (Operation::Complete(complete), Item::Is { id, state: JobState::Completed, .. }) => {
+                        assert_eq!(*id, complete.id);
+                        assert_eq!(world.job(*id).state, JobState::Completed);
+                    }
+                    other => panic!("an operation has no such result: {other:?}"),
+                }
+            }
+        }
+        _ if keyed => {}
+        _ => {
+            let after = world.state.digest_text();
+            assert!(before == after, "{outcome:?} left a trace:\n{}", differences(before, &after));
+        }
+    }
 }
 
 /// What was just leased is never behind another waiting job of its ordering key, and no two jobs of a key are leased.

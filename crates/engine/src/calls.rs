@@ -1,5 +1,6 @@
 //! What callers say and hear: the commands of the core with their payloads, and answers with theirs.
 
+use tidegate_core::command::Operation;
 use tidegate_core::outcome::{self, Item};
 use tidegate_core::view::{JobView, QueueView, RedriveView};
 use tidegate_core::{Command, JobId, Time, command, limits};
@@ -52,6 +53,16 @@ impl From<command::Work> for Work {
     }
 }
 
+/// A transaction and its blobs, one for each operation and in the same order: a new job's payload, or a completed job's
+/// result (an empty one for none). The engine fills in every length.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Transaction {
+    /// The operations.
+    pub command: command::Transaction,
+    /// Their payloads and results.
+    pub blobs: Vec<Envelope>,
+}
+
 /// What each item of a call takes in the log beside its blob, in bytes, at most nearly.
 const ITEM_BYTES: usize = 64;
 /// What a job's rarer wishes take: keys and names.
@@ -61,11 +72,28 @@ impl Enqueue {
     /// Says in the command how long its payloads are, and returns what all of it takes in the log, in bytes.
     pub(crate) fn measure(&mut self) -> usize {
         let jobs = self.command.jobs.iter_mut().zip(&self.payloads);
-        jobs.map(|(job, payload)| {
-            job.blob_len = payload.stored_len();
-            job.blob_len as usize + ITEM_BYTES + if job.more.is_some() { MORE_BYTES } else { 0 }
-        })
-        .sum()
+        jobs.map(|(job, payload)| measure_job(job, payload)).sum()
+    }
+}
+
+fn measure_job(job: &mut command::NewJob, payload: &Envelope) -> usize {
+    job.blob_len = payload.stored_len();
+    job.blob_len as usize + ITEM_BYTES + if job.more.is_some() { MORE_BYTES } else { 0 }
+}
+
+impl Transaction {
+    /// Says in the command how long its blobs are, and returns what all of it takes in the log, in bytes.
+    pub(crate) fn measure(&mut self) -> usize {
+        let operations = self.command.operations.iter_mut().zip(&self.blobs);
+        operations
+            .map(|(operation, blob)| match operation {
+                Operation::Enqueue(one) => measure_job(&mut one.job, blob) + one.queue.len() + one.kind.len(),
+                Operation::Complete(complete) => {
+                    complete.result_len = blob.stored_len();
+                    complete.result_len as usize + ITEM_BYTES
+                }
+            })
+            .sum()
     }
 }
 

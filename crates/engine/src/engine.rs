@@ -481,7 +481,8 @@ impl Engine {
         }
     }
 
-    async fn decide(
+    /// Has a command decided. `bytes` is what its blobs and the rest of it hold.
+    pub(crate) async fn decide(
         &self,
         shard: u16,
         command: Command,
@@ -543,6 +544,9 @@ pub(crate) fn outcome_of(delivery: Delivery) -> Result<(Outcome, bool), CallErro
     match delivery.take() {
         Told::Decided { outcome: Outcome::Refused(refusal), replayed, .. } => {
             Err(CallError::Refused { refusal, replayed })
+        }
+        Told::Decided { outcome: Outcome::TransactionRefused { operation, refusal }, replayed, .. } => {
+            Err(CallError::OperationRefused { operation, refusal, replayed })
         }
         Told::Decided { outcome, replayed, .. } => Ok((outcome, replayed)),
         _ => unreachable!("a command was decided"),

@@ -4,11 +4,12 @@
 //! the former is an outcome that is as durable as any, the latter says that nothing was decided, except
 //! [`CallError::OutcomeUnknown`], which says that nobody knows.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tidegate_core::Refusal;
+use tidegate_core::{JobId, Refusal};
 
 /// Why a call brought no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -20,6 +21,26 @@ pub enum CallError {
         refusal: Refusal,
         /// Whether this is what an earlier call with the same idempotency key was told.
         replayed: bool,
+    },
+    /// The rules refuse one operation of a transaction, and so nothing of it was done.
+    #[error("operation {operation} is refused: {}", refusal.code())]
+    OperationRefused {
+        /// Which operation, from 0.
+        operation: u32,
+        /// Which refusal.
+        refusal: Refusal,
+        /// Whether this is what an earlier call with the same idempotency key was told.
+        replayed: bool,
+    },
+    /// A transaction is in one shard, and two of its operations are in two. Nothing was done.
+    #[error("{one} and {other} are in different shards, and a transaction is in one")]
+    SpansShards {
+        /// What an earlier operation concerns.
+        one: Place,
+        /// What is elsewhere.
+        other: Place,
+        /// Which operation that is, from 0.
+        operation: u32,
     },
     /// The call holds more bytes than one turn's frame has room for. Nothing was done; in smaller calls it
     /// can be.
@@ -92,7 +113,28 @@ impl CallError {
             | Self::DiskFull { retry_after_ms, .. }
             | Self::Unavailable { retry_after_ms, .. } => Some(*retry_after_ms),
             Self::OutcomeUnknown { .. } | Self::ShuttingDown => Some(1_000),
-            Self::Refused { .. } | Self::CallTooLarge { .. } => None,
+            Self::Refused { .. }
+            | Self::OperationRefused { .. }
+            | Self::SpansShards { .. }
+            | Self::CallTooLarge { .. } => None,
+        }
+    }
+}
+
+/// What an operation of a transaction concerns; it says which shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A queue.
+    Queue(String),
+    /// A job.
+    Job(JobId),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(queue) => write!(f, "queue {queue}"),
+            Self::Job(id) => write!(f, "job {id}"),
         }
     }
 }

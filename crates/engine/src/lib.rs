@@ -8,6 +8,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `engine`, `worker` | the typed calls; opening, closing, routing |
+//! | `transact` | a transaction, which is in one shard |
 //! | `scatter` | a worker's round trip over several shards |
 //! | `inbox`, `outbox` | the two places where a call rests, before its turn and after it |
 //! | `delivery` | an answer on its way, and what becomes of leased jobs if nobody takes it |
@@ -48,18 +49,19 @@ mod shard;
 mod sink;
 mod solo;
 mod thread;
+mod transact;
 mod turn;
 mod waiters;
 mod worker;
 
 pub use calls::{
-    Answer, DamagedJob, Deleted, Enqueue, IdempotencyKey, Job, Leased, Page, Queue, Redriving, Stored, Work,
-    Worked,
+    Answer, DamagedJob, Deleted, Enqueue, IdempotencyKey, Job, Leased, Page, Queue, Redriving, Stored,
+    Transaction, Work, Worked,
 };
 pub use clock::{Clock, Now, SystemClock};
 pub use engine::{Engine, LogSource, Readiness};
 pub use envelope::{Content, Envelope, Metadata};
-pub use error::{CallError, CloseError, OpenError, ReplayError};
+pub use error::{CallError, CloseError, OpenError, Place, ReplayError};
 pub use fingerprint::{fingerprint, shard_of};
 pub use layout::shards_in;
 pub use options::{Cleaning, Options, Restart};

@@ -32,7 +32,11 @@ impl Shard {
         let Call { ask, reply, .. } = call;
         match ask {
             Ask::Decide { key, command, blobs, wait_ms } => match *command {
-                Command::Enqueue(_) if self.disk_full().is_some() && !self.remembers(key.as_ref()) => {
+                command
+                    if brings_work(&command)
+                        && self.disk_full().is_some()
+                        && !self.remembers(key.as_ref()) =>
+                {
                     let refusal = self.disk_full().expect("it was full just now");
                     self.answer(reply, Err(refusal));
                 }
@@ -250,6 +254,15 @@ impl Shard {
         if let Some(reply) = reply {
             self.answers.push(Held::new(reply, answer));
         }
+    }
+}
+
+/// Whether a command may add jobs, which a full disk has no room for.
+fn brings_work(command: &Command) -> bool {
+    match command {
+        Command::Enqueue(_) => true,
+        Command::Transaction(transaction) => transaction.enqueues(),
+        _ => false,
     }
 }
 

@@ -22,7 +22,7 @@ use tidegate_engine::{CallError, Engine, IdempotencyKey, fingerprint};
 
 use crate::Options;
 use crate::body::{self, Intake, Media, Whole};
-use crate::calls::{dead, enqueue, health, jobs, queues, stream, work};
+use crate::calls::{dead, enqueue, health, jobs, queues, stream, transactions, work};
 use crate::reply::{Reply, marked, problem};
 use crate::route::{Call, nowhere, route};
 
@@ -93,6 +93,7 @@ impl Door {
             Call::Extend => work::extend(asked).await,
             Call::Release => work::release(asked).await,
             Call::Work => work::work(asked).await,
+            Call::Transact => transactions::transact(asked).await,
             Call::GetJob => jobs::get(asked, job_id(variable)?).await,
             Call::ListJobs => jobs::list(asked).await,
             Call::CancelJob => jobs::cancel(asked, job_id(variable)?).await,
@@ -177,15 +178,6 @@ pub(crate) fn idempotency_key(head: &Parts, body: &[u8]) -> Result<Option<Idempo
     Ok(Some(IdempotencyKey { key, fingerprint }))
 }
 
-/// The key of the `part`-th command that a request under `key` becomes. A key is printable, so no caller's key
-/// is another one's part.
-pub(crate) fn part_of(key: &IdempotencyKey, part: usize) -> IdempotencyKey {
-    match part {
-        0 => key.clone(),
-        part => IdempotencyKey { key: format!("{}\n{part}", key.key), fingerprint: key.fingerprint },
-    }
-}
-
 /// A refusal of a whole request, and whether it repeats what an earlier request was told.
 #[derive(Debug)]
 pub(crate) struct Refusing {
@@ -207,7 +199,10 @@ impl From<Refusal> for Refusing {
 
 impl From<CallError> for Refusing {
     fn from(error: CallError) -> Self {
-        let replayed = matches!(error, CallError::Refused { replayed: true, .. });
+        let replayed = matches!(
+            error,
+            CallError::Refused { replayed: true, .. } | CallError::OperationRefused { replayed: true, .. }
+        );
         Self { refusal: Box::new(answer::call_error(&error, now())), replayed }
     }
 }

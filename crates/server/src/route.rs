@@ -38,6 +38,7 @@ calls! {
     Extend = "extend",
     Release = "release",
     Work = "work",
+    Transact = "transact",
     GetJob = "get_job",
     ListJobs = "list_jobs",
     CancelJob = "cancel_job",
@@ -73,6 +74,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<Routed<'a>> {
     let (call, variable) = match (verb(method)?, &parts[..count]) {
         (Verb::Post, &["v1", "queues", queue, "jobs"]) => (Call::Enqueue, queue),
         (Verb::Post, ["v1", "work"]) => (Call::Work, ""),
+        (Verb::Post, ["v1", "transactions"]) => (Call::Transact, ""),
         (Verb::Post, ["v1", "leases"]) => (Call::Lease, ""),
         (Verb::Post, ["v1", "jobs", "complete"]) => (Call::Complete, ""),
         (Verb::Post, ["v1", "jobs", "fail"]) => (Call::Fail, ""),

@@ -1,5 +1,7 @@
 //! From outcomes, views and errors to answers and refusals.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 use tidegate_core::outcome::{self, Item};
 use tidegate_core::policy;
@@ -9,13 +11,16 @@ use tidegate_core::{Time, limits as core_limits};
 use tidegate_engine::{CallError, Content, Envelope, Leased, Stored};
 
 use crate::dead::Cause;
-use crate::enqueue::Retry;
+use crate::enqueue::{EnqueueResult, Retry};
 use crate::id::CauseId;
-use crate::job::{Job, JobError};
+use crate::job::{Job, JobError, JobPage};
+use crate::lease::LeasedJob;
 use crate::queue::{Counts, Queue, QueueConfig, QueueSummary, Redrive};
 use crate::refusal::{Code, Refusal};
+use crate::settle::SettleResult;
 use crate::syntax::encode_base64;
 use crate::time::Timestamp;
+use crate::transaction::{OperationResult, TransactionAnswer};
 use crate::words::{EndReason, JobState, OnFailure, RedriveState};
 use crate::write::{self, LeasedJobParts, Payload};
 
@@ -79,6 +84,10 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
                 format!("There is room for another idempotency key at {}.", Timestamp::from(room_at));
             Refusal::new(Code::IdempotencyFull, detail).with_retry_after_ms(room_at.since(now))
         }
+        Core::Contradicts(earlier) => {
+            let detail = format!("It wants the unique key, or ends the job, that `do[{earlier}]` does.");
+            Refusal::new(Code::InvalidValue, detail)
+        }
     }
 }
 
@@ -86,6 +95,16 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
 pub fn call_error(error: &CallError, now: Time) -> Refusal {
     let code = match error {
         CallError::Refused { refusal: refused, .. } => return refusal(*refused, now),
+        CallError::OperationRefused { operation, refusal: refused, .. } => {
+            return refusal(*refused, now).of_operation(*operation);
+        }
+        CallError::SpansShards { operation, .. } => {
+            let detail = format!(
+                "{} Make two of it, each with an idempotency key of its own.",
+                sentence(&error.to_string())
+            );
+            return Refusal::new(Code::TransactionSpansShards, detail).of_operation(*operation);
+        }
         CallError::CallTooLarge { .. } => Code::BodyTooLarge,
         CallError::InboxFull { .. } => Code::InboxFull,
         CallError::WaitersFull { .. } => Code::WaitersFull,
@@ -130,6 +149,92 @@ pub fn write_settled_item(out: &mut Vec<u8>, id: tidegate_core::JobId, item: Ite
         Item::Duplicate { id, state } => write::settled(out, id.into(), state.into(), None, None),
         Item::Refused(refused) => write::refused_item(out, Some(&id.to_string()), &refusal(refused, now)),
     }
+}
+
+/// What became of one enqueued job of a list: what [`write_enqueued_item`] writes, as a value.
+pub fn enqueued_item(item: Item, now: Time) -> EnqueueResult {
+    match item {
+        Item::Is { id, state, .. } => {
+            EnqueueResult::Enqueued { id: id.into(), state: state.into(), duplicate: false }
+        }
+        Item::Duplicate { id, state } => {
+            EnqueueResult::Enqueued { id: id.into(), state: state.into(), duplicate: true }
+        }
+        Item::Refused(refused) => EnqueueResult::Refused { error: refusal(refused, now) },
+    }
+}
+
+/// What became of the settled job `id`: what [`write_settled_item`] writes, as a value.
+pub fn settled_item(id: tidegate_core::JobId, item: Item, now: Time) -> SettleResult {
+    match item {
+        Item::Is { id, state, at } => {
+            let state = JobState::from(state);
+            let at = at.map(Timestamp::from);
+            SettleResult::Settled {
+                id: id.into(),
+                state,
+                run_at: at.filter(|_| state == JobState::Scheduled),
+                lease_expires_at: at.filter(|_| state == JobState::Leased),
+            }
+        }
+        Item::Duplicate { id, state } => {
+            SettleResult::Settled { id: id.into(), state: state.into(), run_at: None, lease_expires_at: None }
+        }
+        Item::Refused(refused) => {
+            SettleResult::Refused { id: Some(id.to_string()), error: refusal(refused, now) }
+        }
+    }
+}
+
+/// A job that is handed out: what [`write_leased_job`] writes, as a value.
+pub fn leased_job(leased: Leased) -> LeasedJob {
+    let Leased { job, payload } = leased;
+    let more = job.more.as_deref();
+    let (json, base64) = match payload.content() {
+        Content::Json => (raw(json_of(&payload)), None),
+        Content::Bytes => (None, Some(encode_base64(&payload.payload))),
+    };
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    LeasedJob {
+        id: job.id.into(),
+        queue: job.queue.to_string(),
+        kind: job.kind.to_string(),
+        payload: json,
+        payload_base64: base64,
+        priority: job.priority,
+        attempt: job.attempt.into(),
+        max_attempts: job.max_attempts.into(),
+        token: job.token.0,
+        lease_expires_at: job.lease_expires_at.into(),
+        enqueued_at: job.enqueued_at.into(),
+        ordering_key: text(more.and_then(|more| more.ordering_key.as_deref())),
+        fairness_key: text(more.and_then(|more| more.fairness_key.as_deref())),
+        dependency: text(more.and_then(|more| more.dependency.as_deref())),
+        progress: more.and_then(|more| more.progress.as_deref()).and_then(raw),
+        metadata: metadata_of(&payload),
+        traceparent: payload.traceparent,
+    }
+}
+
+/// The caller's own names and values, if there are any.
+fn metadata_of(envelope: &Envelope) -> Option<BTreeMap<String, String>> {
+    let entry = |entry: &tidegate_engine::Metadata| (entry.name.clone(), entry.value.clone());
+    (!envelope.metadata.is_empty()).then(|| envelope.metadata.iter().map(entry).collect())
+}
+
+/// What the operations of a transaction did. `queues` names the queue of each that enqueued.
+pub fn transaction(queues: Vec<Option<String>>, items: Vec<Item>) -> TransactionAnswer {
+    let result = |(queue, item): (Option<String>, Item)| match item {
+        Item::Is { id, state, .. } => {
+            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: false })
+        }
+        Item::Duplicate { id, state } => {
+            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: true })
+        }
+        // One that is refused refuses all, and then there is no list.
+        Item::Refused(_) => None,
+    };
+    TransactionAnswer { results: queues.into_iter().zip(items).filter_map(result).collect() }
 }
 
 /// Writes a job that is handed out.
@@ -196,10 +301,7 @@ fn show_payload(job: &mut Job, envelope: &Envelope) {
         Content::Bytes => job.payload_base64 = Some(encode_base64(&envelope.payload)),
     }
     job.traceparent.clone_from(&envelope.traceparent);
-    if !envelope.metadata.is_empty() {
-        let entry = |entry: &tidegate_engine::Metadata| (entry.name.clone(), entry.value.clone());
-        job.metadata = Some(envelope.metadata.iter().map(entry).collect());
-    }
+    job.metadata = metadata_of(envelope);
 }
 
 /// Stored JSON as an answer's field. It was JSON when it came and its checksum is right, so it still is.
@@ -246,6 +348,14 @@ fn job_in_list(view: JobView) -> Job {
 /// A job of a list: without payload, progress, result and errors.
 pub fn without_details(view: JobView) -> Job {
     Job { progress: None, errors: Vec::new(), ..job_in_list(view) }
+}
+
+/// A page of a list, with the cursor of the next.
+pub fn page(page: tidegate_engine::Page) -> JobPage {
+    JobPage {
+        jobs: page.jobs.into_iter().map(without_details).collect(),
+        cursor: page.next.map(|next| format!("{next:x}")),
+    }
 }
 
 fn job_error(failure: tidegate_core::record::Failure) -> JobError {

@@ -8,7 +8,7 @@ use tidegate_core::id::When;
 use tidegate_core::policy;
 use tidegate_core::view::JobFilter;
 use tidegate_core::{Time, Token};
-use tidegate_engine::{Enqueue, Envelope, Metadata};
+use tidegate_engine::{Enqueue, Envelope, Metadata, Transaction};
 
 use crate::dead::{DeleteDeadRequest, RedriveRequest};
 use crate::enqueue::{NewJob, NewPayload, Retry, Unique};
@@ -17,8 +17,9 @@ use crate::lease::LeaseRequest;
 use crate::limits;
 use crate::query::{DeadQuery, JobsQuery};
 use crate::queue::{PauseRequest, QueueConfig};
-use crate::refusal::Refused;
+use crate::refusal::{Refusal, Refused};
 use crate::settle::{Complete, Extend, Fail, Release};
+use crate::transaction::{EnqueueOperation, Operation, TransactionRequest};
 use crate::value::Text;
 use crate::words::{OnConflict, UniqueUntil};
 
@@ -54,6 +55,15 @@ impl Body<'_> {
 /// # Errors
 /// A `payload_base64` that is not base64, which a job that was checked does not have.
 pub fn add_job(batch: &mut Enqueue, job: NewJob<'_>, body: Body<'_>) -> Result<(), Refused> {
+    let kind = batch.command.kind(job.kind.as_deref().unwrap_or(limits::KIND_DEFAULT));
+    let (job, payload) = new_job(job, body)?;
+    batch.command.jobs.push(command::NewJob { kind, ..job });
+    batch.payloads.push(payload);
+    Ok(())
+}
+
+/// A job without its kind, and its payload.
+fn new_job(job: NewJob<'_>, body: Body<'_>) -> Result<(command::NewJob, Envelope), Refused> {
     let mut envelope = body.envelope(job.payload()?);
     if let Some(metadata) = job.metadata {
         let entry = |(name, value): (Text<'_>, Text<'_>)| Metadata { name: name.into(), value: value.into() };
@@ -61,7 +71,6 @@ pub fn add_job(batch: &mut Enqueue, job: NewJob<'_>, body: Body<'_>) -> Result<(
     }
     envelope.traceparent = job.traceparent.map(String::from);
 
-    let kind = batch.command.kind(job.kind.as_deref().unwrap_or(limits::KIND_DEFAULT));
     let has_more = job.expires_at.is_some()
         || job.expires_in_ms.is_some()
         || job.ordering_key.is_some()
@@ -80,15 +89,45 @@ pub fn add_job(batch: &mut Enqueue, job: NewJob<'_>, body: Body<'_>) -> Result<(
             dependency: job.dependency.map(String::from),
         })
     });
-    batch.command.jobs.push(command::NewJob {
-        kind,
+    let job = command::NewJob {
         priority: job.priority.unwrap_or(limits::PRIORITY_DEFAULT),
         run_at: when(job.run_at.map(Time::from), job.delay_ms),
         more,
         ..command::NewJob::new(0)
-    });
-    batch.payloads.push(envelope);
-    Ok(())
+    };
+    Ok((job, envelope))
+}
+
+/// A transaction, and for each operation the queue that its result names.
+///
+/// # Errors
+/// As [`add_job`].
+pub fn transaction(
+    request: TransactionRequest<'_>,
+    body: Body<'_>,
+) -> Result<(Transaction, Vec<Option<String>>), Refused> {
+    let mut transaction = Transaction::default();
+    let mut queues = Vec::with_capacity(request.operations.len());
+    for operation in request.operations {
+        let (operation, blob, queue) = match operation {
+            Operation::Enqueue(enqueue) => {
+                let EnqueueOperation { queue, job } = *enqueue;
+                let kind = job.kind.as_deref().unwrap_or(limits::KIND_DEFAULT).to_owned();
+                let (job, payload) = new_job(job, body)?;
+                let queue = String::from(queue);
+                let one = command::EnqueueOne { queue: queue.clone(), kind, job };
+                (command::Operation::Enqueue(one), payload, Some(queue))
+            }
+            Operation::Complete(done) => {
+                let (done, result) = complete(done, body);
+                (command::Operation::Complete(done), result, None)
+            }
+        };
+        transaction.command.operations.push(operation);
+        transaction.blobs.push(blob);
+        queues.push(queue);
+    }
+    Ok((transaction, queues))
 }
 
 fn when(at: Option<Time>, in_ms: Option<u64>) -> Option<When> {
@@ -218,6 +257,23 @@ pub fn delete_dead(queue: &str, request: DeleteDeadRequest<'_>) -> DeadFilter {
         reason: request.reason.map(Into::into),
         before: request.before.map(Time::from),
     }
+}
+
+/// The engine's place of a page's cursor; the beginning if there is none.
+///
+/// # Errors
+/// A cursor that no page has named.
+pub fn cursor(cursor: Option<&str>) -> Result<u64, Refused> {
+    let Some(cursor) = cursor else { return Ok(0) };
+    let written_by_us = cursor.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let place = u64::from_str_radix(cursor, 16).ok().filter(|_| written_by_us);
+    let allowed = "a cursor that an earlier page named";
+    place.ok_or_else(|| Box::new(Refusal::invalid_value("cursor", cursor, allowed)))
+}
+
+/// How many jobs a page has at most.
+pub fn page_jobs(limit: Option<u32>) -> usize {
+    limit.unwrap_or(limits::PAGE_JOBS_DEFAULT) as usize
 }
 
 /// Which jobs a list shows, asked `now`.

@@ -18,6 +18,7 @@ const _: () = {
     use crate::limits as wire;
     use core::limits as kept;
     assert!(wire::LIST_ITEMS_MAX == kept::BATCH_JOBS_MAX && wire::LIST_ITEMS_MAX == kept::BULK_IDS_MAX);
+    assert!(*wire::TRANSACTION_OPERATIONS.end() == kept::TRANSACTION_OPERATIONS_MAX as u64);
     assert!(*wire::LEASE_QUEUES.end() == kept::LEASE_QUEUES_MAX as u64);
     assert!(*wire::LEASE_JOBS.end() == kept::LEASE_JOBS_MAX as u64);
     assert!(*wire::LEASE_MS.start() == kept::LEASE_MS_MIN && *wire::LEASE_MS.end() == kept::LEASE_MS_MAX);

@@ -41,7 +41,7 @@ impl Source {
     pub(crate) async fn open(&self) -> anyhow::Result<Server> {
         match self {
             Source::Given { url } => {
-                let client = Client::connect(url)?;
+                let client = Client::connect(url)?.without_retries();
                 let server = Server { address: resolve(url)?, client, own: None };
                 server.client.ready().await.context("the server is not ready")?;
                 Ok(server)
@@ -53,7 +53,7 @@ impl Source {
                     .with_context(|| format!("cannot make a data directory in {}", below.display()))?;
                 let address = free_port()?;
                 let child = spawn(address, data.path())?;
-                let client = Client::connect(&format!("http://{address}"))?;
+                let client = Client::connect(&format!("http://{address}"))?.without_retries();
                 let mut server = Server { address, client, own: Some(Own { child, data }) };
                 server.wait_until_ready().await?;
                 Ok(server)

@@ -32,8 +32,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// Somebody waits at the terminal: what went wrong is said at once.
 fn connect(shared: &Shared) -> Result<Client, tidegate::Error> {
-    Client::connect(&shared.server())
+    Ok(Client::connect(&shared.server())?.without_retries())
 }
 
 /// Runs a command's conversation with the server on this thread; none of them needs a second one.

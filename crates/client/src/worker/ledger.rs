@@ -4,7 +4,7 @@
 //! call. It promises that a finished attempt is told to the server until the server accepts or refuses it, that no
 //! more jobs are asked for than there is room, and that a job whose lease was lost is not reported. No call looks at
 //! more than what it is about: heartbeats stand in the order in which they are due. It does not decide how long to
-//! wait after a failed call (`backoff.rs`), nor which job starts when (`line.rs`).
+//! wait after a failed call, nor which job starts when (`line.rs`).
 //!
 //! A **round** is one call to the server. At most two are under way: the main one, which may wait for jobs, and a side
 //! one, which does not, so that an attempt which ends while the first one waits is reported at once.

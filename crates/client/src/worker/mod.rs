@@ -15,9 +15,8 @@
 //! | `desk` | how the handlers' tasks report to the loop |
 //! | `run` | the loop that ties all this to the clock, the tasks and the network |
 //! | `unhandled` | looking for jobs that nobody here has a handler for |
-//! | `backoff`, `signals`, `event` | pauses, stops, and what is told to listeners |
+//! | `signals`, `event` | stops, and what is told to listeners |
 
-mod backoff;
 mod desk;
 mod event;
 mod failure;

@@ -49,7 +49,7 @@ impl Looks {
 pub(super) async fn look(client: &Client, queues: &[String], kinds: &[String]) -> Result<Vec<Found>, Error> {
     let mut found = HashSet::new();
     for queue in queues {
-        let stands = match client.queue(queue).await {
+        let stands = match client.show_queue(queue).await {
             Ok(stands) => stands,
             // A queue that is not there yet has no jobs.
             Err(Error::Refused(_)) => continue,

@@ -29,7 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A running server. It stops, and its directory goes, when it is dropped.
 pub(crate) struct House {
     pub(crate) client: Client,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     directory: TempDir,
     serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }

@@ -62,7 +62,7 @@ pub struct Turn<'a> {
     /// blob it accepts.
     pub blob_cursor: u32,
     /// Which of the command's blobs were accepted, in the order they must be appended to the frame: indexes into an
-    /// enqueue's jobs, a work's completes, or 0 for an edit.
+    /// enqueue's jobs, a work's completes, a transaction's operations, or 0 for an edit.
     pub placed: Vec<u32>,
     /// Queues that got ready jobs, each once: whoever waits for work there can be served now.
     pub readied: Vec<u16>,

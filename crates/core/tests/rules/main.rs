@@ -14,4 +14,5 @@ mod queue;
 mod records;
 mod regressions;
 mod retry;
+mod transaction;
 mod unique;

@@ -25,6 +25,10 @@ pub fn outcome(outcome: &Outcome, now: Time) -> String {
         Outcome::Deleted { deleted, more } => {
             format!("{deleted} deleted{}", if *more { ", more" } else { "" })
         }
+        Outcome::Transacted(items) => self::items(items, now),
+        Outcome::TransactionRefused { operation, refusal } => {
+            format!("operation {operation} {}", self::refusal(*refusal, now))
+        }
         Outcome::Refused(refusal) => self::refusal(*refusal, now),
     }
 }
@@ -69,6 +73,7 @@ fn refusal(refusal: Refusal, now: Time) -> String {
         Refusal::UniqueConflict(id) => id.sequence().to_string(),
         Refusal::QueueFull(max) | Refusal::ShardFull(max) => max.to_string(),
         Refusal::IdempotencyFull(at) => ahead(at, now),
+        Refusal::Contradicts(operation) => operation.to_string(),
         _ => String::new(),
     };
     format!("refused {} {detail}", refusal.code()).trim_end().into()

@@ -11,16 +11,16 @@
 //! says otherwise; several jobs of one batch are separated by `|`. A lease's token is remembered: `complete 1` uses the
 //! last one of job 1, `complete 1@2` that of its second lease, and `complete 1@0` one that never was. A line that
 //! expects nothing must at least not be refused. `as KEY/FINGERPRINT` before a command gives it an idempotency key.
-//! What follows a ` : ` is an error's message.
+//! What follows a ` : ` is an error's message. `transact` takes one job or completion after another, separated by `;`.
 //!
-//! After every line the log is replayed, from its first frame and again from a walk on, and must come to the same state:
+//! A transaction that is refused must leave no trace at all. After every line the log is replayed, from its first frame and again from a walk on, and must come to the same state:
 //! so each script also holds the records, and what a walk restates, to what was decided.
 
 use std::collections::{BTreeMap, HashMap};
 
 use tidegate_core::command::{
-    Command, Complete, DeadFilter, Edit, Enqueue, Extend, Fail, IdempotencyKey, Lease, NewJob, NewJobMore,
-    Pause, Redrive, Release, Request, Work,
+    Command, Complete, DeadFilter, Edit, Enqueue, EnqueueOne, Extend, Fail, IdempotencyKey, Lease, NewJob,
+    NewJobMore, Operation, Pause, Redrive, Release, Request, Transaction, Work,
 };
 use tidegate_core::id::{JobId, Time, Token, When};
 use tidegate_core::outcome::Outcome;
@@ -87,6 +87,10 @@ impl Script {
             IdempotencyKey { key: key.into(), fingerprint: [number(fingerprint), 0] }
         });
         let verb = words.next().expect("a line has a verb");
+        if verb == "transact" {
+            let command = self.transaction(&words.collect::<Vec<_>>());
+            return self.decide(idempotency, command);
+        }
         let mut args = Args::parse(words, text);
         let answer = match verb {
             "after" => {
@@ -113,7 +117,14 @@ impl Script {
 
     fn decide(&mut self, idempotency: Option<IdempotencyKey>, command: Command) -> String {
         let now = self.world.now;
+        let keeps_answer = idempotency.is_some();
+        let (before, frames) = (self.world.state.digest_text(), self.world.frames.len());
         let decided = self.world.turn(|state, turn| state.decide(Request { idempotency, command }, turn));
+        if let (Outcome::TransactionRefused { .. }, false) = (&decided.outcome, keeps_answer) {
+            let after = self.world.state.digest_text();
+            assert!(before == after, "a refusal left a trace:\n{}", differences(&before, &after));
+            assert_eq!(self.world.frames.len(), frames, "a refusal is not written down");
+        }
         if let Outcome::Worked(worked) = &decided.outcome {
             for job in &worked.leased {
                 let tokens = self.tokens.entry(job.id.sequence()).or_default();
@@ -182,6 +193,25 @@ impl Script {
             "delete_dead" => Command::DeleteDead(self.dead_filter(args)),
             _ => Command::Work(self.work(verb, args)),
         }
+    }
+
+    fn transaction(&self, words: &[&str]) -> Command {
+        let operations = words.split(|word| *word == ";").map(|words| {
+            let (verb, words) = words.split_first().expect("an operation has a verb");
+            let mut args = Args::parse(words.iter().copied(), None);
+            let operation = match *verb {
+                "enqueue" => Operation::Enqueue(enqueue_one(&mut args)),
+                "complete" => {
+                    let (id, token) = self.lease_named(&args.word());
+                    let result_len = args.number("result").unwrap_or(0) as u32;
+                    Operation::Complete(Complete { id, token, result_len })
+                }
+                _ => panic!("no transaction knows how to {verb}"),
+            };
+            args.finish();
+            operation
+        });
+        Command::Transaction(Transaction { operations: operations.collect() })
     }
 
     fn work(&self, verb: &str, args: &mut Args) -> Work {
@@ -275,6 +305,12 @@ fn enqueue(args: &mut Args) -> Command {
         (0..times).for_each(|_| enqueue.jobs.push(new.clone()));
     }
     Command::Enqueue(enqueue)
+}
+
+fn enqueue_one(args: &mut Args) -> EnqueueOne {
+    let mut one = Enqueue::new(args.queue());
+    let job = new_job(&mut one, args);
+    EnqueueOne { queue: one.queue, kind: one.kinds.remove(0), job }
 }
 
 fn new_job(enqueue: &mut Enqueue, args: &mut Args) -> NewJob {

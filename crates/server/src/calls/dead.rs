@@ -7,19 +7,19 @@ use tidegate_api::query::DeadQuery;
 use tidegate_api::read::{read, read_utf8};
 use tidegate_core::Refusal;
 
-use crate::calls::jobs::{ensure_queue, page_jobs, read_cursor, shown_page};
-use crate::door::{Asked, Refusing, part_of};
+use crate::calls::jobs::ensure_queue;
+use crate::door::{Asked, Refusing};
 use crate::reply::{Reply, json, marked};
 
 pub(crate) async fn list(asked: Asked<'_>, queue: &str) -> Result<Reply, Refusing> {
     let query = DeadQuery::read(asked.query())?;
-    let (limit, cursor) = (query.limit, read_cursor(query.cursor.as_deref())?);
+    let (limit, cursor) = (convert::page_jobs(query.limit), convert::cursor(query.cursor.as_deref())?);
     let engine = asked.door.engine();
-    let page = engine.dead(convert::dead_filter(queue, query), cursor, page_jobs(limit)).await?;
+    let page = engine.dead(convert::dead_filter(queue, query), cursor, limit).await?;
     if page.jobs.is_empty() {
         ensure_queue(engine, queue).await?;
     }
-    Ok(json(StatusCode::OK, &shown_page(page)))
+    Ok(json(StatusCode::OK, &answer::page(page)))
 }
 
 pub(crate) async fn causes(asked: Asked<'_>, queue: &str) -> Result<Reply, Refusing> {
@@ -54,7 +54,7 @@ pub(crate) async fn delete(asked: Asked<'_>, queue: &str) -> Result<Reply, Refus
     };
     let (mut deleted, mut replayed) = (0, false);
     for part in 0.. {
-        let part_key = key.as_ref().map(|key| part_of(key, part));
+        let part_key = key.as_ref().map(|key| key.part(part));
         let answer = engine.delete_dead(filter.clone(), part_key).await?;
         deleted += answer.value.deleted;
         replayed |= part == 0 && answer.replayed;

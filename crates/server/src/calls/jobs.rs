@@ -5,14 +5,11 @@ use std::time::Duration;
 use http::StatusCode;
 use tidegate_api::convert::{answer, command as convert};
 use tidegate_api::id::JobId;
-use tidegate_api::job::{EditJob, Job, JobPage, JobStateAnswer};
-use tidegate_api::limits::PAGE_JOBS_DEFAULT;
+use tidegate_api::job::{EditJob, Job, JobStateAnswer};
 use tidegate_api::query::{JobsQuery, WaitQuery};
 use tidegate_api::read::{read, read_utf8};
-use tidegate_api::refusal::Refused;
-use tidegate_api::syntax;
 use tidegate_core::{Refusal, outcome::Item};
-use tidegate_engine::{Answer, Engine, Page};
+use tidegate_engine::{Answer, Engine};
 
 use crate::door::{Asked, Refusing, now};
 use crate::reply::{Reply, json, marked};
@@ -25,14 +22,14 @@ pub(crate) async fn get(asked: Asked<'_>, id: JobId) -> Result<Reply, Refusing> 
 
 pub(crate) async fn list(asked: Asked<'_>) -> Result<Reply, Refusing> {
     let query = JobsQuery::read(asked.query())?;
-    let (limit, cursor) = (query.limit, read_cursor(query.cursor.as_deref())?);
+    let (limit, cursor) = (convert::page_jobs(query.limit), convert::cursor(query.cursor.as_deref())?);
     let engine = asked.door.engine();
     let queue = query.queue.clone();
-    let page = engine.list(convert::jobs_filter(query, now()), cursor, page_jobs(limit)).await?;
+    let page = engine.list(convert::jobs_filter(query, now()), cursor, limit).await?;
     if let (true, Some(queue)) = (page.jobs.is_empty(), queue) {
         ensure_queue(engine, &queue).await?;
     }
-    Ok(json(StatusCode::OK, &shown_page(page)))
+    Ok(json(StatusCode::OK, &answer::page(page)))
 }
 
 pub(crate) async fn cancel(asked: Asked<'_>, id: JobId) -> Result<Reply, Refusing> {
@@ -69,29 +66,6 @@ async fn show(engine: &Engine, id: JobId, wait: Duration, replayed: bool) -> Res
     };
     let completion_per_s = engine.queue(&job.view.queue).map_or(0.0, |queue| queue.completion_per_s);
     Ok(answer::job(job, completion_per_s))
-}
-
-/// A page of a list, with the cursor of the next.
-pub(crate) fn shown_page(page: Page) -> JobPage {
-    JobPage {
-        jobs: page.jobs.into_iter().map(answer::without_details).collect(),
-        cursor: page.next.map(|next| format!("{next:x}")),
-    }
-}
-
-/// The engine's place of a cursor; the beginning if there is none.
-pub(crate) fn read_cursor(cursor: Option<&str>) -> Result<u64, Refused> {
-    let Some(cursor) = cursor else { return Ok(0) };
-    let written_by_us = cursor.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let place = u64::from_str_radix(cursor, 16).ok().filter(|_| written_by_us);
-    place.ok_or_else(|| {
-        syntax::parsed::<u64>("cursor", "", "a cursor that an earlier page named").unwrap_err()
-    })
-}
-
-/// How many jobs a page has at most.
-pub(crate) fn page_jobs(limit: Option<u32>) -> usize {
-    limit.unwrap_or(PAGE_JOBS_DEFAULT) as usize
 }
 
 /// An empty page may be that of a queue that does not exist, and then says so.

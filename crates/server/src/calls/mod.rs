@@ -8,4 +8,5 @@ pub(crate) mod jobs;
 pub(crate) mod lines;
 pub(crate) mod queues;
 pub(crate) mod stream;
+pub(crate) mod transactions;
 pub(crate) mod work;

@@ -27,7 +27,7 @@ use crate::body::Room;
 use crate::calls::enqueue::sort;
 use crate::calls::items::Bad;
 use crate::calls::lines::{Chunk, Lines};
-use crate::door::{Asked, Refusing, idempotency_key, now, part_of};
+use crate::door::{Asked, Refusing, idempotency_key, now};
 use crate::limits::{STREAM_ANSWERS, STREAM_BYTES};
 use crate::reply::{Reply, marked, ndjson};
 
@@ -110,7 +110,7 @@ impl Stream {
         let Some(key) = idempotency_key(&self.head, b"")? else { return Ok(None) };
         let mut parts = vec![self.head.method.as_str().as_bytes(), self.head.uri.path().as_bytes()];
         parts.extend(chunk.texts().map(|text| text.unwrap_or_default()));
-        Ok(Some(IdempotencyKey { fingerprint: fingerprint(&parts), ..part_of(&key, self.chunks) }))
+        Ok(Some(IdempotencyKey { fingerprint: fingerprint(&parts), ..key.part(self.chunks) }))
     }
 }
 

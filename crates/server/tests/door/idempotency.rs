@@ -37,7 +37,13 @@ fn every_call_that_changes_something_is_done_once_under_its_key() {
     assert_eq!(completed.json["results"][0]["state"], "completed");
     check(&house, "POST", "/v1/jobs/fail", &item(1, r#","error":{"message":"m"},"fatal":true"#));
     check(&house, "POST", "/v1/jobs/release", &item(2, ""));
-    check(&house, "POST", "/v1/work", &item(3, "").replace("jobs", "complete"));
+    let asked = format!(
+        r#"{{"do":[{{"complete":{{"id":"{}","token":{}}}}},{{"enqueue":{{"queue":"q"}}}}]}}"#,
+        id(3),
+        token(3)
+    );
+    let done = check(&house, "POST", "/v1/transactions", &asked);
+    assert_eq!(done.json["results"][0]["state"], "completed");
     check(&house, "POST", &format!("/v1/jobs/{}/edit", id(1)), r#"{"payload":2}"#);
     check(&house, "POST", &format!("/v1/jobs/{}/cancel", id(2)), "{}");
     check(&house, "PUT", "/v1/queues/q", r#"{"lease_ms":1000}"#);

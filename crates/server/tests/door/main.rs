@@ -9,4 +9,5 @@ mod queues;
 mod refusals;
 mod streams;
 mod support;
+mod transactions;
 mod work;

@@ -95,6 +95,13 @@ const SITUATIONS: &[Situation] = &[
         house.ask("POST", JOBS, &headers, "{}");
         house.ask("POST", JOBS, &headers, r#"{"priority":1}"#)
     }),
+    (Code::TransactionSpansShards, || {
+        let house = House::with(EngineOptions { shards: 2, ..EngineOptions::default() }, Options::default());
+        house.post(
+            "/v1/transactions",
+            r#"{"do":[{"complete":{"id":"0-1","token":1}},{"complete":{"id":"1-1","token":1}}]}"#,
+        )
+    }),
     (Code::IdempotencyFull, || {
         let limits = StateLimits { idempotency_records_max: 1, ..StateLimits::default() };
         let house = House::with(with_state(limits), Options::default());

@@ -78,7 +78,8 @@ impl Bench {
     async fn check_left(&mut self, queue: &str, expected: u64) -> anyhow::Result<()> {
         let start = std::time::Instant::now();
         loop {
-            let counts = self.server.client.queue(queue).await.context("cannot count what is there")?.counts;
+            let counts =
+                self.server.client.show_queue(queue).await.context("cannot count what is there")?.counts;
             let left = counts.scheduled + counts.ready + counts.leased;
             if left == expected && counts.dead == 0 {
                 return Ok(());

@@ -68,7 +68,7 @@ pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::R
 /// The configuration now; the defaults for a queue that is not there yet.
 async fn current(client: &Client, queue: &str) -> Result<QueueConfig, tidegate::Error> {
     use tidegate::api::refusal::Code;
-    match client.queue(queue).await {
+    match client.show_queue(queue).await {
         Ok(queue) => Ok(queue.config),
         Err(error) if error.problem().is_some_and(|problem| problem.refusal.code == Code::QueueNotFound) => {
             Ok(QueueConfig::default())

@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 /// Shows it.
 pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::Result<()> {
-    let queue = client.queue(&args.queue).await?;
+    let queue = client.show_queue(&args.queue).await?;
     show(&queue, out)
 }
 

@@ -6,6 +6,7 @@ mod enqueue;
 mod lease;
 mod queue;
 mod settle;
+mod transaction;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -63,6 +64,7 @@ impl State {
             Command::Pause(pause) => self.decide_pause(pause, turn),
             Command::Redrive(redrive) => self.decide_redrive(redrive, turn),
             Command::DeleteDead(filter) => self.decide_delete_dead(&filter, turn),
+            Command::Transaction(transaction) => self.decide_transaction(transaction, turn),
         }
     }
 
@@ -148,7 +150,7 @@ fn says_not_now(outcome: &Outcome) -> bool {
         )
     };
     match outcome {
-        Outcome::Refused(refusal) => not_now(refusal),
+        Outcome::Refused(refusal) | Outcome::TransactionRefused { refusal, .. } => not_now(refusal),
         Outcome::Enqueued(items) => {
             items.iter().all(|item| matches!(item, Item::Refused(refusal) if not_now(refusal)))
         }

@@ -13,6 +13,36 @@ use crate::policy::{OnFailure, Retry};
 use crate::record::{Completed, EndReason, Extended, Failed, FailedNext, Failure, Record, Released};
 use crate::view::JobState;
 
+/// Jobs that were done, on their way into the log: one record for all.
+pub(super) struct Completions {
+    record: Completed,
+    /// Their ordering keys.
+    keys: Vec<u32>,
+}
+
+impl Completions {
+    /// None yet. Results are placed from here on.
+    pub(super) fn open(turn: &Turn<'_>) -> Self {
+        let record = Completed { first_offset: turn.blob_cursor, ..Completed::default() };
+        Self { record, keys: Vec::new() }
+    }
+
+    /// Adds a job that is leased under this very token. Its result is the command's blob `index`.
+    pub(super) fn add(&mut self, key: Option<u32>, index: usize, complete: &Complete, turn: &mut Turn<'_>) {
+        let record = &mut self.record;
+        record.jobs.push(complete.id.sequence());
+        if complete.result_len > 0 || !record.result_lens.is_empty() {
+            record.result_lens.resize(record.jobs.len() - 1, 0);
+            record.result_lens.push(complete.result_len);
+        }
+        if complete.result_len > 0 {
+            turn.place(index, complete.result_len);
+        }
+        self.keys.extend(key);
+        turn.ended.push(complete.id);
+    }
+}
+
 impl State {
     /// The job that this very lease is of, or why there is none.
     pub(super) fn find_leased_by(&self, id: JobId, token: Token) -> Result<Slot, Refusal> {
@@ -30,22 +60,11 @@ impl State {
 
     pub(super) fn decide_complete(&mut self, completes: &[Complete], turn: &mut Turn<'_>) -> Vec<Item> {
         let mut items = Vec::with_capacity(completes.len());
-        let mut record = Completed { first_offset: turn.blob_cursor, ..Completed::default() };
-        let mut keys = Vec::new();
+        let mut done = Completions::open(turn);
         for (index, complete) in completes.iter().enumerate() {
             let item = match self.find_leased_by(complete.id, complete.token) {
                 Ok(slot) => {
-                    let sequence = complete.id.sequence();
-                    record.jobs.push(sequence);
-                    if complete.result_len > 0 || !record.result_lens.is_empty() {
-                        record.result_lens.resize(record.jobs.len() - 1, 0);
-                        record.result_lens.push(complete.result_len);
-                    }
-                    if complete.result_len > 0 {
-                        turn.place(index, complete.result_len);
-                    }
-                    keys.extend(self.key_of(slot));
-                    turn.ended.push(complete.id);
+                    done.add(self.key_of(slot), index, complete, turn);
                     Item::Is { id: complete.id, state: JobState::Completed, at: None }
                 }
                 // Said twice with the token that did it: the same answer, as nothing else can follow from it.
@@ -56,13 +75,19 @@ impl State {
             };
             items.push(item);
         }
-        if !record.jobs.is_empty() {
-            self.emit(turn, Record::Completed(record));
-            for key in keys {
-                self.advance_key(key, turn);
-            }
-        }
+        self.close_completions(done, turn);
         items
+    }
+
+    /// Writes down that the jobs were done, and gives the turns of their ordering keys to the next.
+    pub(super) fn close_completions(&mut self, done: Completions, turn: &mut Turn<'_>) {
+        if done.record.jobs.is_empty() {
+            return;
+        }
+        self.emit(turn, Record::Completed(done.record));
+        for key in done.keys {
+            self.advance_key(key, turn);
+        }
     }
 
     fn was_completed_by(&self, complete: &Complete) -> bool {

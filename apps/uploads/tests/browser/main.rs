@@ -1,0 +1,407 @@
+//! The page in a real browser, against the real service: headless Chromium, real photographs, and a mail server that is
+//! closed at first. Each scene is one person's way through the page; its name says what holds.
+
+#![allow(clippy::print_stderr, reason = "what the service says belongs into a failed test's output")]
+
+mod browser;
+mod mail_server;
+mod service;
+
+use std::fs;
+use std::path::PathBuf;
+
+use fantoccini::key::Key;
+use serde_json::{Value, json};
+
+use browser::Browser;
+use mail_server::MailServer;
+use service::Service;
+
+/// Notes every state that the page shows from now on, in order: of the sending, of the steps, and of the progress bar.
+const WATCH: &str = "
+    window.seen = { sending: [], steps: [], progress: [] };
+    const note = (list, value) => { if (list.at(-1) !== value) list.push(value); };
+    new MutationObserver(() => {
+        for (const node of document.querySelectorAll('.sending')) note(seen.sending, node.dataset.state);
+        for (const node of document.querySelectorAll('.sending progress')) note(seen.progress, node.value);
+        for (const node of document.querySelectorAll('.step')) note(seen.steps, `${node.dataset.step} ${node.dataset.state}`);
+    }).observe(document.getElementById('uploads'), { attributes: true, childList: true, subtree: true });";
+
+/// Drops a file with these bytes on the drop zone, as a browser does when the mouse lets go.
+const DROP: &str = "
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([new Uint8Array(arguments[0])], arguments[1], { type: 'image/jpeg', lastModified: 1 }));
+    const zone = document.getElementById('drop');
+    for (const type of ['dragenter', 'dragover', 'drop']) {
+        zone.dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer: transfer }));
+    }";
+
+/// Notes the idempotency key of every request from now on.
+const WATCH_KEYS: &str = "
+    window.keys = [];
+    const set = XMLHttpRequest.prototype.setRequestHeader;
+    XMLHttpRequest.prototype.setRequestHeader = function (name, value) {
+        if (name === 'Idempotency-Key') keys.push(value);
+        return set.call(this, name, value);
+    };";
+
+/// The state of a step of the newest upload, as an expression.
+fn step(name: &str) -> String {
+    format!("document.querySelector('.card[data-upload] [data-step={name}]')?.dataset.state")
+}
+
+fn photographs() -> Vec<PathBuf> {
+    let folder = std::env::var("TIDEGATE_PHOTOGRAPHS")
+        .unwrap_or_else(|_| "/usr/share/backgrounds/mate/nature".to_owned());
+    let files = fs::read_dir(&folder)
+        .unwrap_or_else(|failure| panic!("{folder}: {failure}; `make prepare` installs it"));
+    let mut photographs: Vec<PathBuf> = files
+        .map(|file| file.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jpg"))
+        .collect();
+    photographs.sort();
+    assert!(photographs.len() >= 3, "three JPEG photographs in {folder}");
+    photographs
+}
+
+/// Begins as a JPEG does and goes on as none can.
+fn corrupt() -> Vec<u8> {
+    let mut bytes = fs::read(&photographs()[0]).expect("a photograph")[..32].to_vec();
+    bytes.resize(4096, 0x55);
+    bytes
+}
+
+async fn drop_file(browser: &Browser, bytes: &[u8], name: &str) {
+    browser.run(DROP, vec![json!(bytes), json!(name)]).await;
+}
+
+/// Waits until this many uploads have all three steps done and show their thumbnails.
+async fn done(browser: &Browser, uploads: usize) {
+    let all = format!(
+        "document.querySelectorAll('.card[data-upload] .step[data-state=done]').length === {}",
+        3 * uploads
+    );
+    browser.until("all steps to be done", &all).await;
+    let seen = "Array.from(document.querySelectorAll('.card img')).filter((image) => image.complete && image.naturalWidth > 0)";
+    browser.until("the thumbnails to be seen", &format!("{seen}.length === {uploads}")).await;
+}
+
+async fn uploads_at(browser: &Browser) -> Value {
+    browser
+        .run("return fetch('/uploads').then((answer) => answer.json()).then((list) => list.uploads)", vec![])
+        .await
+}
+
+#[tokio::test]
+async fn chosen_photographs_show_their_progress_and_end_done_with_thumbnails() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    browser.run(WATCH, vec![]).await;
+    browser.upload_bytes_per_second(1_000_000).await;
+    browser.choose(&photographs()[..3]).await;
+    done(&browser, 3).await;
+
+    let seen = browser.value("window.seen").await;
+    let sent = seen["progress"].as_array().expect("a list");
+    assert!(
+        sent.iter().any(|value| value.as_f64().is_some_and(|part| 0.0 < part && part < 1.0)),
+        "part of the way: {seen}"
+    );
+    assert!(seen["sending"].as_array().expect("a list").contains(&json!("sending")), "{seen}");
+    let steps = seen["steps"].as_array().expect("a list");
+    assert!(
+        steps.iter().any(|step| step == "thumbnail waiting" || step == "thumbnail running"),
+        "work seen: {seen}"
+    );
+    browser
+        .until(
+            "the notifications",
+            "/received|3 notifications/.test(document.getElementById('toasts-polite').innerText)",
+        )
+        .await;
+    browser.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_photograph_dropped_on_the_page_ends_done_with_a_thumbnail() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    browser.until("the empty state to explain", "document.getElementById('empty').offsetHeight > 0").await;
+    let photograph = fs::read(&photographs()[0]).expect("a photograph");
+    drop_file(&browser, &photograph, "dropped.jpg").await;
+    done(&browser, 1).await;
+    assert_eq!(browser.find(".card-name").await.text().await.expect("a name"), "dropped.jpg");
+    let picture = browser.find(".card .frame a").await;
+    assert!(picture.attr("href").await.expect("an answer").expect("a link").ends_with("/thumbnails/large"));
+    assert_eq!(browser.value("document.getElementById('empty').hidden").await, json!(true));
+    browser.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn the_same_file_dropped_twice_is_one_upload() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    let photograph = fs::read(&photographs()[0]).expect("a photograph");
+    let twice = format!("for (let i = 0; i < 2; i += 1) {{ {DROP} }}");
+    browser.run(&twice, vec![json!(photograph), json!("twice.jpg")]).await;
+    browser
+        .until(
+            "to be told",
+            "document.getElementById('toasts-polite').innerText.includes('already on its way')",
+        )
+        .await;
+    done(&browser, 1).await;
+    assert_eq!(uploads_at(&browser).await.as_array().expect("a list").len(), 1);
+    browser.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_corrupt_photograph_fails_its_thumbnails_with_a_reason_and_only_those() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    drop_file(&browser, &corrupt(), "corrupt.jpg").await;
+    for (name, state) in [("thumbnail", "failed"), ("email", "done"), ("notification", "done")] {
+        browser.until(&format!("{name} to be {state}"), &format!("{} === '{state}'", step(name))).await;
+    }
+    let text = browser.find("[data-step=thumbnail]").await.text().await.expect("a text");
+    assert!(text.contains("Failed"), "told by a word: {text}");
+    let reason = browser.find("[data-step=thumbnail] .step-reason").await.text().await.expect("a text");
+    assert!(!reason.is_empty() && reason != "No reason was given.", "{reason}");
+    browser
+        .until(
+            "a message that interrupts",
+            "document.querySelector('[aria-live=assertive]').innerText.includes('corrupt.jpg')",
+        )
+        .await;
+    browser.find("[data-step=thumbnail] button").await;
+    browser.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn an_email_that_failed_is_sent_once_when_its_retry_is_pressed_by_keyboard() {
+    let mail_server = MailServer::closed().await;
+    let service =
+        Service::start(&["--smtp", &mail_server.url(), "--retry-delay", "50ms", "--max-attempts", "2"]);
+    let browser = Browser::open(&service.url()).await;
+    browser.choose(&photographs()[..1]).await;
+    for (name, state) in [("email", "failed"), ("thumbnail", "done"), ("notification", "done")] {
+        browser.until(&format!("{name} to be {state}"), &format!("{} === '{state}'", step(name))).await;
+    }
+    let reason = browser.find("[data-step=email] .step-reason").await.text().await.expect("a text");
+    assert!(reason.contains("421"), "what the mail server said: {reason}");
+
+    mail_server.open();
+    for _ in 0..20 {
+        if browser.value("document.activeElement.matches('[data-step=email] button')").await == json!(true) {
+            break;
+        }
+        browser.press(Key::Tab).await;
+    }
+    let button = browser.find("[data-step=email] button:focus").await;
+    assert!(browser.name(&button).await.starts_with("Retry Email of "));
+    // Twice in a hurry is once.
+    browser.press(Key::Enter).await;
+    browser.press(Key::Enter).await;
+    done(&browser, 1).await;
+    assert_eq!(
+        browser.value("document.activeElement.className").await,
+        "card-name",
+        "the focus stays on the card"
+    );
+    assert_eq!(mail_server.mails(), 1);
+    browser.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn two_pages_of_one_service_both_see_it_live() {
+    let service = Service::start(&[]);
+    let (one, other) = (Browser::open(&service.url()).await, Browser::open(&service.url()).await);
+    other.run("window.loadedOnce = true", vec![]).await;
+    one.choose(&photographs()[..1]).await;
+    for browser in [&one, &other] {
+        done(browser, 1).await;
+        browser.until("the notification", "document.querySelector('#toasts-polite .toast')").await;
+        browser.assert_quiet().await;
+    }
+    assert_eq!(other.value("window.loadedOnce").await, json!(true), "without loading again");
+}
+
+#[tokio::test]
+async fn an_image_added_while_the_service_is_down_arrives_once_when_it_is_back() {
+    let mut service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    browser.run(WATCH_KEYS, vec![]).await;
+    service.kill();
+    browser.until("the page to notice", "document.querySelector('#connection[data-state=lost]')").await;
+    browser.choose(&photographs()[..1]).await;
+    browser.until("a second attempt", "keys.length >= 2").await;
+    service.start_again();
+    browser.live().await;
+    // By now it may have given up, bounded as it is; then its button is there.
+    browser
+        .until("an end", "document.querySelector('.card[data-upload], .sending[data-state=failed]')")
+        .await;
+    if browser.value("Boolean(document.querySelector('.sending[data-state=failed]'))").await == json!(true) {
+        browser.find(".sending button").await.click().await.expect("a click");
+    }
+    done(&browser, 1).await;
+    assert_eq!(browser.value("new Set(keys).size").await, json!(1), "one key");
+    assert_eq!(uploads_at(&browser).await.as_array().expect("a list").len(), 1);
+    browser.assert_quiet_but(&["Failed to load resource: net::ERR_"]).await;
+}
+
+#[tokio::test]
+async fn a_refused_file_says_why_and_is_tried_again_under_the_same_key() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    browser.run(WATCH_KEYS, vec![]).await;
+    drop_file(&browser, b"Dear diary, this is no image.", "diary.jpg").await;
+    browser.find(".sending[data-state=failed]").await;
+    let reason = browser.find(".sending .step-reason").await.text().await.expect("a text");
+    assert!(reason.contains("JPEG"), "the problem's detail: {reason}");
+    let again = browser.find(".sending button").await;
+    assert_eq!(browser.name(&again).await, "Try again: diary.jpg");
+    again.click().await.expect("a click");
+    browser.until("a second request", "keys.length === 2").await;
+    browser.find(".sending[data-state=failed]").await;
+    assert_eq!(browser.value("keys[0] === keys[1]").await, json!(true));
+    browser.find(".sending button:nth-child(2)").await.click().await.expect("a click");
+    browser.until("the empty state", "document.getElementById('empty').offsetHeight > 0").await;
+    browser.assert_quiet_but(&["status of 415"]).await;
+}
+
+#[tokio::test]
+async fn an_image_over_10_mib_is_told_so_and_not_sent() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    browser.run(WATCH_KEYS, vec![]).await;
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let large = folder.path().join("large.png");
+    fs::write(&large, vec![0; 10 * 1024 * 1024 + 1]).expect("a large file");
+    browser.choose(&[&large]).await;
+    browser.find(".sending[data-state=failed]").await;
+    let reason = browser.find(".sending .step-reason").await.text().await.expect("a text");
+    assert!(reason.contains("10 MiB"), "{reason}");
+    assert_eq!(browser.value("keys.length").await, json!(0), "nothing was sent");
+    browser.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn the_email_address_is_remembered_and_a_wrong_one_is_told_before_anything_is_sent() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    let field = browser.find("#email").await;
+    field.send_keys("ann@example.org").await.expect("keys");
+    browser.press(Key::Tab).await;
+    browser.reload().await;
+    assert_eq!(browser.value("document.getElementById('email').value").await, json!("ann@example.org"));
+    browser.choose(&photographs()[..1]).await;
+    done(&browser, 1).await;
+    assert_eq!(uploads_at(&browser).await[0]["email"], json!("ann@example.org"));
+
+    browser.find("#email").await.send_keys(" and ben").await.expect("keys");
+    browser.choose(&photographs()[1..2]).await;
+    browser
+        .until("the problem to be told", "document.getElementById('email-problem').offsetHeight > 0")
+        .await;
+    assert_eq!(browser.value("document.activeElement.id").await, json!("email"));
+    assert_eq!(uploads_at(&browser).await.as_array().expect("a list").len(), 1);
+    browser.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn every_interactive_element_has_a_name_and_a_role_and_tab_reaches_all_in_their_order() {
+    const INTERACTIVE: &str = "a[href], button, input, select, textarea, summary, [tabindex='0'], progress";
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    browser.choose(&photographs()[..1]).await;
+    done(&browser, 1).await;
+    drop_file(&browser, &corrupt(), "corrupt.jpg").await;
+    browser.find("[data-step=thumbnail][data-state=failed] button").await;
+    drop_file(&browser, b"no image", "refused.jpg").await;
+    browser.find(".sending[data-state=failed]").await;
+    // Messages come and go; everything else stays while Tab walks through it.
+    browser.run("document.querySelector('.toasts').remove()", vec![]).await;
+
+    let mut roles = Vec::new();
+    for element in browser.find_all(INTERACTIVE).await {
+        let (name, role) = (browser.name(&element).await, browser.role(&element).await);
+        let hidden = !element.is_displayed().await.expect("an answer") && role == "none";
+        let html = element.html(false).await.expect("its text");
+        assert!(hidden || !name.trim().is_empty(), "a name: {html}");
+        assert!(hidden || !["none", "generic", ""].contains(&role.as_str()), "a role: {html} is {role}");
+        roles.push(role);
+    }
+    for role in ["button", "link", "textbox"] {
+        assert!(roles.iter().any(|each| each == role), "{role} among {roles:?}");
+    }
+    for (selector, name) in
+        [("input[type=file]", "Choose images"), ("#email", "Email"), (".frame a", "Thumbnail of ")]
+    {
+        let element = browser.find(selector).await;
+        assert!(browser.name(&element).await.starts_with(name), "{selector}");
+    }
+    for (selector, role) in [
+        ("header", "banner"),
+        ("main", "main"),
+        (".panel", "region"),
+        ("#connection", "status"),
+        ("#uploads", "list"),
+        (".card article", "article"),
+    ] {
+        let element = browser.find(selector).await;
+        assert_eq!(browser.role(&element).await, role, "{selector}");
+    }
+
+    // From the first on, Tab meets every one of them, in the order of the page.
+    let stops = "Array.from(document.querySelectorAll('a[href], button, input')).filter((node) => node.checkVisibility() && !node.disabled)";
+    browser.run(&format!("window.stops = {stops}; window.met = [0]; stops[0].focus();"), vec![]).await;
+    let count = browser.value("stops.length").await.as_u64().expect("a count");
+    assert!(count >= 8, "{count} stops");
+    for _ in 1..count {
+        browser.press(Key::Tab).await;
+        browser.run("met.push(stops.indexOf(document.activeElement))", vec![]).await;
+    }
+    let expected: Vec<u64> = (0..count).collect();
+    assert_eq!(browser.value("met").await, json!(expected));
+    browser.assert_quiet_but(&["status of 415"]).await;
+}
+
+#[tokio::test]
+async fn nothing_scrolls_sideways_on_a_phone() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    browser.choose(&photographs()[..1]).await;
+    done(&browser, 1).await;
+    drop_file(&browser, &corrupt(), &format!("{}.jpg", "a-long-name-without-a-space".repeat(6))).await;
+    browser.find("[data-step=thumbnail][data-state=failed] button").await;
+    drop_file(&browser, b"no image", "refused.jpg").await;
+    browser.find(".sending[data-state=failed]").await;
+    browser.find(".toast").await;
+    for width in [1280, 768, 360, 320] {
+        browser.resize(width, 800).await;
+        let wide = "Array.from(document.querySelectorAll('body *'))
+            .filter((node) => node.checkVisibility() && !node.closest('svg') && node.getBoundingClientRect().right > innerWidth + 0.5)
+            .map((node) => node.outerHTML.slice(0, 120))";
+        assert_eq!(browser.value(wide).await, json!([]), "at {width} pixels");
+        let excess = "document.documentElement.scrollWidth > document.documentElement.clientWidth";
+        assert_eq!(browser.value(excess).await, json!(false), "at {width} pixels");
+    }
+    browser.assert_quiet_but(&["status of 415"]).await;
+}
+
+#[tokio::test]
+async fn dark_and_calm_are_as_the_reader_asks() {
+    let service = Service::start(&[]);
+    let browser = Browser::open(&service.url()).await;
+    let ground = "getComputedStyle(document.body).backgroundColor";
+    browser.prefer("prefers-color-scheme", "light").await;
+    let light = browser.value(ground).await;
+    browser.prefer("prefers-color-scheme", "dark").await;
+    assert_ne!(browser.value(ground).await, light);
+    let moves = "getComputedStyle(document.querySelector('.drop-tide')).transitionDuration";
+    assert_ne!(browser.value(moves).await, json!("0s"));
+    browser.prefer("prefers-reduced-motion", "reduce").await;
+    assert_eq!(browser.value(moves).await, json!("0s"));
+    browser.assert_quiet().await;
+}

@@ -1,0 +1,215 @@
+//! Jobs that travel together, and calls that are tried again: over a real server, behind a line that misbehaves.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use support::House;
+use tidegate::api::enqueue::NewJob;
+use tidegate::api::id::JobId;
+use tidegate::api::queue::QueueConfig;
+use tidegate::api::refusal::Code;
+use tidegate::{Client, Error};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A line to a server that counts requests, and cuts the connection in place of passing on certain answers.
+struct Line {
+    address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Line {
+    /// A line to `server`; `cut` says of the n-th request, from 0, whether its answer is lost.
+    async fn to(server: SocketAddr, cut: fn(usize) -> bool) -> Line {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(server).await.expect("the server is there");
+                tokio::spawn(carry(near, far, Arc::clone(&counted), cut));
+            }
+        });
+        Line { address, requests }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&format!("http://{}", self.address)).expect("an address")
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// Carries requests and answers one after the other, as HTTP/1.1 without pipelining has them.
+async fn carry(mut near: TcpStream, mut far: TcpStream, requests: Arc<AtomicUsize>, cut: fn(usize) -> bool) {
+    loop {
+        let Some(request) = message(&mut near).await else { return };
+        let number = requests.fetch_add(1, Ordering::SeqCst);
+        far.write_all(&request).await.expect("the server reads");
+        let Some(answer) = message(&mut far).await else { return };
+        if cut(number) || near.write_all(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One whole message, by its content-length.
+async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+            let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length: usize = length.map_or(0, |length| length.trim().parse().expect("a number"));
+            if bytes.len() == head + 4 + length {
+                return Some(bytes);
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// Enqueues so many jobs at the same time, and gives their ids.
+async fn enqueue_together(client: &Client, jobs: u64) -> BTreeSet<JobId> {
+    let queue = client.queue("q");
+    let callers: Vec<_> = (0..jobs)
+        .map(|number| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.enqueue("a", &number).await })
+        })
+        .collect();
+    let mut ids = BTreeSet::new();
+    for caller in callers {
+        ids.insert(caller.await.expect("no panic").expect("accepted").id);
+    }
+    ids
+}
+
+async fn ready(house: &House) -> u64 {
+    house.client.pause("q").await.expect("the queue is there").counts.ready
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_come_together_travel_together() {
+    let house = House::open().await;
+    let line = Line::to(house.address, |_| false).await;
+    let ids = enqueue_together(&line.client(), 2_500).await;
+    assert_eq!((ids.len(), ready(&house).await), (2_500, 2_500));
+    assert!(line.requests() < 250, "{} requests are no lists", line.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_comes_alone_goes_at_once() {
+    let house = House::open().await;
+    let line = Line::to(house.address, |_| false).await;
+    let queue = line.client().queue("q");
+    for number in 0..20 {
+        queue.enqueue("a", &number).await.expect("accepted");
+        assert_eq!(line.requests(), number + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_makes_no_second_job() {
+    let house = House::open().await;
+    let line = Line::to(house.address, |number| number % 2 == 0).await;
+    let client = line.client();
+    let ids = enqueue_together(&client, 500).await;
+    assert_eq!((ids.len(), ready(&house).await), (500, 500));
+    let single = client.enqueue("q", &NewJob::default()).await.expect("accepted");
+    assert!(!ids.contains(&single.id));
+    assert_eq!(ready(&house).await, 501);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_retries_a_lost_answer_is_told() {
+    let house = House::open().await;
+    let line = Line::to(house.address, |_| true).await;
+    let error = line.client().without_retries().queue("q").enqueue("a", &1).await.expect_err("no answer");
+    assert!(matches!(error, Error::Transport { .. }), "{error:?}");
+    assert_eq!((line.requests(), ready(&house).await), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_within_the_deadline_is_waited_for() {
+    let mut house = House::open().await;
+    let client = house.client.clone();
+    client.queue("q").enqueue("a", &0).await.expect("accepted");
+    house.stop().await;
+    let waiting = tokio::spawn(async move { enqueue_together(&client, 100).await });
+    house.start().await;
+    assert_eq!(waiting.await.expect("no panic").len(), 100);
+    assert_eq!(ready(&house).await, 101);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_is_given_up_at_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    // Connections are taken and never answered.
+    let client = Client::connect(&format!("http://{address}")).expect("an address");
+    let client = client.with_deadline(Duration::from_millis(300));
+    let error = client.queue("q").enqueue("a", &1).await.expect_err("nobody answers");
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    let error =
+        client.queue("q").job("a", &1).idempotency_key("k").enqueue().await.expect_err("nobody answers");
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    drop(listener);
+    let error =
+        client.queue("q").job("a", &1).idempotency_key("k").enqueue().await.expect_err("nobody is there");
+    assert!(error.is_temporary(), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_told_at_once_and_each_job_hears_its_own_answer() {
+    let house = House::open().await;
+    let line = Line::to(house.address, |_| false).await;
+    let config = QueueConfig { jobs_max: Some(10), ..QueueConfig::default() };
+    house.client.configure("q", &config).await.expect("configured");
+    let queue = line.client().queue("q");
+    let callers: Vec<_> = (0..30)
+        .map(|number| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.enqueue("a", &number).await })
+        })
+        .collect();
+    let (mut accepted, mut refused) = (0, 0);
+    for caller in callers {
+        match caller.await.expect("no panic") {
+            Ok(_) => accepted += 1,
+            Err(error) => {
+                assert_eq!(error.code(), Some(Code::QueueFull), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((accepted, refused), (10, 20));
+    assert!(line.requests() <= 30, "a refusal is not tried again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_is_refused_by_field_and_before_anything_is_sent_if_it_is_no_json() {
+    let house = House::open().await;
+    let line = Line::to(house.address, |_| false).await;
+    let queue = line.client().queue("q");
+    let error = queue.job("a", &1).priority(12).enqueue().await.expect_err("no such priority");
+    let refusal = error.refusal().expect("a refusal");
+    assert_eq!((refusal.code, refusal.field.as_deref()), (Code::InvalidValue, Some("priority")));
+    let before = line.requests();
+    let no_json = std::collections::BTreeMap::from([((1, 2), 3)]);
+    let error = queue.enqueue("a", &no_json).await.expect_err("a pair is no member's name");
+    assert!(matches!(&error, Error::Payload { kind, .. } if kind == "a"), "{error:?}");
+    let error = queue.job("a", &1).idempotency_key("ä").enqueue().await.expect_err("no key");
+    assert!(matches!(error, Error::IdempotencyKey(_)), "{error:?}");
+    assert_eq!(line.requests(), before);
+}

@@ -1,0 +1,196 @@
+//! Transactions: several operations, all or none of them.
+//!
+//! First every operation is **judged**, against the state as it was before the transaction and without any effect: what one
+//! operation frees (a completed job's ordering key, a replaced job's place) is not there for another one, but room that
+//! an earlier one takes is taken. One that cannot be done refuses the whole. Only then all are **performed**, and nothing
+//! in that can fail. What is written down are the records that the same operations would write one by one; a turn is one
+//! frame, so they are in the log together or not at all.
+//!
+//! Two operations that cannot be together whatever the state is (a unique key wanted twice, a job ended twice) are a
+//! contradiction. The door says so with the field's name; here the later one is refused.
+
+use alloc::vec::Vec;
+
+use super::super::jobs::Slot;
+use super::super::{State, Turn};
+use super::enqueue::{Ahead, Judged, Names};
+use super::settle::Completions;
+use crate::command::{Complete, EnqueueOne, Operation, Transaction};
+use crate::id::JobId;
+use crate::limits;
+use crate::outcome::{Item, Outcome, Refusal};
+use crate::policy::{Unique, UniqueUntil};
+use crate::view::JobState;
+
+/// What an operation will do.
+enum Verdict {
+    /// The job is accepted.
+    Accepts(Judged),
+    /// Another job has its unique key and stands for it.
+    IsThere(Item),
+    /// The job in this slot is completed.
+    Completes(Slot),
+}
+
+/// What the operations judged so far will take that is not in the state yet.
+#[derive(Default)]
+struct Taken<'a> {
+    /// The queue of each job that will be accepted.
+    jobs: Vec<&'a str>,
+    /// Queues that will be made.
+    queues: Vec<&'a str>,
+    /// Kinds that will be made.
+    kinds: Vec<&'a str>,
+}
+
+impl State {
+    pub(super) fn decide_transaction(&mut self, transaction: Transaction, turn: &mut Turn<'_>) -> Outcome {
+        let operations = transaction.operations;
+        match self.judge_all(&operations) {
+            Ok(verdicts) => Outcome::Transacted(self.perform(operations, &verdicts, turn)),
+            Err((operation, refusal)) => Outcome::TransactionRefused { operation: operation as u32, refusal },
+        }
+    }
+
+    /// What each operation will do, or the first one that cannot be done.
+    fn judge_all(&self, operations: &[Operation]) -> Result<Vec<Verdict>, (usize, Refusal)> {
+        let mut taken = Taken::default();
+        let mut verdicts = Vec::with_capacity(operations.len());
+        for (index, operation) in operations.iter().enumerate() {
+            let judged = match operation {
+                Operation::Enqueue(enqueue) => self.judge_enqueue(enqueue, index, operations, &mut taken),
+                Operation::Complete(complete) => self.judge_complete(complete, index, operations),
+            };
+            verdicts.push(judged.map_err(|refusal| (index, refusal))?);
+        }
+        Ok(verdicts)
+    }
+
+    fn judge_enqueue<'a>(
+        &self,
+        enqueue: &'a EnqueueOne,
+        index: usize,
+        operations: &[Operation],
+        taken: &mut Taken<'a>,
+    ) -> Result<Verdict, Refusal> {
+        let EnqueueOne { queue, kind, job } = enqueue;
+        let unique = unique_of(enqueue);
+        if let Some(unique) = unique {
+            let wants_it_too = |earlier: &Operation| match earlier {
+                Operation::Enqueue(earlier) => {
+                    earlier.queue == *queue && unique_of(earlier).is_some_and(|other| other.key == unique.key)
+                }
+                Operation::Complete(_) => false,
+            };
+            contradicts(&operations[..index], wants_it_too)?;
+        }
+        let queue_index = self.queues.find(0, queue);
+        let makes_queue = queue_index.is_none() && !taken.queues.contains(&queue.as_str());
+        if makes_queue && self.queues.len() as usize + taken.queues.len() >= limits::QUEUES_MAX {
+            return Err(Refusal::TooManyQueues);
+        }
+        let makes_kind = self.kinds.find(0, kind).is_none() && !taken.kinds.contains(&kind.as_str());
+        if makes_kind && self.kinds.len() as usize + taken.kinds.len() >= limits::KINDS_MAX {
+            return Err(Refusal::TooManyKinds);
+        }
+        let of_queue = taken.jobs.iter().filter(|other| *other == queue).count() as u64;
+        match self.judge(queue_index, job, Ahead { of_queue, of_shard: taken.jobs.len() as u64 }) {
+            Ok(judged) => {
+                taken.jobs.push(queue);
+                taken.queues.extend(makes_queue.then_some(queue.as_str()));
+                taken.kinds.extend(makes_kind.then_some(kind.as_str()));
+                Ok(Verdict::Accepts(judged))
+            }
+            Err(Item::Refused(refusal)) => Err(refusal),
+            // A job that ends here and gives its key up stands for nothing: the caller would be left with no job at all.
+            Err(Item::Duplicate { id, .. })
+                if completes(operations, id) && !self.holds_for_a_duration(id) =>
+            {
+                Err(Refusal::UniqueConflict(id))
+            }
+            Err(item) => Ok(Verdict::IsThere(item)),
+        }
+    }
+
+    /// Whether a job has its unique key for a time, whatever becomes of it.
+    fn holds_for_a_duration(&self, id: JobId) -> bool {
+        let extra = self.find(id).and_then(|slot| self.jobs.extra_of(slot));
+        extra
+            .and_then(|extra| extra.unique.as_deref())
+            .is_some_and(|unique| unique.until == UniqueUntil::Duration)
+    }
+
+    /// Unlike in a settling call, a job that this very token has completed before is no success here: what else the
+    /// transaction does was done then, and would be done twice.
+    fn judge_complete(
+        &self,
+        complete: &Complete,
+        index: usize,
+        operations: &[Operation],
+    ) -> Result<Verdict, Refusal> {
+        contradicts(&operations[..index], |earlier| is_completion_of(earlier, complete.id))?;
+        self.find_leased_by(complete.id, complete.token).map(Verdict::Completes)
+    }
+
+    /// Does what was judged. Jobs are accepted first, while the state is the one that they were judged against.
+    fn perform(
+        &mut self,
+        operations: Vec<Operation>,
+        verdicts: &[Verdict],
+        turn: &mut Turn<'_>,
+    ) -> Vec<Item> {
+        let mut items = Vec::with_capacity(operations.len());
+        let mut completes = Vec::new();
+        for (index, (operation, verdict)) in operations.into_iter().zip(verdicts).enumerate() {
+            items.push(match (operation, verdict) {
+                (Operation::Enqueue(enqueue), Verdict::Accepts(judged)) => {
+                    self.accept_one(enqueue, index, judged, turn)
+                }
+                (Operation::Complete(complete), Verdict::Completes(slot)) => {
+                    let id = complete.id;
+                    completes.push((index, complete, *slot));
+                    Item::Is { id, state: JobState::Completed, at: None }
+                }
+                (_, Verdict::IsThere(item)) => *item,
+                _ => unreachable!("a verdict is of its operation's kind"),
+            });
+        }
+        let mut done = Completions::open(turn);
+        for (index, complete, slot) in &completes {
+            done.add(self.key_of(*slot), *index, complete, turn);
+        }
+        self.close_completions(done, turn);
+        items
+    }
+
+    /// Accepts one job: a batch of its own.
+    fn accept_one(&mut self, one: EnqueueOne, index: usize, judged: &Judged, turn: &mut Turn<'_>) -> Item {
+        let EnqueueOne { queue, kind, mut job } = one;
+        job.kind = 0;
+        let names = Names { queue: &queue, kinds: core::slice::from_ref(&kind) };
+        let mut open = None;
+        let item = self.accept(names, index, job, judged, &mut open, turn);
+        self.close_enqueued(open, turn);
+        item
+    }
+}
+
+fn unique_of(enqueue: &EnqueueOne) -> Option<&Unique> {
+    enqueue.job.more.as_deref().and_then(|more| more.unique.as_ref())
+}
+
+fn is_completion_of(operation: &Operation, id: JobId) -> bool {
+    matches!(operation, Operation::Complete(complete) if complete.id == id)
+}
+
+fn completes(operations: &[Operation], id: JobId) -> bool {
+    operations.iter().any(|operation| is_completion_of(operation, id))
+}
+
+/// Refuses what cannot be together with one of the operations before it.
+fn contradicts(earlier: &[Operation], clashes: impl FnMut(&Operation) -> bool) -> Result<(), Refusal> {
+    match earlier.iter().position(clashes) {
+        Some(operation) => Err(Refusal::Contradicts(operation as u32)),
+        None => Ok(()),
+    }
+}
