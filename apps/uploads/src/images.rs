@@ -21,7 +21,6 @@ use std::io::Cursor;
 use bytes::Bytes;
 use fast_image_resize::images::Image as Pixels;
 use fast_image_resize::{PixelType, Resizer};
-use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::error::LimitErrorKind;
 use image::metadata::Orientation;
@@ -29,6 +28,7 @@ use image::{
     DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits,
     RgbImage, RgbaImage,
 };
+use jpeg_encoder::{ColorType, Encoder as JpegEncoder, SamplingFactor};
 
 /// The longest side of an image that is decoded, in pixels.
 pub const SIDE_PIXELS_MAX: u32 = 16_384;
@@ -349,20 +349,27 @@ fn shrink(image: DynamicImage, size: Size) -> Result<DynamicImage, ImageError> {
 }
 
 fn encode(image: &DynamicImage) -> Result<Thumbnail, ImageError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        ImageError::unsupported(format!("the thumbnail cannot be encoded: {error}"))
+    };
     let (width, height) = (image.width(), image.height());
     let mut bytes = Vec::new();
-    let (content_type, encoded) = match image {
+    let content_type = match image {
         DynamicImage::ImageRgba8(pixels) => {
-            let encoder =
-                PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
-            ("image/png", encoder.write_image(pixels, width, height, ExtendedColorType::Rgba8))
+            PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive)
+                .write_image(pixels, width, height, ExtendedColorType::Rgba8)
+                .map_err(|error| failed(&error))?;
+            "image/png"
         }
         image => {
-            let color = image.color().into();
-            let mut encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-            ("image/jpeg", encoder.encode(image.as_bytes(), width, height, color))
+            let color = if image.color().has_color() { ColorType::Rgb } else { ColorType::Luma };
+            let mut encoder = JpegEncoder::new(&mut bytes, JPEG_QUALITY);
+            encoder.set_sampling_factor(SamplingFactor::F_2_2);
+            encoder
+                .encode(image.as_bytes(), width as u16, height as u16, color)
+                .map_err(|error| failed(&error))?;
+            "image/jpeg"
         }
     };
-    encoded.map_err(|error| ImageError::unsupported(format!("the thumbnail cannot be encoded: {error}")))?;
     Ok(Thumbnail { width, height, content_type: content_type.into(), bytes: bytes.into() })
 }

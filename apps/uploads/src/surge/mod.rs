@@ -9,6 +9,7 @@
 //! nothing with earlier runs.
 
 mod account;
+mod act;
 mod admin;
 mod args;
 mod chart;
@@ -40,7 +41,7 @@ use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
-    time::{sleep_until, timeout},
+    time::timeout,
 };
 
 use uploads::duration;
@@ -48,7 +49,9 @@ use uploads::duration;
 pub(crate) use self::args::Args;
 use self::{
     account::{Account, Verdict},
+    act::Events,
     chart::Drawing,
+    cpu::Usage,
     load::{Load, Tally},
     names::Run,
     plan::{Phase, Plan},
@@ -68,11 +71,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let plan = Plan::new(args.shape())?;
     // One thread sends everything, so that the service has the rest of the machine.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Removed when everything has been said: a hundred thousand mails take their time.
+    let temporary = match (&args.data, &args.url) {
+        (None, None) => Some(tempfile::Builder::new().prefix("uploads-surge-").tempdir_in(".")?),
+        _ => None,
+    };
+    let data = args.data.clone().or_else(|| temporary.as_ref().map(|directory| directory.path().to_owned()));
     let report = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         // Whatever ends the run, the service it started and its directory go with it.
         tokio::select! {
-            report = measure(&args, &plan) => report,
+            report = measure(&args, &plan, data, temporary.is_some()) => report,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             _ = terminate.recv() => anyhow::bail!("interrupted"),
         }
@@ -82,6 +91,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         false => report.text(Style::of_stdout()),
     };
     io::stdout().lock().write_all(shown.as_bytes())?;
+    drop(temporary);
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -101,29 +111,8 @@ struct Surge<'a> {
     fresh: bool,
 }
 
-/// What happened to the service while uploads came in.
-#[derive(Debug, Default)]
-struct Events {
-    kills: Vec<(Duration, Duration)>,
-    workers_away: Option<(Duration, Duration)>,
-    /// Processor time of generator and service as the surge began and ended.
-    surge_cpu: Vec<CpuUsed>,
-}
-
-/// What is done to the service, and when.
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    SurgeBegins,
-    Kill,
-    SurgeEnds,
-}
-
-async fn measure(args: &Args, plan: &Plan) -> anyhow::Result<Report> {
-    let temporary = match (&args.data, &args.url) {
-        (None, None) => Some(tempfile::Builder::new().prefix("uploads-surge-").tempdir_in(".")?),
-        _ => None,
-    };
-    let data = args.data.clone().or_else(|| temporary.as_ref().map(|directory| directory.path().to_owned()));
+/// `new` says that the data directory was made for this run.
+async fn measure(args: &Args, plan: &Plan, data: Option<PathBuf>, new: bool) -> anyhow::Result<Report> {
     let pictures = match &args.images {
         Some(directory) => pictures::read(directory)?,
         None => pictures::make()?,
@@ -135,7 +124,7 @@ async fn measure(args: &Args, plan: &Plan) -> anyhow::Result<Report> {
     let (number, seed) = chance();
     let run = Run::new(number);
     let service = open_service(args, data.as_deref()).await?;
-    let fresh = temporary.is_some() || is_without_mail(data.as_deref(), &run)?;
+    let fresh = new || is_without_mail(data.as_deref(), &run)?;
     let mut before = HashSet::new();
     service
         .admin
@@ -212,7 +201,7 @@ impl Surge<'_> {
         let nothing_waits = |sample: &&Sample| sample.at() >= surge_end && waiting(sample) == Some(0);
         let worked_off = samples.iter().find(nothing_waits).filter(|_| drained).map(Sample::at);
         let report = Report {
-            run: self.run.key(0),
+            run: self.run.name().to_owned(),
             cores: cpu::cores(),
             connections,
             images: self.images,
@@ -261,7 +250,7 @@ impl Surge<'_> {
             Ok(tally)
         };
         let acts = async {
-            let events = act(&mut self.service, self.args, self.plan, self.seed, start).await?;
+            let events = act::act(&mut self.service, self.args, self.plan, self.seed, start).await?;
             tokio::select! {
                 _ = loaded => Ok(events),
                 error = self.service.ended() => Err(error),
@@ -270,8 +259,8 @@ impl Surge<'_> {
         tokio::try_join!(load, acts)
     }
 
-    fn cpu(&self) -> CpuUsed {
-        CpuUsed::so_far(&self.service)
+    fn cpu(&self) -> Usage {
+        act::usage(&self.service)
     }
 
     /// Holds what was answered against what came of it.
@@ -285,85 +274,7 @@ impl Surge<'_> {
     }
 }
 
-/// Does to the service, at the right moments, what was asked for.
-async fn act(
-    service: &mut Service,
-    args: &Args,
-    plan: &Plan,
-    seed: u64,
-    start: Instant,
-) -> anyhow::Result<Events> {
-    let surge = plan.span(Phase::Surge);
-    let kills = plan::chance_moments(seed, usize::from(args.kill), surge);
-    let mut acts = vec![(surge.0, Act::SurgeBegins)];
-    acts.extend(kills.into_iter().map(|at| (at, Act::Kill)));
-    acts.push((surge.1, Act::SurgeEnds));
-
-    let mut events = Events::default();
-    let mut workers_ended_at = None;
-    for (at, act) in acts {
-        tokio::select! {
-            () = sleep_until((start + at).into()) => {}
-            error = service.ended() => return Err(error),
-        }
-        match act {
-            Act::SurgeBegins => {
-                events.surge_cpu.push(CpuUsed::so_far(service));
-                if args.kill_workers {
-                    workers_ended_at = Some(start.elapsed());
-                    service.admin.set_workers(false).await?;
-                }
-            }
-            Act::Kill => {
-                let killed_at = start.elapsed();
-                service.kill_and_restart().await?;
-                if args.kill_workers {
-                    // A service that has just started has its workers again.
-                    service.admin.set_workers(false).await?;
-                }
-                let back_at = start.elapsed();
-                note(&format!(
-                    "killed the service; it was back after {}",
-                    duration::span(back_at - killed_at)
-                ));
-                events.kills.push((killed_at, back_at));
-            }
-            Act::SurgeEnds => {
-                events.surge_cpu.push(CpuUsed::so_far(service));
-                if let Some(ended_at) = workers_ended_at {
-                    service.admin.set_workers(true).await?;
-                    events.workers_away = Some((ended_at, start.elapsed()));
-                }
-            }
-        }
-    }
-    Ok(events)
-}
-
-/// Processor time at one moment.
-#[derive(Debug, Clone, Copy)]
-struct CpuUsed {
-    at: Instant,
-    generator: Option<Duration>,
-    service: Option<Duration>,
-}
-
-impl CpuUsed {
-    fn so_far(service: &Service) -> CpuUsed {
-        CpuUsed { at: Instant::now(), generator: cpu::used(std::process::id()), service: service.cpu() }
-    }
-
-    /// How many cores generator and service kept busy from this moment to a later one.
-    fn cores_until(&self, later: &CpuUsed) -> (Option<f64>, Option<f64>) {
-        let wall = (later.at - self.at).as_secs_f64().max(1e-3);
-        let cores = |from: Option<Duration>, to: Option<Duration>| {
-            Some(to?.saturating_sub(from?).as_secs_f64() / wall)
-        };
-        (cores(self.generator, later.generator), cores(self.service, later.service))
-    }
-}
-
-fn shares(plan: &Plan, (before, after): (CpuUsed, CpuUsed), events: &Events) -> Cpu {
+fn shares(plan: &Plan, (before, after): (Usage, Usage), events: &Events) -> Cpu {
     let (generator_cores, service_cores) = before.cores_until(&after);
     let (generator_cores_in_surge, service_cores_in_surge) = match &events.surge_cpu[..] {
         [begin, end] => begin.cores_until(end),
@@ -397,8 +308,8 @@ fn drawing<'a>(report: &'a Report, args: &Args, plan: &Plan, events: &'a Events)
         duration::latency(p99),
     );
     let mut subtitle = vec![
-        "p99 from the moment an upload was due until it was durably accepted".to_owned(),
-        format!("{} cores for service and load", report.cores),
+        "p99 from due to durably accepted".to_owned(),
+        format!("{} cores, the load's included", report.cores),
     ];
     if let Some(slow) = args.slow_email {
         subtitle.push(format!("each email takes {}", duration::write(slow)));

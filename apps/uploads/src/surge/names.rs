@@ -21,6 +21,11 @@ impl Run {
         Run { prefix: format!("surge-{number:08x}-") }
     }
 
+    /// What all keys and addresses of the run begin with.
+    pub(crate) fn name(&self) -> &str {
+        self.prefix.trim_end_matches('-')
+    }
+
     /// The idempotency key of an upload.
     pub(crate) fn key(&self, upload: usize) -> String {
         format!("{}{upload:0NUMBER_DIGITS$}", self.prefix)

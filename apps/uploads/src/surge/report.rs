@@ -368,7 +368,7 @@ mod tests {
             errors: 0,
         };
         Report {
-            run: "surge-00000001-".into(),
+            run: "surge-00000001".into(),
             cores: 2,
             connections: 256,
             images: 64,

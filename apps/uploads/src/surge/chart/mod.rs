@@ -19,6 +19,7 @@ use super::{admin::Backlog, report::thousands, sample::Sample};
 
 const WIDTH: f64 = 1_000.0;
 const HEIGHT: f64 = 640.0;
+const MARGIN: f64 = 28.0;
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 972.0;
 /// The backlog's frame, and that of the rate.
@@ -59,14 +60,20 @@ pub(crate) fn draw(drawing: &Drawing<'_>) -> String {
     let end = last.max(drawing.offered.last().map_or(Duration::ZERO, |(at, _)| *at));
     let time = Scale::time(end.as_secs_f64(), (LEFT, RIGHT));
     let mut svg = Svg::new(WIDTH, HEIGHT);
-    svg.text((LEFT, 36.0), "start", 21.0, INK, "600", &drawing.title);
-    svg.text((LEFT, 60.0), "start", 13.0, FAINT_INK, "400", &drawing.subtitle);
+    svg.text((MARGIN, 38.0), "start", fitting(&drawing.title, 20.0), INK, "600", &drawing.title);
+    svg.text((MARGIN, 62.0), "start", fitting(&drawing.subtitle, 13.0), FAINT_INK, "400", &drawing.subtitle);
     shade_surge(&mut svg, drawing, &time);
     kills(&mut svg, drawing, &time);
     backlog(&mut svg, drawing, &samples, &time);
     rate(&mut svg, drawing, &samples, &time);
     time_axis(&mut svg, &time);
     svg.end()
+}
+
+/// The size in which a text goes from margin to margin, but not more than `most`.
+fn fitting(text: &str, most: f64) -> f64 {
+    let size = most * (WIDTH - 2.0 * MARGIN) / label::width(text, most).max(1.0);
+    (size.min(most) * 10.0).floor() / 10.0
 }
 
 fn shade_surge(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale) {
@@ -104,8 +111,8 @@ fn backlog(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scal
     }
 
     let mut placer = Placer::new(Area { left: LEFT, right: RIGHT, top: BACKLOG.0, bottom: BACKLOG.1 });
-    for piece in lines.iter().flatten() {
-        placer.keep_clear_of_line(piece);
+    for (step, pieces) in lines.iter().enumerate() {
+        pieces.iter().for_each(|piece| placer.keep_clear_of_line(piece, Some(step)));
     }
     if let Some((at, text)) = &drawing.worked_off {
         let at = x(time, *at);
@@ -120,12 +127,12 @@ fn backlog(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scal
     }
     for (at, _) in drawing.kills {
         let at = x(time, *at);
-        placer.keep_clear_of_line(&[(at, BACKLOG.0), (at, BACKLOG.1)]);
+        placer.keep_clear_of_line(&[(at, BACKLOG.0), (at, BACKLOG.1)], None);
     }
     for step in order {
         let points: Vec<(f64, f64)> = lines[step].iter().flatten().copied().collect();
-        let text = format!("{}, at most {}", Backlog::STEPS[step], thousands(peak(step)));
-        if let Some((at_x, at_y)) = placer.place(&points, &text, 13.0) {
+        let text = format!("{}, peak {}", Backlog::STEPS[step], thousands(peak(step)));
+        if let Some((at_x, at_y)) = placer.place(step, &points, &text, 13.0) {
             svg.text((at_x, at_y), "start", 13.0, STEPS[step], "600", &text);
         }
     }

@@ -74,8 +74,7 @@ fn check_is_drawn_within_its_frame(samples: &[Sample]) -> String {
 #[test]
 fn a_run_is_drawn_within_its_frame_with_every_name() {
     let svg = check_is_drawn_within_its_frame(&samples());
-    let names =
-        ["thumbnails, at most 89,", "emails, at most 80,", "notifications, at most 0", "service killed once"];
+    let names = ["thumbnails, peak 89,", "emails, peak 80,", "notifications, peak 0", "service killed once"];
     for name in names.iter().chain(&["worked off", "&lt;fast&gt;", "surge, 10,000/s", "80,000"]) {
         assert!(svg.contains(name), "{name} is missing");
     }
@@ -94,7 +93,7 @@ fn a_long_run_keeps_its_peak_and_a_bounded_number_of_points() {
     let long: Vec<Sample> =
         (0..20_000).map(|at| Sample { at_ms: at as u64 * 200, ..short[(at / 40).min(500)] }).collect();
     let svg = check_is_drawn_within_its_frame(&long);
-    assert!(svg.contains("thumbnails, at most 89,000"), "the peak is not rounded away");
+    assert!(svg.contains("thumbnails, peak 89,000"), "the peak is not rounded away");
     assert!(svg.len() < 300_000, "{} bytes", svg.len());
 }
 
