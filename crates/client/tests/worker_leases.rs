@@ -16,7 +16,7 @@ use std::{
 use serde_json::json;
 use support::{House, Working};
 use tidegate::{
-    BatchOptions, Failure, Job, ProgressError, Worker, WorkerError,
+    BatchOptions, Client, Failure, Job, ProgressError, Worker, WorkerError,
     api::{id::JobId, words::JobState},
 };
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -303,7 +303,7 @@ async fn a_run_that_works_off_what_is_due_ends_with_what_those_enqueued() {
     let house = House::open().await;
     let worker = Worker::new(&house.client).queue("q").state(house.client.clone()).handle(
         "again",
-        |job: Job<u32>, client: tidegate::Client| async move {
+        |job: Job<u32>, client: Client| async move {
             let left = job.into_payload();
             if left > 0 {
                 let payload = Some(tidegate::api::value::RawJson::of(&(left - 1))?);
@@ -362,6 +362,25 @@ async fn a_stop_is_bounded_while_the_server_is_away() {
     assert!(matches!(error, WorkerError::Unreported { jobs: 1 }), "{error}");
     assert_eq!(told.last().map(String::as_str), Some("stopped 1"));
     assert_eq!(ran.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_in_the_same_process_is_worked_like_a_server() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let client = Client::embedded(directory.path().join("data")).await.expect("an engine");
+    let worker = Worker::new(&client).queue("q").lease(Duration::from_secs(1)).handle(
+        "k",
+        |job: Job<u32>, ()| async move {
+            job.progress(&"half").await?;
+            Ok(job.payload() + 1)
+        },
+    );
+    let working = Working::start(worker);
+    let id = client.queue("q").enqueue("k", &41).await.expect("accepted").id;
+    let job = client.job(id, support::PATIENCE).await.expect("known");
+    assert_eq!(job.result.expect("a result").get(), "42");
+    working.stop().await.0.expect("a good end");
+    client.close().await.expect("a good end");
 }
 
 #[tokio::test(flavor = "multi_thread")]
