@@ -8,10 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tidegate::{
-    Client, Failure, Job, Worker, WorkerEvent,
-    api::{enqueue::NewJob, value::RawJson},
-};
+use tidegate::{Client, Failure, Job, Worker, WorkerEvent};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct SendEmail {
@@ -40,9 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:7420".into());
     let client = Client::connect(&server)?;
     for to in ["ada@example.com", "busy@example.com", "gone@example.com"] {
-        let payload = RawJson::of(&SendEmail { to: to.into() })?;
-        let job = NewJob { kind: Some("send_email".into()), payload: Some(payload), ..NewJob::default() };
-        let enqueued = client.enqueue("mail", &job).await?;
+        let enqueued = client.queue("mail").enqueue("send_email", &SendEmail { to: to.into() }).await?;
         println!("{} is for {to}", enqueued.id);
     }
 

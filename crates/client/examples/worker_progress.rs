@@ -5,13 +5,7 @@
 #![allow(clippy::print_stdout, reason = "an example talks to a terminal")]
 
 use serde::{Deserialize, Serialize};
-use tidegate::{
-    Client, Failure, Job, Worker,
-    api::{
-        enqueue::{NewJob, Retry},
-        value::RawJson,
-    },
-};
+use tidegate::{Client, Failure, Job, Worker, api::enqueue::Retry};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Import {
@@ -51,14 +45,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         delay_max_ms: None,
         jitter_percent: None,
     };
-    let payload = RawJson::of(&Import { rows: 1_000 })?;
-    let job = NewJob {
-        kind: Some("import".into()),
-        payload: Some(payload),
-        retry: Some(at_once),
-        ..NewJob::default()
-    };
-    let id = client.enqueue("imports", &job).await?.id;
+    let imports = client.queue("imports");
+    let id = imports.job("import", &Import { rows: 1_000 }).retry(at_once).enqueue().await?.id;
 
     Worker::new(&client).queue("imports").handle("import", import).run_due().await?;
     let job = client.job(id, std::time::Duration::ZERO).await?;

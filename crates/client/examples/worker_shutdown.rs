@@ -8,10 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tidegate::{
-    Client, Failure, Job, Worker, WorkerEvent,
-    api::{enqueue::NewJob, value::RawJson},
-};
+use tidegate::{Client, Failure, Job, Worker, WorkerEvent};
 use tokio::sync::Semaphore;
 
 #[tokio::main]
@@ -19,8 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:7420".into());
     let client = Client::connect(&server)?;
     for seconds in [1, 3_600, 1, 1] {
-        let payload = Some(RawJson::of(&seconds)?);
-        client.enqueue("slow", &NewJob { kind: Some("sleep".into()), payload, ..NewJob::default() }).await?;
+        client.queue("slow").enqueue("sleep", &seconds).await?;
     }
 
     let begun = Arc::new(Semaphore::new(0));
