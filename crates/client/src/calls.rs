@@ -196,7 +196,7 @@ impl Client {
         http => http.post(settings, &path, &request, AT_ONCE).await,
         engine => {
             engine.pause(settings, &path, queue, &request, paused).await?;
-            engine.queue(settings, queue).await
+            engine.queue_now(settings, queue).await
         })
     }
 

@@ -26,6 +26,11 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// Something succeeded: the count begins anew.
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+
     /// Something failed. The pause doubles with every failure in a row and is between half and all of that, by chance, so
     /// that many callers do not come back together. What the server asked for is the least it can be.
     pub(crate) fn failed(&mut self, server_asks: Option<Duration>) -> Duration {
@@ -124,5 +129,14 @@ mod tests {
     fn the_servers_wish_is_the_least() {
         check(1.0, Some(1_000), &[1_000, 1_000, 1_000, 1_000, 1_000, 1_600]);
         check(1.0, Some(60_000), &[60_000]);
+    }
+
+    #[test]
+    fn a_success_starts_the_count_anew() {
+        let mut backoff = Backoff::default();
+        backoff.pause(None, 1.0);
+        backoff.pause(None, 1.0);
+        backoff.succeeded();
+        assert_eq!(backoff.pause(None, 1.0).as_millis(), 50);
     }
 }

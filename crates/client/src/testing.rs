@@ -38,8 +38,8 @@ use tidegate_api::words::JobState;
 use tidegate_core::Time;
 use tidegate_engine::{Clock, Now, Options};
 
-use crate::Client;
 use crate::embedded::Embedded;
+use crate::{Client, Ran, Worker};
 
 /// When every test begins: 2026-01-01T00:00:00Z.
 const BEGINNING_MS: u64 = 1_767_225_600_000;
@@ -117,6 +117,35 @@ impl Engine {
             counts.push(self.client.show_queue(&queue).await.expect("the engine answers").counts);
         }
         counts
+    }
+
+    /// Runs every job that is due now, and what those enqueue, until nothing is due; the worker's client is this
+    /// engine's. Then [`advance`](Self::advance), and more may be.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// use tidegate::{Failure, Job, Worker, testing::Engine};
+    ///
+    /// let engine = Engine::new();
+    /// let worker = Worker::new(&engine.client()).queue("mail").handle("welcome", |job: Job<String>, ()| async move {
+    ///     if job.attempt() == 1 { Err(Failure::retry("the mail server is busy")) } else { Ok(()) }
+    /// });
+    /// engine.client().queue("mail").enqueue("welcome", &"ann").await?;
+    /// assert_eq!(engine.run_due(&worker).await.failed, 1);
+    /// assert_eq!(engine.run_due(&worker).await.failed, 0);
+    ///
+    /// // The longest that the first retry can wait.
+    /// engine.advance(Duration::from_secs(36)).await;
+    /// assert_eq!(engine.run_due(&worker).await.completed, 1);
+    /// # Ok::<(), tidegate::Error>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// If the worker has no queue or no handler, or the engine refuses what it asks.
+    pub async fn run_due<S: Clone + Send + Sync + 'static>(&self, worker: &Worker<S>) -> Ran {
+        worker.run_due().await.unwrap_or_else(|error| panic!("the worker cannot run: {error}"))
     }
 
     /// The queue's jobs that have not ended, by rising id, with their payloads.

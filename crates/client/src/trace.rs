@@ -5,12 +5,9 @@
 //!
 //! Left out: spans, sampling, `tracestate`, and any exporter. Whoever records spans takes the ids from here.
 
-use std::{
-    fmt,
-    future::Future,
-    hash::{BuildHasher, RandomState},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
+
+use crate::settings::random_bits;
 
 tokio::task_local! {
     static CURRENT: TraceParent;
@@ -136,9 +133,9 @@ pub fn scope<F: Future>(parent: TraceParent, future: F) -> impl Future<Output = 
     CURRENT.scope(parent, future)
 }
 
-/// A random number that is not 0. Ids of spans need to differ, not to be secret.
+/// A random number that is not 0.
 fn random_id() -> u64 {
-    RandomState::new().hash_one(0).max(1)
+    random_bits().max(1)
 }
 
 #[cfg(test)]

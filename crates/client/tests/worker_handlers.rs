@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use support::{House, Working};
 use tidegate::{
-    Failure, Job, RawPayload, Worker,
+    Client, Failure, Job, ProgressError, RawPayload, Worker,
     api::{enqueue::NewJob, job::JobError, words::JobState},
     trace::{self, TraceParent},
 };
@@ -143,14 +143,15 @@ async fn progress_is_seen_at_once_and_is_the_next_attempts_checkpoint() {
     let client = house.client.clone();
     let worker = Worker::new(&house.client).queue("q").state(client).handle(
         "steps",
-        |job: Job<()>, client: tidegate::Client| async move {
+        |job: Job<()>, client: Client| async move {
             match job.checkpoint::<u32>() {
                 None => {
                     job.progress(&1).await?;
                     job.progress(&40).await?;
                     let seen = client.job(job.id(), Duration::ZERO).await?.progress.expect("progress");
                     assert_eq!(seen.get(), "40");
-                    assert!(job.progress(&"x".repeat(5_000)).await.is_err(), "too long");
+                    let too_long = job.progress(&"x".repeat(5_000)).await;
+                    assert!(matches!(too_long, Err(ProgressError::Unfit(_))), "{too_long:?}");
                     Err(Failure::retry("broken off"))
                 }
                 Some(step) => {
@@ -193,23 +194,32 @@ async fn a_raw_payload_comes_as_it_was_enqueued_and_any_takes_what_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_runs_in_its_jobs_trace() {
+async fn a_handler_runs_in_its_jobs_trace_and_what_it_enqueues_goes_on_in_it() {
     let house = House::open().await;
-    let worker = Worker::new(&house.client)
-        .queue("q")
-        .handle("k", |_: Job<()>, ()| async move { Ok(trace::current().map(|current| current.to_string())) });
+    let worker = Worker::new(&house.client).queue("q").state(house.client.clone()).handle(
+        "k",
+        |_: Job<()>, client: Client| async move {
+            let next = client.queue("next").enqueue("k", &()).await?;
+            Ok((trace::current().map(|current| current.to_string()), next.id.to_string()))
+        },
+    );
     let working = Working::start(worker);
     let parent: TraceParent =
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().expect("a good one");
-    let traced =
-        NewJob { kind: Some("k".into()), traceparent: Some(parent.to_string().into()), ..NewJob::default() };
-    let traced = house.client.enqueue("q", &traced).await.expect("accepted").id;
-    let plain = house.enqueue("q", "k", json!(null)).await;
+    let traced = house.client.queue("q").job("k", &()).traceparent(parent.to_string()).enqueue();
+    let traced = traced.await.expect("accepted").id;
+    let plain = house.client.queue("q").enqueue("k", &()).await.expect("accepted").id;
+
     let result = house.ended(traced).await.result.expect("a result");
-    let inside: String = serde_json::from_str(result.get()).expect("text");
-    let inside: TraceParent = inside.parse().expect("a good one");
+    let (inside, next): (Option<String>, String) = serde_json::from_str(result.get()).expect("a pair");
+    let inside: TraceParent = inside.expect("a trace").parse().expect("a good one");
     assert_eq!((inside.trace_id(), inside.flags()), (parent.trace_id(), parent.flags()));
     assert_ne!(inside.parent_id(), parent.parent_id());
-    assert!(house.ended(plain).await.result.is_none());
+    let next = house.job(next.parse().expect("an id")).await;
+    assert_eq!(next.traceparent, Some(inside.to_string()));
+
+    let result = house.ended(plain).await.result.expect("a result");
+    let (outside, _): (Option<String>, String) = serde_json::from_str(result.get()).expect("a pair");
+    assert_eq!(outside, None);
     working.stop().await.0.expect("a good end");
 }

@@ -65,17 +65,17 @@ pub(crate) struct Options {
 /// Works until it is told to stop, or until there is nothing left if that was asked for.
 pub(crate) async fn run(options: Options, client: Client, style: Style) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let shop = Arc::new(Shop::new(options, client.server(), style));
-    shop.journal.working(&shop.options, client.server())?;
-    let worker = worker(&shop, &client);
+    let shared = Arc::new(Shared::new(options, client.server(), style));
+    shared.journal.working(&shared.options, client.server())?;
+    let worker = worker(&shared, &client);
     let ended = tokio::select! {
-        ended = worker.run_until(shop.stop.notified()) => ended,
-        () = shop.watch_the_end(&mut signals) => unreachable!("it watches for ever"),
+        ended = worker.run_until(shared.stop.notified()) => ended,
+        () = shared.watch_the_end(&mut signals) => unreachable!("it watches for ever"),
     };
     // Children of lost leases may still be on their way out.
-    let all = u32::try_from(shop.options.slots).expect("slots are few");
-    drop(shop.slots.acquire_many(all).await);
-    if let Some(trouble) = shop.trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    let all = u32::try_from(shared.options.slots).expect("slots are few");
+    drop(shared.slots.acquire_many(all).await);
+    if let Some(trouble) = shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(trouble.into());
     }
     match ended {
@@ -85,8 +85,8 @@ pub(crate) async fn run(options: Options, client: Client, style: Style) -> anyho
     }
 }
 
-fn worker(shop: &Arc<Shop>, client: &Client) -> Worker<Arc<Shop>> {
-    let (options, listener) = (&shop.options, Arc::clone(shop));
+fn worker(shared: &Arc<Shared>, client: &Client) -> Worker<Arc<Shared>> {
+    let (options, listener) = (&shared.options, Arc::clone(shared));
     let worker = Worker::new(client)
         .name(&options.name)
         .concurrency(options.slots)
@@ -94,8 +94,8 @@ fn worker(shop: &Arc<Shop>, client: &Client) -> Worker<Arc<Shop>> {
         .grace(options.grace + STOP_PATIENCE)
         .only_kinds(&options.kinds)
         .on_event(move |event| listener.heard(event))
-        .state(Arc::clone(shop))
-        .handle_any(|job: Job<RawPayload>, shop: Arc<Shop>| async move { shop.work(job).await });
+        .state(Arc::clone(shared))
+        .handle_any(|job: Job<RawPayload>, shared: Arc<Shared>| async move { shared.work(job).await });
     options.queues.iter().fold(worker, |worker, queue| worker.queue(queue))
 }
 
@@ -103,7 +103,7 @@ fn worker(shop: &Arc<Shop>, client: &Client) -> Worker<Arc<Shop>> {
 type Attempt = (JobId, u64);
 
 /// What children, signals and events share.
-struct Shop {
+struct Shared {
     options: Options,
     server: String,
     journal: Journal,
@@ -121,9 +121,9 @@ struct Shop {
     trouble: Mutex<Option<io::Error>>,
 }
 
-impl Shop {
-    fn new(options: Options, server: &str, style: Style) -> Shop {
-        Shop {
+impl Shared {
+    fn new(options: Options, server: &str, style: Style) -> Shared {
+        Shared {
             server: server.to_owned(),
             journal: Journal::new(style),
             slots: Arc::new(Semaphore::new(options.slots)),
@@ -173,17 +173,22 @@ impl Shop {
         slot: OwnedSemaphorePermit,
     ) -> Verdict {
         let start = Instant::now();
-        let verdict = match child::run(&self.options.program, input, stopped).await {
+        let outcome = child::run(&self.options.program, input, stopped).await;
+        let ran = start.elapsed();
+        let could_run = outcome.is_ok();
+        let verdict = match outcome {
             Ok(ended) => judge(ended, self.options.retry_later.as_millis() as u64),
             Err(error) => {
-                // Not the job's fault: it goes back uncounted, and this worker takes a breath.
+                // Not the job's fault: it goes back uncounted.
                 self.say(self.journal.cannot_run(attempt, &error));
-                // Cut short when everything stops.
-                let _ = tokio::time::timeout(SPAWN_PAUSE, self.children_stop()).await;
                 Verdict::Released
             }
         };
-        self.say(self.journal.ended(attempt, start.elapsed(), &verdict));
+        self.say(self.journal.ended(attempt, ran, &verdict));
+        if !could_run {
+            // This slot takes a breath, unless everything stops.
+            let _ = tokio::time::timeout(SPAWN_PAUSE, self.children_stop()).await;
+        }
         drop(slot);
         verdict
     }

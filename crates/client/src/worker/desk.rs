@@ -131,3 +131,65 @@ async fn caught<T>(mut work: Work<T>) -> Result<T, String> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets a task of this work be dealt with, and says what it reported.
+    async fn report(work: Work<Outcome>, deal: impl FnOnce(&tokio::task::JoinHandle<()>)) -> String {
+        let (desk, mut inbox) = mpsc::unbounded_channel();
+        let key = LeaseKey { job: "0-7".parse().expect("an id"), token: 1 };
+        let task = tokio::spawn(run_one(desk, key, work));
+        deal(&task);
+        let Some(Message::Ended(Ended { jobs: Jobs::One(reported, outcome), .. })) = inbox.recv().await
+        else {
+            panic!("a job's end is reported")
+        };
+        assert_eq!(reported, key);
+        assert!(inbox.recv().await.is_none(), "it is reported once");
+        match outcome {
+            Outcome::Completed { .. } => "completed".to_owned(),
+            Outcome::Failed(failure) => format!("failed: {failure}"),
+            Outcome::Released => "released".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_becomes_of_a_task_its_end_is_reported_once() {
+        let done = || -> Work<Outcome> { Box::pin(async { Outcome::Completed { result: None } }) };
+        assert_eq!(report(done(), |_| ()).await, "completed");
+        let panics: Work<Outcome> = Box::pin(async {
+            tokio::task::yield_now().await;
+            panic!("no {}", "luck")
+        });
+        assert_eq!(report(panics, |_| ()).await, "failed: no luck");
+        // On this runtime nothing has been polled when the task is cut off.
+        assert_eq!(report(done(), |task| task.abort()).await, "released");
+        let never: Work<Outcome> = Box::pin(std::future::pending());
+        let abort_later = |task: &tokio::task::JoinHandle<()>| {
+            let abort = task.abort_handle();
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                abort.abort();
+            });
+        };
+        assert_eq!(report(never, abort_later).await, "released");
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_every_job_of_a_batch() {
+        let (desk, mut inbox) = mpsc::unbounded_channel();
+        let key = |token| LeaseKey { job: "0-7".parse().expect("an id"), token };
+        let work: Work<Vec<Outcome>> = Box::pin(async { panic!("no luck") });
+        run_batch(desk, vec![key(1), key(2)], work).await;
+        let Some(Message::Ended(Ended { jobs: Jobs::Batch(jobs), .. })) = inbox.recv().await else {
+            panic!("a batch's end is reported")
+        };
+        let failed = |(key, outcome): &(LeaseKey, Outcome)| match outcome {
+            Outcome::Failed(failure) => format!("{} {failure}", key.token),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(jobs.iter().map(failed).collect::<Vec<_>>(), ["1 no luck", "2 no luck"]);
+    }
+}

@@ -65,15 +65,10 @@ impl<P> Job<P> {
         self.job.token
     }
 
-    /// The value of a name in the job's metadata.
-    pub fn metadata(&self, name: &str) -> Option<&str> {
-        self.job.metadata.as_ref()?.get(name).map(String::as_str)
-    }
-
-    /// All of the job's metadata.
-    pub fn all_metadata(&self) -> impl Iterator<Item = (&str, &str)> {
-        let metadata: Option<&BTreeMap<String, String>> = self.job.metadata.as_ref();
-        metadata.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()))
+    /// The names and values that it was enqueued with.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.job.metadata.as_ref().unwrap_or(&NONE)
     }
 
     /// The trace that the job was enqueued with, as it was written there. The attempt's own span is
@@ -104,19 +99,16 @@ impl<P> Job<P> {
     /// that takes; so what the handler does next may rely on it. Of several notes at once only the last is sent.
     ///
     /// # Errors
-    /// If the value is no JSON, or too long or too deep a one; nothing is sent then.
+    /// [`ProgressError::Unfit`], and nothing is sent; or [`ProgressError::Lost`], when what the handler does no longer
+    /// counts.
     pub async fn progress<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), ProgressError> {
-        let json =
-            serde_json::value::to_raw_value(value).map_err(|error| ProgressError(error.to_string()))?;
+        let json = serde_json::value::to_raw_value(value)
+            .map_err(|error| ProgressError::Unfit(error.to_string()))?;
         syntax::json("progress", &RawJson::from(&*json), limits::PROGRESS_BYTES_MAX)
-            .map_err(|refusal| ProgressError(refusal.detail))?;
+            .map_err(|refusal| ProgressError::Unfit(refusal.detail))?;
         let (told, kept) = oneshot::channel();
         self.desk.progress(Note { json, waiting: vec![told] });
-        match kept.await {
-            Ok(()) => Ok(()),
-            // The lease is lost, or the worker gone; this future is about to be dropped, and must not seem to succeed.
-            Err(_) => std::future::pending().await,
-        }
+        kept.await.map_err(|_| ProgressError::Lost)
     }
 
     /// What an earlier attempt last reported with [`progress`](Self::progress); none if there is nothing, or nothing that
@@ -137,10 +129,17 @@ impl<P: fmt::Debug> fmt::Debug for Job<P> {
     }
 }
 
-/// Progress that cannot be kept: it is no JSON, or more than there may be.
+/// Why progress was not kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("progress cannot be kept: {0}")]
-pub struct ProgressError(String);
+#[non_exhaustive]
+pub enum ProgressError {
+    /// It is no JSON, or more than there may be.
+    #[error("progress cannot be kept: {0}")]
+    Unfit(String),
+    /// The job's lease is over, or its worker gone.
+    #[error("progress cannot be kept: the job is no longer this worker's")]
+    Lost,
+}
 
 /// Progress on its way to the server, and who waits until it is there.
 #[derive(Debug)]

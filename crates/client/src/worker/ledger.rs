@@ -4,13 +4,13 @@
 //! call. It promises that a finished attempt is told to the server until the server accepts or refuses it, that no
 //! more jobs are asked for than there is room, and that a job whose lease was lost is not reported. No call looks at
 //! more than what it is about: heartbeats stand in the order in which they are due. It does not decide how long to
-//! wait after a failed call (`backoff.rs`), nor which job starts when (`line.rs`).
+//! wait after a failed call, nor which job starts when (`line.rs`).
 //!
 //! A **round** is one call to the server. At most two are under way: the main one, which may wait for jobs, and a side
 //! one, which does not, so that an attempt which ends while the first one waits is reported at once.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -113,6 +113,16 @@ struct Held<P> {
     lost: bool,
     /// To be told with the next heartbeat.
     progress: Option<P>,
+}
+
+impl<P> Held<P> {
+    /// The lease is over, and so is the wait for its progress to be kept. Its heartbeat is out of the order of those to
+    /// come: it was on its way.
+    fn lose(&mut self) {
+        self.beating = false;
+        self.lost = true;
+        self.progress = None;
+    }
 }
 
 /// See the file's head.
@@ -249,8 +259,7 @@ impl<R, P: Progress> Ledger<R, P> {
                 Err(refusal) => {
                     // The attempt may have ended while its heartbeat was on its way.
                     if let Some(held) = self.held.get_mut(&beat.key) {
-                        held.beating = false;
-                        held.lost = true;
+                        held.lose();
                         effects.push(Effect::Lost(beat.key, refusal));
                     }
                 }
@@ -263,8 +272,9 @@ impl<R, P: Progress> Ledger<R, P> {
                 continue;
             }
             let heartbeat_due = now + self.heartbeat_every;
-            let held = Held { heartbeat_due, beating: false, lost: false, progress: None };
-            self.held.insert(key, held);
+            // An answer that is told again brings what is here already.
+            let Entry::Vacant(place) = self.held.entry(key) else { continue };
+            place.insert(Held { heartbeat_due, beating: false, lost: false, progress: None });
             self.beats.insert((heartbeat_due, key));
             effects.push(Effect::Arrived(key, job));
         }
@@ -290,7 +300,7 @@ impl<R, P: Progress> Ledger<R, P> {
         self.close(&round);
         for beat in &round.beats {
             if let Some(held) = self.held.get_mut(&beat.key) {
-                held.lost = true;
+                held.lose();
             }
         }
         round.reports

@@ -38,7 +38,17 @@ impl Scene {
 
     fn next(&mut self) -> Option<SceneRound> {
         let room = self.slots - self.ledger.held.len();
-        self.ledger.next_round(self.now, room)
+        let round = self.ledger.next_round(self.now, room);
+        self.check_order();
+        round
+    }
+
+    /// The heartbeats to come are those of all that is held, except what is lost or beats just now.
+    #[track_caller]
+    fn check_order(&self) {
+        let to_come = self.ledger.held.iter().filter(|(_, held)| !held.lost && !held.beating);
+        let to_come: BTreeSet<_> = to_come.map(|(key, held)| (held.heartbeat_due, *key)).collect();
+        assert_eq!(self.ledger.beats, to_come);
     }
 
     #[track_caller]
@@ -52,7 +62,9 @@ impl Scene {
     }
 
     fn finished(&mut self, key: LeaseKey, report: &'static str) -> bool {
-        self.ledger.finished(key, report, 0)
+        let reported = self.ledger.finished(key, report, 0);
+        self.check_order();
+        reported
     }
 
     /// Answers a round: its items in order, then the jobs that came.
@@ -64,6 +76,7 @@ impl Scene {
             jobs: jobs.iter().map(|(job, token)| (key(job, *token), ())).collect(),
         };
         let effects = self.ledger.answered(self.now, round, answer, |()| "release");
+        self.check_order();
         effects.iter().map(line).collect()
     }
 
@@ -324,6 +337,14 @@ fn progress_of_an_attempt_that_ended_or_was_lost_is_not_sent() {
     assert_eq!(scene.answer(round, &[refused(Code::StaleToken), Ok(())], &[]), ["lost 0-1 stale_token"]);
     check(&scene.round(), "say 0-2=done lease 1 main");
     assert_eq!(scene.ledger.next_heartbeat(), None);
+}
+
+#[test]
+fn an_answer_told_again_brings_no_job_twice() {
+    let mut scene = Scene::new(2);
+    scene.lease(&[("0-1", 1)]);
+    let round = scene.round();
+    assert_eq!(scene.answer(round, &[], &[("0-1", 1), ("0-2", 2)]), ["arrived 0-2"]);
 }
 
 #[test]

@@ -15,9 +15,8 @@
 //! | `desk` | how the handlers' tasks report to the loop |
 //! | `run` | the loop that ties all this to the clock, the tasks and the network |
 //! | `unhandled` | looking for jobs that nobody here has a handler for |
-//! | `backoff`, `signals`, `event` | pauses, stops, and what is told to listeners |
+//! | `signals`, `event` | stops, and what is told to listeners |
 
-mod backoff;
 mod desk;
 mod event;
 mod failure;
@@ -336,7 +335,8 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// Tells this function what happens, as it happens, on the worker's own task: it should be quick and must not block.
+    /// Tells this function what happens, as it happens, on the worker's own task: it should be quick,
+    /// and must neither block nor panic.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&WorkerEvent) + Send + Sync + 'static) -> Self {
         self.setup.listener = Listener(Some(Arc::new(listener)));

@@ -21,7 +21,6 @@ use tokio::{
 
 use super::{
     Ran, Setup, WorkerError, WorkerEvent,
-    backoff::Backoff,
     desk::{self, Desk, Ended, Jobs, Message},
     handler::{Arrived, Handler},
     job::Note,
@@ -35,6 +34,7 @@ use super::{
 };
 use crate::{
     Error,
+    retry::Backoff,
     trace::{self, TraceParent},
 };
 
@@ -42,6 +42,8 @@ use crate::{
 const POLL: Duration = Duration::from_secs(2);
 /// After the last handler has ended, what is still to be reported is tried for so long.
 const REPORT_PATIENCE: Duration = Duration::from_secs(10);
+/// A server that has not answered so long after it should have is told to be away, though calls are still tried.
+const LATE: Duration = Duration::from_secs(3);
 /// Messages taken from the desk at once.
 const MESSAGES: usize = 1_024;
 /// A lease's answer is cut at 16 MiB of payloads; one that is half of that may have been.
@@ -105,7 +107,13 @@ pub(super) struct Run<'a> {
     /// No call is made before this moment.
     pause_until: Option<Instant>,
     away: bool,
-    /// The last lease found nothing, and nothing has happened since. Only asked in a run that ends by itself.
+    /// When the answers of the main round and of the side round that are under way are late.
+    late: [Option<Instant>; 2],
+    /// When the server last answered.
+    answered_at: Instant,
+    /// Handlers that ended and reports that were taken: after each there may be jobs that were not due before.
+    news: u64,
+    /// A lease found nothing, and there was no news since it was asked. Only told in a run that ends by itself.
     found_nothing: bool,
     ending: Ending,
     /// Why the worker cannot go on.
@@ -117,6 +125,8 @@ pub(super) struct Run<'a> {
 struct Answered {
     round: Round,
     ask: Ask,
+    /// What `Run::news` was when it was asked.
+    news: u64,
     /// The answer, or none if it does not fit what was asked.
     answer: Result<Option<RoundAnswer<Arrived>>, Error>,
 }
@@ -139,6 +149,9 @@ impl<'a> Run<'a> {
             backoff: Backoff::default(),
             pause_until: None,
             away: false,
+            late: [None; 2],
+            answered_at: Instant::now(),
+            news: 0,
             found_nothing: false,
             ending: Ending::NotYet,
             failure: None,
@@ -159,6 +172,7 @@ impl<'a> Run<'a> {
                 break;
             }
             self.start_rounds(now);
+            self.notice_silence(now);
             let wake = self.next_wake(now);
             if let Some(wake) = wake.map(tokio::time::Instant::from)
                 && alarm.deadline() != wake
@@ -194,7 +208,8 @@ impl<'a> Run<'a> {
 
     fn farewell(&mut self) -> Result<Ran, WorkerError> {
         // Handlers that could not be cut off are counted too: their leases lapse.
-        let unreported = self.ledger.owed() + self.tasks.len();
+        let running = self.tasks.keys().filter(|key| self.ledger.holds(**key)).count();
+        let unreported = self.ledger.owed() + running;
         self.tell(|| WorkerEvent::Stopped { unreported });
         match (self.failure.take(), unreported) {
             (Some(error), _) => Err(WorkerError::Refused(error)),
@@ -317,7 +332,7 @@ impl<'a> Run<'a> {
         match message {
             Message::Progress(key, note) => self.ledger.progressed(now, key, note),
             Message::Ended(Ended { jobs, ran }) => {
-                self.found_nothing = false;
+                self.tell_news();
                 self.line.ended();
                 match jobs {
                     Jobs::One(key, outcome) => self.ended(key, outcome, ran),
@@ -352,20 +367,43 @@ impl<'a> Run<'a> {
             let ask = round.lease.map_or(Ask::All, |jobs| self.turns.next(now, jobs));
             let waits = round.main && ask == Ask::All && self.until == Until::Told;
             let wait = if waits { POLL } else { Duration::ZERO };
-            let (client, terms) = (self.setup.client.clone(), Arc::clone(&self.terms));
+            self.late[usize::from(round.main)] = Some(now + wait + LATE);
+            let (client, terms, news) = (self.setup.client.clone(), Arc::clone(&self.terms), self.news);
             self.rounds.spawn(async move {
                 let request = round::request(&round, &terms, ask, wait);
                 let answer = client.work(&request).await;
                 drop(request);
                 let answer = answer.map(|answer: WorkAnswer| round::matched(&round, answer));
-                Answered { round, ask, answer }
+                Answered { round, ask, news, answer }
             });
         }
     }
 
-    fn round_ended(&mut self, Answered { round, ask, answer }: Answered) {
+    /// When the silence of a call that is under way has lasted too long.
+    fn next_late(&self) -> Option<Instant> {
+        let late = self.late.iter().copied().flatten().min()?;
+        Some(late.max(self.answered_at + LATE))
+    }
+
+    /// The client tries a call again and again, and its error comes only when it gives up; people should know before.
+    fn notice_silence(&mut self, now: Instant) {
+        if self.next_late().is_some_and(|late| late <= now) {
+            self.tell_away(format!("no answer from {} for {} s", self.setup.client.server(), LATE.as_secs()));
+        }
+    }
+
+    fn tell_away(&mut self, why: String) {
+        if !self.away {
+            self.away = true;
+            tracing::warn!(server = self.setup.client.server(), why, "the server does not answer a worker");
+            self.tell(|| WorkerEvent::ServerAway { why });
+        }
+    }
+
+    fn round_ended(&mut self, Answered { round, ask, news, answer }: Answered) {
+        self.late[usize::from(round.main)] = None;
         let error = match answer {
-            Ok(Some(answer)) => return self.round_answered(round, ask, answer),
+            Ok(Some(answer)) => return self.round_answered(round, ask, news, answer),
             Ok(None) => {
                 return self.round_unanswered(round, "the answer does not fit what was asked".into(), None);
             }
@@ -390,15 +428,12 @@ impl<'a> Run<'a> {
         let now = Instant::now();
         self.pause(now, asks);
         self.ledger.unanswered(now, round);
-        if !self.away {
-            self.away = true;
-            tracing::warn!(server = self.setup.client.server(), why, "the server does not answer a worker");
-            self.tell(|| WorkerEvent::ServerAway { why });
-        }
+        self.tell_away(why);
     }
 
-    fn round_answered(&mut self, round: Round, ask: Ask, answer: RoundAnswer<Arrived>) {
+    fn round_answered(&mut self, round: Round, ask: Ask, news: u64, answer: RoundAnswer<Arrived>) {
         let now = Instant::now();
+        self.answered_at = now;
         if self.away {
             self.away = false;
             tracing::info!(server = self.setup.client.server(), "the server answers again");
@@ -410,6 +445,8 @@ impl<'a> Run<'a> {
             self.turns.answered(now, ask, came >= asked || bytes >= FULL_BYTES);
         }
         let polled = round.main && ask == Ask::All;
+        // What the round itself reported was settled before it looked for jobs.
+        let no_news = news == self.news;
         let release = |arrived: Arrived| Debt { job: arrived.job, outcome: Outcome::Released };
         let mut busy: Option<Refused> = None;
         for effect in self.ledger.answered(now, round, answer, release) {
@@ -430,13 +467,13 @@ impl<'a> Run<'a> {
             None => self.backoff.succeeded(),
         }
         if polled && came == 0 {
+            self.found_nothing = no_news && self.until == Until::NothingIsDue;
             self.poll_found_nothing(now);
         }
     }
 
     fn poll_found_nothing(&mut self, now: Instant) {
         if self.until == Until::NothingIsDue {
-            self.found_nothing = true;
             return;
         }
         if self.line.is_empty() && self.ending == Ending::NotYet {
@@ -498,6 +535,7 @@ impl<'a> Run<'a> {
     }
 
     fn accepted(&mut self, report: Report<Debt>) {
+        self.tell_news();
         let Debt { job, outcome } = report.report;
         match &outcome {
             Outcome::Completed { .. } => self.ran.completed += 1,
@@ -509,6 +547,11 @@ impl<'a> Run<'a> {
             Outcome::Failed(failure) => WorkerEvent::Failed { job, failure },
             Outcome::Released => WorkerEvent::Released { job },
         });
+    }
+
+    fn tell_news(&mut self) {
+        self.news += 1;
+        self.found_nothing = false;
     }
 
     /// Makes no call for a while. Never so long that leases would lapse for want of a heartbeat.
