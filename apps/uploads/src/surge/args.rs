@@ -18,6 +18,9 @@ Examples:
 Every upload that was answered 202 is accounted for at the end: three thumbnails, exactly one email, exactly one
 notification, or a dead letter with its cause. If one is missing, doubled or made up, the exit code is 1.";
 
+/// Mails under way at once where each takes its time.
+const SLOW_EMAILS_AT_ONCE: u16 = 5_000;
+
 /// Send a surge of uploads, draw the backlog, and account for every one of them
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -119,6 +122,8 @@ impl Args {
         let mut arguments = vec!["--admin".to_owned()];
         if let Some(slow) = self.slow_email {
             arguments.extend(["--slow-email".to_owned(), duration::write(slow)]);
+            // A slow provider is used by many at once; else a hundred thousand mails of 3 s each would take hours.
+            arguments.extend(["--emails-at-once".to_owned(), SLOW_EMAILS_AT_ONCE.to_string()]);
         }
         for server in &self.server {
             arguments.extend(["--server".to_owned(), server.clone()]);
@@ -160,7 +165,8 @@ mod tests {
     #[test]
     fn what_the_service_needs_to_know_is_passed_on() {
         let args = parse("--slow-email 3s --server http://a --server http://b").expect("arguments");
-        let expected = ["--admin", "--slow-email", "3s", "--server", "http://a", "--server", "http://b"];
+        let mails = ["--admin", "--slow-email", "3s", "--emails-at-once", "5000"];
+        let expected = [&mails[..], &["--server", "http://a", "--server", "http://b"]].concat();
         assert_eq!(args.service_arguments(), expected);
     }
 
