@@ -53,6 +53,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     pub retry_delay: Duration,
 
+    /// How long a job is a worker's without a sign of life: so long after a crash its jobs are anybody's again
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    pub lease: Duration,
+
     /// Serve the calls by which a load test looks behind the counter
     #[arg(long, hide = true)]
     pub admin: bool,

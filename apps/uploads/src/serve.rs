@@ -56,6 +56,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         thumbnails: threads * THUMBNAILS_PER_THREAD,
         emails: usize::from(args.emails_at_once),
         notifications: NOTIFICATIONS,
+        lease: args.lease,
     };
     let staff = Arc::new(Staff::new(Arc::clone(&app), places));
     if !args.no_workers {

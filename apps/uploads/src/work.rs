@@ -22,7 +22,7 @@ use crate::images;
 use crate::mail::{Mail, Outcome, Refusal, Verdict};
 use crate::store::{Appended, Entry, Upload, UploadId};
 
-/// How many of each step are under way at once.
+/// How many of each step are under way at once, and for how long unheard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
     /// Thumbnails; a little more than there are threads for them.
@@ -31,17 +31,24 @@ pub struct Places {
     pub emails: usize,
     /// Notifications.
     pub notifications: usize,
+    /// How long a job is a worker's without a sign of life.
+    pub lease: Duration,
 }
+
+/// Jobs that a worker has ahead, at most: they hide the way to an engine elsewhere.
+const PREFETCH_MAX: usize = 64;
 
 /// The workers, ready to run.
 #[must_use]
 pub fn workers(app: &Arc<App>, places: Places) -> [Worker<Arc<App>>; 3] {
+    let lease = places.lease;
     let worker = |step: usize, places: usize| {
         let pages = Arc::clone(app);
         Worker::new(&app.client)
             .queue(QUEUES[step])
             .concurrency(places)
-            .prefetch(places.min(64))
+            .prefetch(places.min(PREFETCH_MAX))
+            .lease(lease)
             .on_event(move |event| show(&pages, event))
             .state(Arc::clone(app))
     };
@@ -81,7 +88,9 @@ async fn email(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
     let mail = Mail::about_upload(&name, &upload.email, &upload.name, &status_url, received_at);
     match app.mailer.deliver(&mail).await {
         Outcome::Delivered | Outcome::AlreadyThere => Ok(()),
-        Outcome::Refused(Refusal { kind, text, verdict, .. }) => {
+        Outcome::Refused(Refusal { code, kind, text, verdict }) => {
+            // As the mail server said it: its code, then its words.
+            let text = code.map_or_else(|| text.clone(), |code| format!("{code} {text}"));
             let failure = match verdict {
                 Verdict::Retry => Failure::retry(text),
                 Verdict::RetryAfter(wait) => Failure::retry_after(wait, text),

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use tidegate::Client;
 use tidegate::testing::Engine;
+use tidegate::{Client, Failure, Job, Worker};
 
 /// The code under test.
 async fn sign_up(client: &Client, name: &str) -> Result<(), tidegate::Error> {
@@ -26,5 +26,17 @@ async fn main() -> Result<(), tidegate::Error> {
     println!("at {}: {:?}", engine.now(), engine.client().show_queue("mail").await?.counts);
     engine.advance(Duration::from_secs(86_400)).await;
     println!("at {}: {:?}", engine.now(), engine.client().show_queue("mail").await?.counts);
+
+    // The handlers under test run here, one after the other, until nothing is due.
+    let worker = Worker::new(&engine.client())
+        .queue("mail")
+        .handle("welcome", |job: Job<String>, ()| async move {
+            Ok::<_, Failure>(format!("welcome, {}", job.payload()))
+        })
+        .handle("remind", |_: Job<String>, ()| async {
+            Err::<(), _>(Failure::retry("the reminder's text is missing"))
+        });
+    let ran = engine.run_due(&worker).await;
+    println!("{} completed, {} failed", ran.completed, ran.failed);
     Ok(())
 }

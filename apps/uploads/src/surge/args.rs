@@ -94,6 +94,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "surge.svg")]
     pub(crate) out: PathBuf,
 
+    /// How long a job of a killed service waits until it is anybody's again [default: the service's, 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "url")]
+    pub(crate) lease: Option<Duration>,
+
+    /// How long a failed job waits until it is tried again [default: the service's, 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, conflicts_with = "url")]
+    pub(crate) retry_delay: Option<Duration>,
+
     /// How long to wait until the backlog is worked off
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     pub(crate) drain_timeout: Duration,
@@ -124,6 +132,9 @@ impl Args {
             arguments.extend(["--slow-email".to_owned(), duration::write(slow)]);
             // A slow provider is used by many at once; else a hundred thousand mails of 3 s each would take hours.
             arguments.extend(["--emails-at-once".to_owned(), SLOW_EMAILS_AT_ONCE.to_string()]);
+        }
+        for (name, span) in [("--lease", self.lease), ("--retry-delay", self.retry_delay)] {
+            arguments.extend(span.into_iter().flat_map(|span| [name.to_owned(), duration::write(span)]));
         }
         for server in &self.server {
             arguments.extend(["--server".to_owned(), server.clone()]);

@@ -5,6 +5,7 @@
 
 mod browser;
 mod mail_server;
+#[path = "../support/service.rs"]
 mod service;
 
 use std::fs;

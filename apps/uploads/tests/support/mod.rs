@@ -1,5 +1,7 @@
 //! A real mail server for tests: `mailserver.py` beside this file, on aiosmtpd.
 
+#![allow(dead_code, reason = "each test target uses its own part")]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,9 @@
 //! The service itself, as a process: the binary under test, on a free port, with a data directory of its own.
 
+#![allow(dead_code, reason = "each test target uses its own part")]
+
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -36,6 +39,16 @@ impl Service {
         format!("http://{}/", self.listen)
     }
 
+    /// Where its data is.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// It starts with these the next time.
+    pub(crate) fn set_options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
+    }
+
     /// SIGKILL: nothing is flushed, nobody is told.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -53,7 +66,7 @@ impl Service {
     fn run(&mut self) {
         let mut process = Command::new(env!("CARGO_BIN_EXE_uploads"))
             .args(["serve", "--listen", &self.listen, "--data"])
-            .arg(self.folder.path().join("data"))
+            .arg(self.data())
             .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
