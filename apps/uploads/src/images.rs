@@ -209,7 +209,8 @@ fn ends_early(error: &image::ImageError) -> bool {
         }
         cause = error.source();
     }
-    false
+    // The PNG decoder says it without saying whence.
+    error.to_string().ends_with("unexpected end of file")
 }
 
 /// The three thumbnails of an image, in the order of [`Size::ALL`].

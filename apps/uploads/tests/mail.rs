@@ -261,11 +261,8 @@ async fn a_server_that_is_away_hangs_up_or_cannot_do_what_is_asked_is_a_retry() 
 
 const CHILD: &str = "UPLOADS_MAIL_CHILD";
 
-/// Not a test: the process that the next one starts, because whom TLS trusts is in a process's environment.
-#[tokio::test]
-#[ignore = "started by another test"]
-async fn child_over_tls() {
-    let Ok(server) = std::env::var(CHILD) else { return };
+/// What the next test does in a process of its own, because whom TLS trusts is in a process's environment.
+async fn over_tls_with(server: &str) {
     let login = |login: &str| Mailer::smtp(&server.replace("LOGIN", login)).expect("an address");
     let known = login("ann:se%20cret@");
     for id in ["0-1", "0-2"] {
@@ -279,6 +276,9 @@ async fn child_over_tls() {
 
 #[tokio::test]
 async fn tls_is_spoken_with_whom_the_system_trusts_and_nobody_else() {
+    if let Ok(server) = std::env::var(CHILD) {
+        return over_tls_with(&server).await;
+    }
     for (when, url) in
         [("always", "smtps://LOGINlocalhost:PORT"), ("starttls", "smtp://LOGINlocalhost:PORT?tls=required")]
     {
@@ -292,7 +292,7 @@ async fn tls_is_spoken_with_whom_the_system_trusts_and_nobody_else() {
         assert_eq!(server.mails(), []);
 
         let output = std::process::Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "child_over_tls", "--ignored", "--nocapture"])
+            .args(["--exact", "tls_is_spoken_with_whom_the_system_trusts_and_nobody_else", "--nocapture"])
             .env(CHILD, &url)
             .env("SSL_CERT_FILE", server.certificate())
             .output()

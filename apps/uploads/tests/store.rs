@@ -366,13 +366,10 @@ async fn what_looks_like_an_entry_within_an_image_is_not_one() {
 
 const CHILD: &str = "UPLOADS_STORE_CHILD";
 
-/// Not a test: the process that the next one runs under a limit on the length of files, which the system treats as it
-/// does a full disk.
-#[tokio::test]
-#[ignore = "started by another test"]
-async fn child_on_a_full_disk() {
-    let Some(directory) = std::env::var_os(CHILD) else { return };
-    let (store, _) = open(Path::new(&directory), ONE);
+/// What the next test does in a process under a limit on the length of files, which the system treats as it does a full
+/// disk.
+async fn fill_the_disk(directory: &Path) {
+    let (store, _) = open(directory, ONE);
     let mut kept = Vec::new();
     let refused = loop {
         let upload = UploadId::random();
@@ -393,10 +390,12 @@ async fn child_on_a_full_disk() {
 
 #[tokio::test]
 async fn a_full_disk_is_a_refusal_and_not_the_end() {
+    if let Some(directory) = std::env::var_os(CHILD) {
+        return fill_the_disk(Path::new(&directory)).await;
+    }
     let directory = tempfile::tempdir().expect("a directory");
     // Two thousand blocks of 512 bytes; the signal that comes with the refusal is ignored.
-    let script =
-        r#"trap "" XFSZ; ulimit -f 2000; exec "$0" --exact child_on_a_full_disk --ignored --nocapture"#;
+    let script = r#"trap "" XFSZ; ulimit -f 2000; exec "$0" --exact a_full_disk_is_a_refusal_and_not_the_end --nocapture"#;
     let output = Command::new("sh")
         .args(["-c", script])
         .arg(std::env::current_exe().expect("this test"))
@@ -414,12 +413,9 @@ async fn a_full_disk_is_a_refusal_and_not_the_end() {
     keep(&store, 30_000).await;
 }
 
-/// Not a test: the process that the next one kills. It appends for ever and says what was acknowledged.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "started by another test"]
-async fn child() {
-    let Some(directory) = std::env::var_os(CHILD) else { return };
-    let (store, _) = open(Path::new(&directory), StoreOptions { volume_bytes: 1 << 20, ..SMALL });
+/// What the next test does in a process that it kills: appends for ever, and says what was acknowledged.
+async fn append_for_ever(directory: &Path) {
+    let (store, _) = open(directory, StoreOptions { volume_bytes: 1 << 20, ..SMALL });
     let (say, mut said) = tokio::sync::mpsc::channel::<String>(1_000);
     for _ in 0..32 {
         let (store, say) = (store.clone(), say.clone());
@@ -444,12 +440,16 @@ async fn child() {
 
 #[test]
 fn what_was_acknowledged_survives_sigkill() {
+    if let Some(directory) = std::env::var_os(CHILD) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        return runtime.expect("a runtime").block_on(append_for_ever(Path::new(&directory)));
+    }
     let directory = tempfile::tempdir().expect("a directory");
     let mut kept = Vec::new();
     let mut made = Vec::new();
     for round in 1..=4 {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "what_was_acknowledged_survives_sigkill", "--nocapture", "--test-threads=1"])
             .env(CHILD, directory.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
