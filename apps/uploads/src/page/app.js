@@ -666,11 +666,12 @@ async function accepted(sending, { id, status_url: statusUrl }) {
   const asked = now;
   let upload = null;
   if (!held.has(id) && !undrawn.has(id) && !cards.has(id)) {
-    // No event came first: ask, so that the card does not have to wait for one. Without an answer, an event will do.
+    // No event came first: ask, so that the card does not have to wait for one. Without an answer, an event will do. What
+    // has failed by then is news to whoever has just sent it.
     upload = await fetch(statusUrl).then((response) => (response.ok ? response.json() : null), () => null);
     if (sending.state === 'gone') return;
   }
-  const entry = held.get(id) ?? undrawn.get(id) ?? (upload && { document: upload, seen: asked, live: false });
+  const entry = held.get(id) ?? undrawn.get(id) ?? (upload && { document: upload, seen: asked, live: true });
   held.delete(id);
   const focused = sending.node.contains(document.activeElement);
   drop(sending);

@@ -35,6 +35,18 @@ const FLAGS: [&str; 8] = [
     "--disable-sync",
 ];
 
+/// Keeps every message that the page tells: messages go away by themselves, and a busy machine may look too late.
+const WATCH_MESSAGES: &str = "
+    if (!window.messages) {
+        window.messages = { polite: '', assertive: '' };
+        for (const tone of Object.keys(messages)) {
+            const region = document.getElementById(`toasts-${tone}`);
+            const note = () => { messages[tone] += region.innerText; };
+            note();
+            new MutationObserver(note).observe(region, { childList: true, subtree: true, characterData: true });
+        }
+    }";
+
 /// One browser with one window.
 pub(crate) struct Browser {
     client: Client,
@@ -67,6 +79,7 @@ impl Browser {
     /// Waits until the page hears the service's events.
     pub(crate) async fn live(&self) {
         self.until("the page to be live", "document.querySelector('#connection[data-state=live]')").await;
+        self.run(WATCH_MESSAGES, vec![]).await;
     }
 
     pub(crate) async fn reload(&self) {

@@ -114,12 +114,7 @@ async fn chosen_photographs_show_their_progress_and_end_done_with_thumbnails() {
         steps.iter().any(|step| step == "thumbnail waiting" || step == "thumbnail running"),
         "work seen: {seen}"
     );
-    browser
-        .until(
-            "the notifications",
-            "/received|3 notifications/.test(document.getElementById('toasts-polite').innerText)",
-        )
-        .await;
+    browser.until("the notifications", "/received|3 notifications/.test(window.messages.polite)").await;
     browser.assert_quiet().await;
 }
 
@@ -145,12 +140,7 @@ async fn the_same_file_dropped_twice_is_one_upload() {
     let photograph = fs::read(&photographs()[0]).expect("a photograph");
     let twice = format!("for (let i = 0; i < 2; i += 1) {{ {DROP} }}");
     browser.run(&twice, vec![json!(photograph), json!("twice.jpg")]).await;
-    browser
-        .until(
-            "to be told",
-            "document.getElementById('toasts-polite').innerText.includes('already on its way')",
-        )
-        .await;
+    browser.until("to be told", "window.messages.polite.includes('already on its way')").await;
     done(&browser, 1).await;
     assert_eq!(uploads_at(&browser).await.as_array().expect("a list").len(), 1);
     browser.assert_quiet().await;
@@ -168,12 +158,7 @@ async fn a_corrupt_photograph_fails_its_thumbnails_with_a_reason_and_only_those(
     assert!(text.contains("Failed"), "told by a word: {text}");
     let reason = browser.find("[data-step=thumbnail] .step-reason").await.text().await.expect("a text");
     assert!(!reason.is_empty() && reason != "No reason was given.", "{reason}");
-    browser
-        .until(
-            "a message that interrupts",
-            "document.querySelector('[aria-live=assertive]').innerText.includes('corrupt.jpg')",
-        )
-        .await;
+    browser.until("a message that interrupts", "window.messages.assertive.includes('corrupt.jpg')").await;
     browser.find("[data-step=thumbnail] button").await;
     browser.assert_quiet().await;
 }
@@ -221,7 +206,7 @@ async fn two_pages_of_one_service_both_see_it_live() {
     one.choose(&photographs()[..1]).await;
     for browser in [&one, &other] {
         done(browser, 1).await;
-        browser.until("the notification", "document.querySelector('#toasts-polite .toast')").await;
+        browser.until("the notification", "window.messages.polite.includes('received')").await;
         browser.assert_quiet().await;
     }
     assert_eq!(other.value("window.loadedOnce").await, json!(true), "without loading again");
