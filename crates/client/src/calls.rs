@@ -40,6 +40,18 @@ pub(crate) use either;
 
 impl Client {
     /// Gives a queue one job, in a request of its own. Once this answers, the job is on stable storage.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::{enqueue::NewJob, value::RawJson};
+    ///
+    /// let payload = RawJson::of(&["ann@example.org"]).expect("a list of text is JSON");
+    /// let job = NewJob { kind: Some("welcome".into()), payload: Some(payload), ..NewJob::default() };
+    /// let enqueued = client.enqueue("mail", &job).await?;
+    /// assert_eq!(enqueued.state.as_str(), "ready");
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn enqueue(&self, queue: &str, job: &NewJob<'_>) -> Result<Enqueued, Error> {
         let (settings, path) = (&self.settings, enqueue_path(queue));
         either!(self,
@@ -49,6 +61,18 @@ impl Client {
 
     /// Gives a queue up to 1,000 jobs. The results are in the order of the jobs; one that is refused does not keep the
     /// others out.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::enqueue::{EnqueueResult, NewJob};
+    ///
+    /// let jobs = [NewJob::default(), NewJob { priority: Some(12), ..NewJob::default() }];
+    /// let results = client.enqueue_list("mail", &jobs).await?;
+    /// assert!(matches!(results[0], EnqueueResult::Enqueued { .. }));
+    /// assert!(matches!(&results[1], EnqueueResult::Refused { error } if error.field.as_deref() == Some("priority")));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn enqueue_list(&self, queue: &str, jobs: &[NewJob<'_>]) -> Result<Vec<EnqueueResult>, Error> {
         let (settings, path) = (&self.settings, enqueue_path(queue));
         either!(self,
@@ -60,12 +84,41 @@ impl Client {
     }
 
     /// Takes jobs to work on, waiting for the first as long as the request says.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::lease::LeaseRequest;
+    ///
+    /// client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// let lease = LeaseRequest { queues: vec!["mail".into()], max: Some(10), ..LeaseRequest::default() };
+    /// let jobs = client.lease(&lease).await?;
+    /// assert_eq!((jobs[0].kind.as_str(), jobs[0].attempt), ("welcome", 1));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn lease(&self, request: &LeaseRequest<'_>) -> Result<Vec<LeasedJob>, Error> {
         let request = WorkRequest { lease: Some(request.clone()), ..WorkRequest::default() };
         Ok(self.work(&request).await?.jobs.unwrap_or_default())
     }
 
     /// Reports attempts that succeeded. The results are in the order of the items.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::api::lease::LeaseRequest;
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let lease = LeaseRequest { queues: vec!["mail".into()], ..LeaseRequest::default() };
+    /// use tidegate::api::settle::{Complete, SettleResult};
+    ///
+    /// let job = client.lease(&lease).await?.remove(0);
+    /// let done = Complete { id: job.id, token: job.token, result: None };
+    /// assert!(matches!(client.complete(&[done.clone()]).await?[0], SettleResult::Settled { .. }));
+    /// // Of a late worker's word nothing comes.
+    /// let late = Complete { token: job.token + 1, ..done };
+    /// assert!(matches!(client.complete(&[late]).await?[0], SettleResult::Refused { .. }));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn complete(&self, items: &[Complete<'_>]) -> Result<Vec<SettleResult>, Error> {
         let request = WorkRequest { complete: Some(items.to_vec()), ..WorkRequest::default() };
         let answer = self.work(&request).await?;
@@ -73,6 +126,22 @@ impl Client {
     }
 
     /// Reports attempts that failed. The results are in the order of the items.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::api::lease::LeaseRequest;
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let lease = LeaseRequest { queues: vec!["mail".into()], ..LeaseRequest::default() };
+    /// use tidegate::api::settle::{AttemptError, Fail, SettleResult};
+    ///
+    /// let job = client.lease(&lease).await?.remove(0);
+    /// let error = AttemptError { message: "connection refused".into(), kind: Some("smtp".into()), dependency: None };
+    /// let failed = Fail { id: job.id, token: job.token, error, retry_after_ms: Some(5_000), fatal: None };
+    /// let results = client.fail(&[failed]).await?;
+    /// assert!(matches!(results[0], SettleResult::Settled { run_at: Some(_), .. }));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn fail(&self, items: &[Fail<'_>]) -> Result<Vec<SettleResult>, Error> {
         let request = WorkRequest { fail: Some(items.to_vec()), ..WorkRequest::default() };
         let answer = self.work(&request).await?;
@@ -80,6 +149,22 @@ impl Client {
     }
 
     /// Extends leases: the heartbeat. The results are in the order of the items.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::api::lease::LeaseRequest;
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let lease = LeaseRequest { queues: vec!["mail".into()], ..LeaseRequest::default() };
+    /// use tidegate::api::{settle::Extend, value::RawJson};
+    ///
+    /// let job = client.lease(&lease).await?.remove(0);
+    /// let progress = RawJson::of(&40).expect("a number is JSON");
+    /// let beat = Extend { id: job.id, token: job.token, lease_ms: None, progress: Some(progress) };
+    /// client.extend(&[beat]).await?;
+    /// assert_eq!(client.job(job.id, Default::default()).await?.progress.unwrap().get(), "40");
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn extend(&self, items: &[Extend<'_>]) -> Result<Vec<SettleResult>, Error> {
         let request = WorkRequest { extend: Some(items.to_vec()), ..WorkRequest::default() };
         let answer = self.work(&request).await?;
@@ -87,6 +172,20 @@ impl Client {
     }
 
     /// Gives jobs back without counting the attempt. The results are in the order of the items.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::api::lease::LeaseRequest;
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let lease = LeaseRequest { queues: vec!["mail".into()], ..LeaseRequest::default() };
+    /// use tidegate::api::settle::Release;
+    ///
+    /// let job = client.lease(&lease).await?.remove(0);
+    /// client.release(&[Release { id: job.id, token: job.token }]).await?;
+    /// assert_eq!(client.lease(&lease).await?[0].attempt, 1);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn release(&self, items: &[Release]) -> Result<Vec<SettleResult>, Error> {
         let request = WorkRequest { release: Some(items.to_vec()), ..WorkRequest::default() };
         let answer = self.work(&request).await?;
@@ -94,6 +193,23 @@ impl Client {
     }
 
     /// A worker's round in one call: what it settles, then what it leases.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::{lease::LeaseRequest, settle::Complete, work::WorkRequest};
+    ///
+    /// let mail = client.queue("mail");
+    /// mail.enqueue("welcome", &"ann").await?;
+    /// mail.enqueue("welcome", &"ben").await?;
+    /// let lease = LeaseRequest { queues: vec!["mail".into()], ..LeaseRequest::default() };
+    /// let first = client.lease(&lease).await?.remove(0);
+    /// let done = Complete { id: first.id, token: first.token, result: None };
+    /// let round = WorkRequest { complete: Some(vec![done]), lease: Some(lease), ..WorkRequest::default() };
+    /// let answer = client.work(&round).await?;
+    /// assert_eq!((answer.complete.unwrap().len(), answer.jobs.unwrap().len()), (1, 1));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn work(&self, request: &WorkRequest<'_>) -> Result<WorkAnswer, Error> {
         let (settings, path) = (&self.settings, "/v1/work");
         let wait = Duration::from_millis(request.lease.as_ref().map_or(0, LeaseRequest::wait_ms));
@@ -104,6 +220,19 @@ impl Client {
 
     /// Does all operations, or, if one of them is refused, none: the problem's refusal says which. The results are in the
     /// order of the operations.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::{enqueue::NewJob, transaction::{EnqueueOperation, Operation, TransactionRequest}};
+    ///
+    /// let enqueue = |queue: &'static str| {
+    ///     Operation::Enqueue(Box::new(EnqueueOperation { queue: queue.into(), job: NewJob::default() }))
+    /// };
+    /// let request = TransactionRequest { operations: vec![enqueue("mail"), enqueue("stock")] };
+    /// assert_eq!(client.transact(&request).await?.results.len(), 2);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn transact(&self, request: &TransactionRequest<'_>) -> Result<TransactionAnswer, Error> {
         let (settings, path) = (&self.settings, TRANSACTIONS);
         either!(self,
@@ -117,6 +246,17 @@ impl Client {
 
     /// One job with everything that is known about it. With a `wait` of up to a minute, waits for its end and then
     /// answers whatever state it is in.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use std::time::Duration;
+    ///
+    /// let job = client.queue("mail").job("welcome", &"ann").delay(Duration::from_secs(60)).enqueue().await?;
+    /// let shown = client.job(job.id, Duration::ZERO).await?;
+    /// assert_eq!((shown.state.as_str(), shown.payload.unwrap().get()), ("scheduled", "\"ann\""));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn job(&self, id: JobId, wait: Duration) -> Result<Job, Error> {
         let settings = &self.settings;
         either!(self,
@@ -129,6 +269,14 @@ impl Client {
     }
 
     /// Takes a job back before its end, even from the worker that has it.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// let job = client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// assert_eq!(client.cancel(job.id).await?.state.as_str(), "cancelled");
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn cancel(&self, id: JobId) -> Result<JobStateAnswer, Error> {
         let (settings, path) = (&self.settings, format!("/v1/jobs/{id}/cancel"));
         either!(self,
@@ -137,6 +285,24 @@ impl Client {
     }
 
     /// Gives a dead job another payload.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::{Failure, Job, Worker};
+    /// use tidegate::api::{job::EditJob, value::RawJson};
+    ///
+    /// let job = client.queue("mail").enqueue("welcome", &"an n").await?;
+    /// # let worker = Worker::new(&client).queue("mail").handle("welcome", |_: Job<String>, ()| async {
+    /// #     Err::<(), _>(Failure::fatal("no such address"))
+    /// # });
+    /// # engine.run_due(&worker).await;
+    /// // It died of its payload.
+    /// let mended = RawJson::of("ann").expect("text is JSON");
+    /// let edited = client.edit(job.id, &EditJob { payload: Some(mended), ..EditJob::default() }).await?;
+    /// assert_eq!((edited.state.as_str(), edited.payload.unwrap().get()), ("dead", "\"ann\""));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn edit(&self, id: JobId, edit: &EditJob<'_>) -> Result<Job, Error> {
         let (settings, path) = (&self.settings, format!("/v1/jobs/{id}/edit"));
         either!(self,
@@ -145,6 +311,17 @@ impl Client {
     }
 
     /// A page of jobs. Ask again with the page's cursor for the next.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::{query::JobsQuery, words::JobState};
+    ///
+    /// client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// let query = JobsQuery { state: Some(JobState::Ready), ..JobsQuery::default() };
+    /// assert_eq!(client.jobs(&query).await?.jobs.len(), 1);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn jobs(&self, query: &JobsQuery) -> Result<JobPage, Error> {
         let settings = &self.settings;
         either!(self,
@@ -153,6 +330,16 @@ impl Client {
     }
 
     /// All queues.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// for queue in client.queues().await? {
+    ///     assert_eq!(queue.name, "mail");
+    /// }
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn queues(&self) -> Result<Vec<QueueSummary>, Error> {
         let settings = &self.settings;
         either!(self,
@@ -164,6 +351,14 @@ impl Client {
     }
 
     /// How a queue stands, or stood some tens of milliseconds ago: such looks cost the queue nothing.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// assert_eq!(client.show_queue("mail").await?.counts.ready, 1);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn show_queue(&self, queue: &str) -> Result<Queue, Error> {
         let settings = &self.settings;
         either!(self,
@@ -172,6 +367,17 @@ impl Client {
     }
 
     /// Sets a queue's whole configuration, making the queue if there is none; what is left out becomes the default.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::{enqueue::Retry, queue::QueueConfig};
+    ///
+    /// let retry = Retry { max_attempts: Some(3), delay_ms: Some(1_000), ..Retry::default() };
+    /// let config = QueueConfig { retry: Some(retry), jobs_max: Some(100_000), ..QueueConfig::default() };
+    /// assert_eq!(client.configure("mail", &config).await?.config.jobs_max, Some(100_000));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn configure(&self, queue: &str, config: &QueueConfig) -> Result<Queue, Error> {
         let (settings, path) = (&self.settings, queue_path(queue, ""));
         either!(self,
@@ -180,6 +386,15 @@ impl Client {
     }
 
     /// Holds a queue's jobs back. Those with a worker go on.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// assert!(client.pause("mail").await?.paused);
+    /// assert!(!client.resume("mail").await?.paused);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn pause(&self, queue: &str) -> Result<Queue, Error> {
         self.pause_or_resume(queue, true).await
     }
@@ -201,6 +416,15 @@ impl Client {
     }
 
     /// Holds back the jobs of one ordering key.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// client.queue("mail").job("welcome", &"ann").ordering_key("ann").enqueue().await?;
+    /// assert!(client.pause_key("mail", "ann").await?.paused);
+    /// assert!(!client.resume_key("mail", "ann").await?.paused);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn pause_key(&self, queue: &str, ordering_key: &str) -> Result<KeyAnswer, Error> {
         self.pause_or_resume_key(queue, ordering_key, true).await
     }
@@ -219,6 +443,20 @@ impl Client {
     }
 
     /// A page of a queue's dead jobs.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::{Failure, Job, Worker};
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let worker = Worker::new(&client).queue("mail").handle("welcome", |_: Job<String>, ()| async {
+    /// #     Err::<(), _>(Failure::fatal("no such address"))
+    /// # });
+    /// # engine.run_due(&worker).await;
+    /// let dead = client.dead("mail", &Default::default()).await?.jobs;
+    /// assert_eq!((dead.len(), dead[0].attempt), (1, 1));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn dead(&self, queue: &str, query: &DeadQuery) -> Result<JobPage, Error> {
         let settings = &self.settings;
         either!(self,
@@ -227,6 +465,20 @@ impl Client {
     }
 
     /// What a queue's dead jobs died of.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::{Failure, Job, Worker};
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let worker = Worker::new(&client).queue("mail").handle("welcome", |_: Job<String>, ()| async {
+    /// #     Err::<(), _>(Failure::fatal("no such address"))
+    /// # });
+    /// # engine.run_due(&worker).await;
+    /// let causes = client.dead_causes("mail").await?;
+    /// assert_eq!((causes[0].count, causes[0].message.as_str()), (1, "no such address"));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn dead_causes(&self, queue: &str) -> Result<Vec<Cause>, Error> {
         let settings = &self.settings;
         either!(self,
@@ -238,6 +490,22 @@ impl Client {
     }
 
     /// Begins to move dead jobs back to work. The queue shows how it goes.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::{Failure, Job, Worker};
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let worker = Worker::new(&client).queue("mail").handle("welcome", |_: Job<String>, ()| async {
+    /// #     Err::<(), _>(Failure::fatal("no such address"))
+    /// # });
+    /// # engine.run_due(&worker).await;
+    /// use tidegate::api::dead::RedriveRequest;
+    ///
+    /// let gently = RedriveRequest { rate_per_s: Some(50), stop_after_dead: Some(20), ..RedriveRequest::default() };
+    /// client.redrive("mail", &gently).await?;
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn redrive(&self, queue: &str, request: &RedriveRequest<'_>) -> Result<Redrive, Error> {
         let (settings, path) = (&self.settings, queue_path(queue, "/dead/redrive"));
         either!(self,
@@ -249,6 +517,22 @@ impl Client {
     }
 
     /// Deletes dead jobs for good, and says how many.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// # use tidegate::{Failure, Job, Worker};
+    /// # client.queue("mail").enqueue("welcome", &"ann").await?;
+    /// # let worker = Worker::new(&client).queue("mail").handle("welcome", |_: Job<String>, ()| async {
+    /// #     Err::<(), _>(Failure::fatal("no such address"))
+    /// # });
+    /// # engine.run_due(&worker).await;
+    /// use tidegate::api::dead::DeleteDeadRequest;
+    ///
+    /// let all = DeleteDeadRequest { all: Some(true), ..DeleteDeadRequest::default() };
+    /// assert_eq!(client.delete_dead("mail", &all).await?, 1);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn delete_dead(&self, queue: &str, request: &DeleteDeadRequest<'_>) -> Result<u64, Error> {
         let (settings, path) = (&self.settings, queue_path(queue, "/dead/delete"));
         either!(self,
@@ -265,6 +549,13 @@ impl Client {
     }
 
     /// Succeeds if a write has lately reached stable storage; otherwise the problem says why not.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// client.ready().await?;
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     pub async fn ready(&self) -> Result<(), Error> {
         either!(self, _http => self.ask("/readyz").await, engine => engine.ready().await)
     }

@@ -128,6 +128,18 @@ impl Client {
     /// A client whose every changing request carries this key: the engine does the first one and answers equal ones
     /// with the same answer. Use one key for one intention, and send it again after silence.
     ///
+    /// ```
+    /// # #[cfg(feature = "testing")]
+    /// # tidegate::testing::example(async |_, client| {
+    /// use tidegate::api::enqueue::NewJob;
+    ///
+    /// let order = client.with_idempotency_key("order-7")?;
+    /// let first = order.enqueue("orders", &NewJob::default()).await?;
+    /// let again = order.enqueue("orders", &NewJob::default()).await?;
+    /// assert_eq!(first.id, again.id);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`NotAnIdempotencyKey`].
     pub fn with_idempotency_key(&self, key: &str) -> Result<Client, NotAnIdempotencyKey> {
@@ -136,6 +148,18 @@ impl Client {
 
     /// A client whose calls may take so long, retries included, beyond what a request itself asks the server to wait.
     /// The default is 30 seconds. A single try may take a third of it.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// use tidegate::Client;
+    ///
+    /// // Nobody is there, and nobody waits for half a minute.
+    /// let client = Client::connect("http://127.0.0.1:1")?.with_deadline(Duration::from_millis(200));
+    /// assert!(client.queues().await.unwrap_err().is_temporary());
+    /// # Ok::<(), tidegate::Error>(())
+    /// # }).unwrap();
+    /// ```
     pub fn with_deadline(&self, deadline: Duration) -> Client {
         let settings = Settings { deadline, answer_timeout: deadline / 3, ..self.settings.clone() };
         Client { link: self.link.clone(), settings }

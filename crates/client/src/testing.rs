@@ -193,3 +193,14 @@ impl Engine {
         }
     }
 }
+
+/// Runs an example of the documentation on an engine of its own.
+#[doc(hidden)]
+pub fn example(example: impl AsyncFnOnce(Engine, Client) -> Result<(), crate::Error>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let engine = Engine::new();
+        let client = engine.client();
+        example(engine, client).await.expect("the example works");
+    });
+}
