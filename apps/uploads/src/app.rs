@@ -4,9 +4,10 @@
 //! made durable in the store, and one transaction gives the engine the three jobs. Nothing else happens before the
 //! answer, so nothing that is slow or down later can slow it.
 //!
-//! **A crash in between** leaves an image without jobs. Whoever sent it has no answer and sends it again, under the same
+//! **A crash in between**, or an engine that is away, leaves an image without jobs. Whoever sent it has no answer and sends it again, under the same
 //! key; and at the next start the service finishes what is unfinished ([`App::finish_the_unfinished`]). Both say the same
-//! transaction under the same idempotency key, so the jobs are there once however often it is said.
+//! transaction under the same idempotency key, so the jobs are there once however often it is said. A client that goes
+//! away in the middle changes nothing: what it began is finished.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,6 +37,10 @@ pub const KINDS: [&str; 3] = ["thumbnail", "email", "notification"];
 /// Ended jobs are kept so long, and so many of them in each queue: a day of looking up how an upload went.
 const RETAIN: Duration = Duration::from_secs(24 * 3_600);
 const RETAIN_MAX: u64 = 1_000_000;
+
+/// Between two tries to finish what was interrupted.
+const FINISH_PAUSE: Duration = Duration::from_secs(1);
+const FINISH_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What every job of an upload brings: everything else is in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,12 +114,20 @@ impl App {
         Ok(())
     }
 
-    /// Accepts an image. When this answers, the image and its three jobs are on stable storage.
+    /// Accepts an image. When this answers, the image and its three jobs are on stable storage. Whoever stops waiting for the
+    /// answer stops nothing.
     ///
     /// # Errors
-    /// Why it is not accepted. Then no step is taken, unless the answer is `busy` and the request had a key: saying it
-    /// again finishes it.
-    pub async fn accept(&self, sent: Sent) -> Result<Accepted, Problem> {
+    /// Why it is not accepted. If the answer is `busy` and the request had a key, saying it again goes on from there.
+    pub async fn accept(self: &Arc<Self>, sent: Sent) -> Result<Accepted, Problem> {
+        let app = Arc::clone(self);
+        let accepting = tokio::spawn(async move { app.accept_to_the_end(sent).await });
+        accepting.await.unwrap_or_else(|_panic| {
+            Err(Problem::new(Code::Internal, "The service made a mistake; its log says more."))
+        })
+    }
+
+    async fn accept_to_the_end(&self, sent: Sent) -> Result<Accepted, Problem> {
         let Some(format) = judge(&sent.image) else {
             let detail = "The file does not begin like a JPEG, PNG or WebP; send one of these.";
             return Err(Problem::new(Code::UnsupportedImage, detail));
@@ -139,16 +152,14 @@ impl App {
                 return Err(Problem::new(Code::IdempotencyMismatch, detail));
             }
         };
-        match self.enqueue(upload).await {
-            Ok(()) => {}
-            Err(error) => {
-                // A refusal is certain. Without a key nobody can come back to this image, so it is let go; with a
-                // key, or in doubt, it is finished by whoever asks next.
-                if error.problem().is_some() && !keyed && error.code() != Some(Refused::OutcomeUnknown) {
-                    let _ = self.store.append_lazily(Entry::LetGo { upload });
-                }
-                return Err(not_enqueued(&error));
+        // The store remembers keys for longer than the engine: an upload that has its jobs is not given others.
+        let has_jobs = replayed && self.store.is_accepted(upload);
+        if !has_jobs && let Err(error) = self.enqueue(upload).await {
+            if !keyed && was_judged(&error) {
+                // Nobody can come back to this image, so it is let go.
+                let _ = self.store.append_lazily(Entry::LetGo { upload });
             }
+            return Err(not_enqueued(&error, keyed));
         }
         self.hub.changed(upload);
         Ok(Accepted { upload, replayed })
@@ -171,17 +182,20 @@ impl App {
         Ok(())
     }
 
-    /// Says the transaction of every upload whose jobs are not known to be there. For the start, before anything is
-    /// accepted; how many there were.
-    ///
-    /// # Errors
-    /// The client's.
-    pub async fn finish_the_unfinished(&self) -> Result<usize, tidegate::Error> {
+    /// Says the transaction of every upload whose jobs are not known to be there, and again until the engine has taken
+    /// it; how many there were. For the start.
+    pub async fn finish_the_unfinished(&self) -> usize {
         let unfinished = self.store.unaccepted();
         for &upload in &unfinished {
-            self.enqueue(upload).await?;
+            let mut pause = FINISH_PAUSE;
+            while let Err(error) = self.enqueue(upload).await {
+                tracing::warn!(%upload, %error, "an upload that was interrupted still waits for its jobs");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(FINISH_PAUSE_MAX);
+            }
+            self.hub.changed(upload);
         }
-        Ok(unfinished.len())
+        unfinished.len()
     }
 
     /// What is kept of an upload.
@@ -303,13 +317,23 @@ fn unkept(error: AppendError) -> Problem {
     }
 }
 
-/// Why the three jobs were not accepted. The image is kept: the same request again goes on from there.
-fn not_enqueued(error: &tidegate::Error) -> Problem {
-    tracing::warn!(%error, "an upload's jobs were not accepted");
-    Problem::new(
-        Code::Busy,
-        format!("The work could not be taken on just now: {error}. Send the same again in a moment."),
+/// Whether the engine has considered the jobs and said no: then they are not there. Whatever is tried again may have had its
+/// effect at an earlier try, and the idempotency key brings that to light only if it is said once more.
+fn was_judged(error: &tidegate::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(Refused::QueueFull | Refused::ShardFull | Refused::TooManyQueues | Refused::TooManyKinds)
     )
+}
+
+/// Why the three jobs were not accepted.
+fn not_enqueued(error: &tidegate::Error, keyed: bool) -> Problem {
+    tracing::warn!(%error, "an upload's jobs were not accepted");
+    let what_next = match keyed {
+        true => "Send the same again, under the same key.",
+        false => "Come back in a moment.",
+    };
+    Problem::new(Code::Busy, format!("The work could not be taken on just now: {error}. {what_next}"))
 }
 
 /// The engine does not answer.

@@ -21,7 +21,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL", env = "UPLOADS_SERVER")]
     pub server: Option<String>,
 
-    /// A mail server, as in smtp://user:password@mail.example.org:587; without one mails go to a Maildir in the data directory
+    /// A mail server, as in smtp://user:password@mail.example.org:587?tls=required; without one mails go to a Maildir in the data directory
     #[arg(long, value_name = "URL", env = "UPLOADS_SMTP", hide_env_values = true)]
     pub smtp: Option<String>,
 

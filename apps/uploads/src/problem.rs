@@ -59,6 +59,14 @@ codes! {
     UnsupportedImage = "unsupported_image", UNSUPPORTED_MEDIA_TYPE, "This is no image that is taken.";
     /// The key came before with another image or address.
     IdempotencyMismatch = "idempotency_mismatch", UNPROCESSABLE_ENTITY, "The key belongs to another upload.";
+    /// A parameter of the address cannot be read.
+    InvalidQuery = "invalid_query", BAD_REQUEST, "The address cannot be read.";
+    /// Another site's page asks.
+    ForeignOrigin = "foreign_origin", FORBIDDEN, "Another site's page may not ask this.";
+    /// The service is asked under a name that is not its own.
+    UnknownHost = "unknown_host", MISDIRECTED_REQUEST, "The service does not have this name.";
+    /// The address does not take this method.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not allowed here.";
     /// There is no such upload.
     NotFound = "not_found", NOT_FOUND, "Nothing is here.";
     /// No step of the upload has failed.

@@ -47,11 +47,6 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         max_attempts: args.max_attempts,
     });
     app.configure(args.retry_delay).await.context("cannot set the queues up")?;
-    match app.finish_the_unfinished().await.context("cannot finish what a crash has interrupted")? {
-        0 => {}
-        unfinished => note(&format!("{unfinished} uploads that a crash interrupted have their jobs now")),
-    }
-
     let places = Places {
         thumbnails: threads * THUMBNAILS_PER_THREAD,
         emails: usize::from(args.emails_at_once),
@@ -63,13 +58,21 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         staff.revive();
     }
     let telling = tokio::spawn(Arc::clone(&app).tell_changes());
+    let unfinished = Arc::clone(&app);
+    let finishing = tokio::spawn(async move {
+        match unfinished.finish_the_unfinished().await {
+            0 => {}
+            uploads => note(&format!("{uploads} uploads that were interrupted have their jobs now")),
+        }
+    });
     introduce(&args, &app, &format!("http://{address}"));
 
-    let reach = Reach { app: Arc::clone(&app), staff: Arc::clone(&staff) };
-    serve(listener, router(reach, args.admin), stop).await;
+    let reach = Reach::new(Arc::clone(&app), Arc::clone(&staff));
+    serve(listener, router(reach, address, args.admin), stop).await;
     note("stopping: what is under way may end");
     staff.stop().await;
     telling.abort();
+    finishing.abort();
     let store = app.store.clone();
     tokio::task::spawn_blocking(move || store.close()).await?;
     client.close().await.context("the engine did not close well")?;

@@ -6,7 +6,7 @@
 //! | step | what makes a second run harmless |
 //! |---|---|
 //! | thumbnail | the store keeps an upload's first thumbnails and drops others |
-//! | email | the mailbox: the file's name, or the `Message-ID`, is made from the job's id |
+//! | email | the mailbox: the file's name, or the `Message-ID`, is made from what the job is about |
 //! | notification | the mark in the store says whether this one is the first, before anybody is told |
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::app::{App, KINDS, QUEUES, Work};
 use crate::hub::Event;
 use crate::images;
 use crate::mail::{Mail, Outcome, Refusal, Verdict};
-use crate::store::{Appended, Entry, Upload, UploadId};
+use crate::store::{Appended, Entry, ReadError, Upload, UploadId};
 
 /// How many of each step are under way at once, and for how long unheard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +65,17 @@ async fn thumbnail(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
     if upload.thumbnails.is_some() {
         return Ok(());
     }
-    let original = app.store.image(upload.id)?.ok_or_else(|| gone(&job))?;
+    // The image is read there too: the runtime's threads do not wait for the disk.
+    let store = app.store.clone();
+    let made = app.pool.run(move || {
+        let original = store.image(upload.id)?;
+        Ok::<_, ReadError>(original.map(|original| images::thumbnails(&original.bytes)))
+    });
     // Work that cannot succeed another time is not tried another time.
-    let thumbnails = app
-        .pool
-        .run(move || images::thumbnails(&original.bytes))
+    let thumbnails = made
         .await
-        .map_err(|panic| Failure::fatal(panic).kind("panic"))?
+        .map_err(|panic| Failure::fatal(panic).kind("panic"))??
+        .ok_or_else(|| gone(&job))?
         .map_err(|error| Failure::fatal(&error).kind(error.kind()))?;
     app.store.append(Entry::Thumbnails { upload: upload.id, thumbnails }).await?;
     Ok(())
@@ -80,9 +84,9 @@ async fn thumbnail(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
 /// Delivers one mail.
 async fn email(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
     let upload = find(&app, &job)?;
-    // The mail's name is made from the job's id, so that a second delivery of this job's mail is seen by whoever has the
-    // first; the upload's id keeps it apart from jobs of another engine that once filled the same mailbox.
-    let name = format!("{}.{}", upload.id, job.id());
+    // The mail's name is made from what the job is about: one mail an upload. So whoever has the mail sees a second delivery,
+    // whether this job runs twice or, its idempotency key long forgotten, the upload were to get a second job.
+    let name = upload.id.to_string();
     let status_url = format!("{}/#{}", app.public_url, upload.id);
     let received_at = UNIX_EPOCH + Duration::from_millis(upload.received_at_ms);
     let mail = Mail::about_upload(&name, &upload.email, &upload.name, &status_url, received_at);
@@ -112,7 +116,7 @@ async fn notification(job: Job<Work>, app: Arc<App>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The upload that a job is about.
+/// The upload that a job is about: some hundred bytes, read where they were just written.
 fn find(app: &App, job: &Job<Work>) -> Result<Upload, Failure> {
     let id: UploadId =
         job.payload().upload.parse().map_err(|error| Failure::fatal(error).kind("no_upload"))?;

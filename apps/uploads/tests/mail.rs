@@ -310,7 +310,8 @@ async fn addresses_of_servers() {
     for (url, shown) in [
         ("smtp://mail.example.org", "smtp://mail.example.org:25"),
         ("smtp://mail.example.org:2525", "smtp://mail.example.org:2525"),
-        ("smtp://ann:secret@mail.example.org/", "smtp://mail.example.org:25"),
+        ("smtp://ann:secret@mail.example.org/?tls=required", "smtp://mail.example.org:587"),
+        ("smtp://ann:secret@127.0.0.1/", "smtp://127.0.0.1:25"),
         ("smtp://[::1]:2525", "smtp://[::1]:2525"),
         ("smtp://mail.example.org?tls=required", "smtp://mail.example.org:587"),
         ("smtps://ann:secret@mail.example.org", "smtps://mail.example.org:465"),
@@ -322,6 +323,9 @@ async fn addresses_of_servers() {
         "mail.example.org",
         "http://ann:secret@mail.example.org",
         "smtp://ann:secret@mail.example.org?tls=maybe",
+        // The password would travel in clear.
+        "smtp://ann:secret@mail.example.org",
+        "smtp://ann:secret@mail.example.org:587",
         "smtp://ann:secret@mail.example.org/inbox",
         "smtp://ann:secret@:25",
         "smtp://ann:secret@mail.example.org:port",

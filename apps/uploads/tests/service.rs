@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use http::{Answer, Form, get, post, post_form};
+use http::{Answer, Form, get, post, post_form, send};
 use process::Service;
 use support::{MailServer, files};
 
@@ -121,26 +121,30 @@ fn what_cannot_be_taken_is_refused_by_name_and_leaves_nothing() {
     let url = service.url();
     let small = png(8);
     let image = || Form::new().file("image", "a.png", &small);
-    let send = |form: Form| post_form(&url, "/uploads", None, form);
-    check_refusal(&send(Form::new().file("image", "a.txt", b"hello")), 415, "unsupported_image");
-    check_refusal(&send(Form::new().file("image", "a.png", b"")), 400, "missing_image");
-    check_refusal(&send(Form::new().text("email", "ann@example.org")), 400, "missing_image");
-    check_refusal(&send(image().file("image", "b.png", &small)), 400, "invalid_form");
-    check_refusal(&send(image().text("colour", "blue")), 400, "invalid_form");
-    check_refusal(&send(image().text("email", "no address")), 422, "invalid_email");
+    let upload = |form: Form| post_form(&url, "/uploads", None, form);
+    check_refusal(&upload(Form::new().file("image", "a.txt", b"hello")), 415, "unsupported_image");
+    check_refusal(&upload(Form::new().file("image", "a.png", b"")), 400, "missing_image");
+    check_refusal(&upload(Form::new().text("email", "ann@example.org")), 400, "missing_image");
+    check_refusal(&upload(image().file("image", "b.png", &small)), 400, "invalid_form");
+    check_refusal(&upload(image().text("colour", "blue")), 400, "invalid_form");
+    check_refusal(&upload(image().text("email", "no address")), 422, "invalid_email");
     check_refusal(
-        &send(image().text("email", "ann@example.org\r\nBcc: ben@example.org")),
+        &upload(image().text("email", "ann@example.org\r\nBcc: ben@example.org")),
         422,
         "invalid_email",
     );
     let mut large = small.clone();
     large.resize((10 << 20) + 1, 0);
-    check_refusal(&send(Form::new().file("image", "a.png", &large)), 413, "image_too_large");
+    check_refusal(&upload(Form::new().file("image", "a.png", &large)), 413, "image_too_large");
     check_refusal(&post_form(&url, "/uploads", Some(&"k".repeat(129)), image()), 400, "invalid_key");
     check_refusal(&post(&url, "/uploads", "application/json", b"{}"), 400, "invalid_form");
     check_refusal(&get(&url, "/uploads/aaaaaaaaaaaaaaaa"), 404, "not_found");
     check_refusal(&get(&url, "/uploads/../../etc/passwd"), 404, "not_found");
     check_refusal(&get(&url, "/admin/account"), 404, "not_found");
+    check_refusal(&get(&url, "/uploads/%ff"), 404, "not_found");
+    check_refusal(&get(&url, "/uploads?limit=many"), 400, "invalid_query");
+    check_refusal(&send(&url, "DELETE", "/uploads", ""), 405, "method_not_allowed");
+    check_refusal(&send(&url, "POST", "/uploads", "Origin: https://evil.example\r\n"), 403, "foreign_origin");
     let list = get(&url, "/uploads").json();
     assert_eq!(list["uploads"].as_array().map(Vec::len), Some(0), "{list}");
     assert_eq!(get(&url, "/healthz").status, 200);
@@ -213,6 +217,59 @@ fn a_killed_service_comes_back_with_everything_it_has_answered_and_finishes_it()
     assert_eq!(files(&service.data().join("mail/new")).len(), ids.len());
     let again = upload(&service, &png(30), "0@example.org", None);
     assert_ne!(id_of(&again), ids[0], "without a key each request is an upload of its own");
+}
+
+/// A crash between an image and its jobs: nobody was told of the image, and it is there.
+#[test]
+fn an_image_without_jobs_gets_them_at_the_next_start() {
+    let mut service = Service::start(&QUICK);
+    service.kill();
+    let upload = uploads::store::UploadId::random();
+    let image = uploads::store::NewImage {
+        upload,
+        client_key: Some("interrupted".into()),
+        name: "cat.png".into(),
+        content_type: "image/png".into(),
+        email: "ann@example.org".into(),
+        received_at_ms: 1,
+        bytes: png(30).into(),
+    };
+    let (store, _) =
+        uploads::store::Store::open(&service.data().join("images"), Default::default()).expect("opens");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(store.append(uploads::store::Entry::Image(image))).expect("kept");
+    store.close();
+    drop(store);
+    service.start_again();
+    wait_for(&service, &upload.to_string(), ["done", "done", "done"]);
+    // Whoever had sent it and heard nothing sends it again.
+    let again = self::upload(&service, &png(30), "ann@example.org", Some("interrupted"));
+    assert_eq!(id_of(&again), upload.to_string());
+    assert_eq!(files(&service.data().join("mail/new")).len(), 1);
+}
+
+/// The store remembers a client's key for longer than the engine remembers its own.
+#[test]
+fn a_key_that_the_engine_has_forgotten_still_makes_no_second_upload_and_no_second_mail() {
+    let mut service = Service::start(&QUICK);
+    let id = id_of(&upload(&service, &png(30), "ann@example.org", Some("old")));
+    wait_for(&service, &id, ["done", "done", "done"]);
+    service.kill();
+    std::fs::remove_dir_all(service.data().join("engine")).expect("removed");
+    service.start_again();
+    assert_eq!(id_of(&upload(&service, &png(30), "ann@example.org", Some("old"))), id);
+    // Had it made jobs, a later upload's would come after them.
+    let later = id_of(&upload(&service, &png(31), "ben@example.org", None));
+    wait_for(&service, &later, ["done", "done", "done"]);
+    assert_eq!(files(&service.data().join("mail/new")).len(), 2);
+}
+
+#[test]
+fn where_mails_go_out_an_address_is_needed() {
+    let mail = MailServer::start();
+    let smtp = format!("smtp://127.0.0.1:{}", mail.port);
+    let service = Service::start(&["--smtp", &smtp]);
+    check_refusal(&upload(&service, &png(20), "", None), 422, "invalid_email");
 }
 
 #[test]

@@ -119,6 +119,12 @@ impl Mailer {
         Ok(Mailer { from, ..self })
     }
 
+    /// Whether mails leave this machine, to real people.
+    #[must_use]
+    pub fn goes_out(&self) -> bool {
+        matches!(self.way, Way::Smtp(_))
+    }
+
     /// Delivers a mail, or says why not.
     pub async fn deliver(&self, mail: &Mail) -> Outcome {
         let message = match mail.message(&self.from) {

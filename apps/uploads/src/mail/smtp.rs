@@ -9,6 +9,7 @@
 //! Message-ID.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,13 @@ impl Smtp {
                 Some(Credentials::new(user, password))
             }
         };
+        let is_here =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if credentials.is_some() && matches!(tls, Tls::Never) && !is_here {
+            return Err(bad(
+                "would send the password in clear: write smtps://, or smtp://user:password@host:port?tls=required",
+            ));
+        }
         let tls_parameters = match tls {
             Tls::Never => None,
             Tls::Required | Tls::Always => Some(

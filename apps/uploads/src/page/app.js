@@ -29,6 +29,8 @@ const LIMITS = {
   // Between two of one kind: what comes in between is gathered.
   toastEveryMs: 2_000,
   failureToastMs: 12_000,
+  // The whole list is read anew at most this often.
+  refreshEveryMs: 1_500,
   // The same file dropped twice within this time is one upload.
   doubleDropMs: 3_000,
   // A browser opens six connections to one host, all its tabs together; a page that nobody sees gives its own back.
@@ -432,6 +434,8 @@ async function refresh() {
   refreshing = true;
   try {
     do {
+      // In a flood the list changes faster than it can be read: whoever looks on must not become a load of its own.
+      if (refreshAgain) await new Promise((go) => setTimeout(go, LIMITS.refreshEveryMs));
       refreshAgain = false;
       const asked = now;
       const response = await fetch(`/uploads?limit=${LIMITS.cards}`);

@@ -3,7 +3,7 @@
 //! ```text
 //!  0  "TGUE"                       magic
 //!  4  u8   version, 1
-//!  5  u8   kind: 1 image, 2 thumbnails, 3 accepted, 4 notified
+//!  5  u8   kind: 1 image, 2 thumbnails, 3 accepted, 4 notified, 5 let go
 //!  6  u16  0
 //!  8  u32  length of the metadata
 //! 12  u32  length of the content

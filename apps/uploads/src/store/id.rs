@@ -1,6 +1,6 @@
 //! Upload ids: 80 random bits, written as 16 letters and digits.
 //!
-//! They are not secrets, but they cannot be guessed either: nobody finds another's upload by counting.
+//! They cannot be guessed, but they are no secrets: the service's list shows them to whoever reaches it.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};

@@ -1,7 +1,7 @@
 //! The service's own durable store: images, thumbnails and marks in append-only files.
 //!
-//! **What it promises.** An entry whose `append` was answered is on stable storage. Nothing is ever changed or removed.
-//! What is read is what was written, or an error that names the file and the byte. Memory is bounded: the queue by
+//! **What it promises.** An entry whose `append` was answered is on stable storage. Nothing is ever changed or removed;
+//! an upload that was let go is only no longer shown. What is read is what was written, or an error that names the file and the byte. Memory is bounded: the queue by
 //! `limits.rs`, the index by about fifty bytes an upload. A client key makes one upload, however often and however
 //! simultaneously it comes.
 //!
@@ -217,6 +217,12 @@ impl Store {
         let mut unaccepted = unaccepted.map(|known| known.upload).collect::<Vec<_>>();
         unaccepted.reverse();
         unaccepted
+    }
+
+    /// Whether the upload's jobs are known to be accepted.
+    #[must_use]
+    pub fn is_accepted(&self, id: UploadId) -> bool {
+        self.known(id).is_some_and(|known| known.accepted.is_somewhere())
     }
 
     /// What is known of an upload; none if there is no such upload.

@@ -59,6 +59,9 @@ struct QueueState {
     broken: Option<Arc<Failure>>,
 }
 
+/// Entries that nobody waits for have so many times the room of others.
+const LAZY_TIMES: usize = 2;
+
 impl Queue {
     /// Takes an entry whose keeper waits.
     pub(super) fn push(
@@ -84,7 +87,11 @@ impl Queue {
             return Err(AppendError::Closed);
         }
         let bytes = state.bytes + request.entry.entry_bytes() as usize;
-        if bytes > QUEUE_BYTES_MAX || state.waiting.len() >= QUEUE_ENTRIES_MAX {
+        // Marks that nobody waits for are small and come after an image that had its place: they find theirs however
+        // many images wait, since one that is dropped is looked for at the next start.
+        let times = if request.answer.is_some() { 1 } else { LAZY_TIMES };
+        let full = bytes > times * QUEUE_BYTES_MAX || state.waiting.len() >= times * QUEUE_ENTRIES_MAX;
+        if full {
             return Err(AppendError::Busy);
         }
         state.bytes = bytes;

@@ -50,11 +50,14 @@ pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output 
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-        let stream = tokio::select! {
+        let connection = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+            listener.0.accept().await.map(|(stream, _)| (stream, place))
+        };
+        let (stream, place) = tokio::select! {
             () = &mut stop => break,
-            accepted = listener.0.accept() => match accepted {
-                Ok((stream, _)) => stream,
+            connection = connection => match connection {
+                Ok(connection) => connection,
                 Err(error) => {
                     // Out of descriptors, most likely: those that are open must end first.
                     tracing::warn!(%error, "a connection could not be taken");

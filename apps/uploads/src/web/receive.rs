@@ -6,12 +6,12 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_LENGTH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Reach;
+use super::{Reach, room};
 use crate::app::Sent;
 use crate::mail::is_address;
 use crate::problem::{Code, Problem};
@@ -25,6 +25,9 @@ const FORM_TIME: Duration = Duration::from_secs(60);
 const TEXT_BYTES_MAX: usize = 320;
 const NAME_BYTES_MAX: usize = 200;
 const KEY_BYTES_MAX: usize = 128;
+/// Of a field's name that does not exist, so much is repeated.
+const FIELD_CHARS_SHOWN: usize = 40;
+/// Where mails go of those who name no address, as long as mails stay in a Maildir here.
 const EMAIL_DEFAULT: &str = "you@example.org";
 
 pub(super) async fn receive(
@@ -33,15 +36,26 @@ pub(super) async fn receive(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
+    // The form's length is known beforehand, or could be anything.
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let bytes = length.unwrap_or(usize::MAX).min(IMAGE_BYTES_MAX + FORM_BYTES);
+    let _room = room(&reach.forms, bytes)?;
     let form = form.map_err(|rejection| {
         Problem::new(
             Code::InvalidForm,
             format!("Send multipart/form-data with a field `image`: {rejection}."),
         )
     })?;
-    let form = tokio::time::timeout(FORM_TIME, read(form)).await.map_err(|_| {
+    let form = tokio::time::timeout(FORM_TIME, read(form, bytes)).await.map_err(|_| {
         Problem::new(Code::TooSlow, format!("The form did not arrive within {} s.", FORM_TIME.as_secs()))
     })??;
+    if form.email.is_empty() && reach.app.mailer.goes_out() {
+        let detail =
+            format!("`email` is needed: mails go out from here. Write one address, as in {EMAIL_DEFAULT}.");
+        return Err(Problem::new(Code::InvalidEmail, detail));
+    }
+    let email = if form.email.is_empty() { EMAIL_DEFAULT.to_owned() } else { form.email };
+    let form = Sent { email, ..form };
     let accepted = reach.app.accept(Sent { key, ..form }).await?;
     let url = format!("/uploads/{}", accepted.upload);
     let body = Json(json!({ "id": accepted.upload.to_string(), "status_url": url }));
@@ -70,7 +84,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-async fn read(mut form: Multipart) -> Result<Sent, Problem> {
+/// Reads a form that is `length` bytes long, or less.
+async fn read(mut form: Multipart, length: usize) -> Result<Sent, Problem> {
     let (mut image, mut email) = (None, None);
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         match field.name() {
@@ -82,7 +97,7 @@ async fn read(mut form: Multipart) -> Result<Sent, Problem> {
             }
             Some("image") => {
                 let name = file_name(field.file_name());
-                let bytes = bytes(field, IMAGE_BYTES_MAX).await?.ok_or_else(|| {
+                let bytes = bytes(field, IMAGE_BYTES_MAX, length).await?.ok_or_else(|| {
                     let mib = IMAGE_BYTES_MAX >> 20;
                     Problem::new(
                         Code::ImageTooLarge,
@@ -93,7 +108,7 @@ async fn read(mut form: Multipart) -> Result<Sent, Problem> {
             }
             Some("email") => email = Some(text(field).await?),
             other => {
-                let name = other.unwrap_or_default();
+                let name: String = other.unwrap_or_default().chars().take(FIELD_CHARS_SHOWN).collect();
                 let detail = format!("There is no field {name:?}; there are `image` and `email`.");
                 return Err(Problem::new(Code::InvalidForm, detail));
             }
@@ -102,26 +117,26 @@ async fn read(mut form: Multipart) -> Result<Sent, Problem> {
     let (name, image) = image
         .filter(|(_, bytes)| !bytes.is_empty())
         .ok_or_else(|| Problem::new(Code::MissingImage, "The form needs a file in its field `image`."))?;
-    let email = email.filter(|email| !email.is_empty()).unwrap_or_else(|| EMAIL_DEFAULT.to_owned());
-    if !is_address(&email) {
+    let email = email.unwrap_or_default();
+    if !email.is_empty() && !is_address(&email) {
         let detail = format!("`email` cannot be {email:?}; write one address, as in {EMAIL_DEFAULT}.");
         return Err(Problem::new(Code::InvalidEmail, detail));
     }
     Ok(Sent { key: None, name, email, image })
 }
 
-/// A field's bytes; none if there are more than `max`. Never more than `max` and one piece are held.
-async fn bytes(mut field: Field<'_>, max: usize) -> Result<Option<Bytes>, Problem> {
+/// A field's bytes; none if there are more than `max`. Room is taken once, for as many as the form can have.
+async fn bytes(mut field: Field<'_>, max: usize, form_length: usize) -> Result<Option<Bytes>, Problem> {
     let Some(first) = field.chunk().await.map_err(|error| broken(&error))? else {
         return Ok(Some(Bytes::new()));
     };
-    let Some(second) = field.chunk().await.map_err(|error| broken(&error))? else {
+    let mut next = field.chunk().await.map_err(|error| broken(&error))?;
+    if next.is_none() {
         // What came in one piece is not copied.
         return Ok((first.len() <= max).then_some(first));
-    };
-    let mut all = Vec::with_capacity((first.len() + second.len()).next_power_of_two());
+    }
+    let mut all = Vec::with_capacity(form_length.min(max));
     all.extend_from_slice(&first);
-    let mut next = Some(second);
     while let Some(piece) = next {
         if all.len() + piece.len() > max {
             return Ok(None);
@@ -129,13 +144,13 @@ async fn bytes(mut field: Field<'_>, max: usize) -> Result<Option<Bytes>, Proble
         all.extend_from_slice(&piece);
         next = field.chunk().await.map_err(|error| broken(&error))?;
     }
-    Ok((all.len() <= max).then(|| all.into()))
+    Ok(Some(all.into()))
 }
 
 async fn text(field: Field<'_>) -> Result<String, Problem> {
     let too_long =
         || Problem::new(Code::InvalidEmail, format!("`email` has more than {TEXT_BYTES_MAX} bytes."));
-    let bytes = bytes(field, TEXT_BYTES_MAX).await?.ok_or_else(too_long)?;
+    let bytes = bytes(field, TEXT_BYTES_MAX, TEXT_BYTES_MAX).await?.ok_or_else(too_long)?;
     let text =
         std::str::from_utf8(&bytes).map_err(|_| Problem::new(Code::InvalidEmail, "`email` is not UTF-8."))?;
     Ok(text.trim().to_owned())

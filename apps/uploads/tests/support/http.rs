@@ -58,6 +58,11 @@ pub(crate) fn post(url: &str, path: &str, content_type: &str, body: &[u8]) -> An
     ask(url, "POST", path, &format!("Content-Type: {content_type}\r\n"), body)
 }
 
+/// A request with headers of one's own; each ends its line.
+pub(crate) fn send(url: &str, method: &str, path: &str, headers: &str) -> Answer {
+    ask(url, method, path, headers, b"")
+}
+
 pub(crate) fn post_form(url: &str, path: &str, key: Option<&str>, form: Form) -> Answer {
     let mut body = form.0;
     body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
