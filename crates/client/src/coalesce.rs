@@ -36,6 +36,8 @@ struct Waiting {
     json: Vec<u8>,
     /// The caller has given up by then.
     due: Instant,
+    /// How long the caller lets one try take.
+    answer_timeout: Duration,
     answer: oneshot::Sender<Result<EnqueueResult, Error>>,
 }
 
@@ -56,12 +58,12 @@ impl Transport {
         let due = Instant::now() + settings.deadline;
         let (answer, answered) = oneshot::channel();
         let json = serde_json::to_vec(job).expect("wire types are JSON");
-        let waiting = Waiting { json, due, answer };
+        let waiting = Waiting { json, due, answer_timeout: settings.answer_timeout, answer };
         let too_late = || Error::Timeout { server: self.base().to_owned(), waited: settings.deadline };
-        if let Err(full) = self.gathering(settings, queue).try_send(waiting) {
+        if let Err(full) = self.gathering(queue).try_send(waiting) {
             // The bound is reached, or the task that gathered has gone with its runtime.
             let waiting = full.into_inner();
-            let gathering = self.gathering(settings, queue);
+            let gathering = self.gathering(queue);
             tokio::time::timeout_at(due, gathering.send(waiting))
                 .await
                 .map_err(|_| too_late())?
@@ -77,17 +79,13 @@ impl Transport {
     }
 
     /// Where the queue's jobs gather.
-    fn gathering(&self, settings: &Settings, queue: &str) -> mpsc::Sender<Waiting> {
+    fn gathering(&self, queue: &str) -> mpsc::Sender<Waiting> {
         let mut queues = self.coalescers.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gathering) = queues.get(queue).filter(|gathering| !gathering.is_closed()) {
             return gathering.clone();
         }
         let (gathering, gathered) = mpsc::channel(WAITING_MAX);
-        let sender = Sender {
-            transport: Arc::new(self.without_coalescers()),
-            settings: Settings { idempotency_key: None, ..settings.clone() },
-            path: enqueue_path(queue),
-        };
+        let sender = Sender { transport: Arc::new(self.without_coalescers()), path: enqueue_path(queue) };
         tokio::spawn(sender.run(gathered));
         queues.insert(queue.to_owned(), gathering.clone());
         gathering
@@ -98,7 +96,6 @@ impl Transport {
 #[derive(Clone)]
 struct Sender {
     transport: Arc<Transport>,
-    settings: Settings,
     path: String,
 }
 
@@ -123,7 +120,9 @@ impl Sender {
         list.retain(|waiting| waiting.due > now && !waiting.answer.is_closed());
         // Whoever waits less long than the others stops waiting by itself.
         let Some(due) = list.iter().map(|waiting| waiting.due).max() else { return };
-        let settings = Settings { deadline: due - now, ..self.settings.clone() };
+        // The list is as patient as the most patient of those it is for.
+        let answer_timeout = list.iter().map(|waiting| waiting.answer_timeout).max().unwrap_or_default();
+        let settings = Settings { deadline: due - now, answer_timeout, retries: true, idempotency_key: None };
         let call =
             Call { method: Method::POST, path: &self.path, body: body(&mut list), wait: Duration::ZERO };
         let results = self.transport.send(&settings, call).await.and_then(|answer| {

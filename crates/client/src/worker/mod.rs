@@ -50,7 +50,7 @@ pub use self::{
     job::{Job, Payload, ProgressError, RawPayload},
     outcome::Outcome,
 };
-use crate::{Client, Error};
+use crate::{Client, Error, settings::LONGEST};
 
 /// Handlers at once, and jobs ahead, at most.
 const JOBS_MAX: usize = 10_000;
@@ -159,10 +159,11 @@ pub enum WorkerError {
 }
 
 impl Worker {
-    /// A worker with nothing to do yet: give it queues and handlers.
+    /// A worker with nothing to do yet: give it queues and handlers. An idempotency key of the client is for one intention,
+    /// and a worker's calls are many: they do not carry it.
     pub fn new(client: &Client) -> Worker {
         let setup = Setup {
-            client: client.clone(),
+            client: client.without_idempotency_key(),
             queues: Vec::new(),
             name: Worker::default_name(),
             concurrency: CONCURRENCY_DEFAULT,
@@ -237,11 +238,11 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// How long handlers may go on once the worker is told to stop; default 30 s. Then their futures are dropped and their
+    /// How long handlers may go on once the worker is told to stop; default 30 s, at most a year. Then their futures are dropped and their
     /// jobs given back.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.setup.grace = grace;
+        self.setup.grace = grace.min(LONGEST);
         self
     }
 

@@ -266,7 +266,8 @@ impl<'a> Run<'a> {
         };
         // What is due already waits for a round or a pause to end, not for the clock.
         let heartbeat = self.ledger.next_heartbeat();
-        [heartbeat, pause, ending, self.line.next_due()]
+        let late = self.next_late().filter(|_| !self.away);
+        [heartbeat, pause, ending, late, self.line.next_due()]
             .into_iter()
             .flatten()
             .filter(|wake| *wake > now)

@@ -1,0 +1,86 @@
+//! Deadlines and bounds over a server that is slow, silent or says too much: everybody has their own patience.
+
+mod support;
+
+use std::future;
+use std::time::Duration;
+
+use support::{House, Working};
+use tidegate::api::words::JobState;
+use tidegate::{BatchOptions, Client, Failure, Job, Worker};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// A client of a server that gives every request this answer, after a while.
+async fn slow(after: Duration, answer: Vec<u8>) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut request = vec![0; 1 << 16];
+                while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+                    tokio::time::sleep(after).await;
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
+                    let head = format!("{head}: {}\r\n\r\n", answer.len());
+                    // Whoever asked may be gone.
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    let _ = stream.write_all(&answer).await;
+                }
+            });
+        }
+    });
+    Client::connect(&format!("http://{address}")).expect("an address")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hurry_of_one_caller_is_not_everybodys() {
+    let answer = br#"{"results":[{"id":"0-5","state":"ready"}]}"#.to_vec();
+    let client = slow(Duration::from_millis(200), answer).await;
+    let hurried = client.with_deadline(Duration::from_millis(300)).queue("q").enqueue("k", &1).await;
+    hurried.expect_err("a third of its deadline is shorter than the answer takes");
+    client.queue("q").enqueue("k", &2).await.expect("half a minute is long enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_said_of_time_nothing_overflows() {
+    let house = House::open().await;
+    let client = house.client.with_deadline(Duration::MAX);
+    let id = client.queue("q").enqueue("k", &1).await.expect("accepted").id;
+    let error = client.job(id, Duration::MAX).await.expect_err("no server waits so long");
+    assert_eq!(error.refusal().and_then(|refusal| refusal.field.as_deref()), Some("wait_ms"), "{error}");
+    let worker = Worker::new(&client).queue("q").grace(Duration::MAX).handle_batch(
+        "k",
+        BatchOptions::up_to(2).linger(Duration::MAX),
+        |jobs: Vec<Job<u8>>, ()| async move { vec![Ok::<_, Failure>(()); jobs.len()] },
+    );
+    let working = Working::start(worker);
+    client.queue("q").enqueue("k", &2).await.expect("accepted");
+    assert_eq!(house.ended(id).await.state, JobState::Completed);
+    working.stop().await.0.expect("a good end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_rounds_do_not_share_its_clients_key() {
+    let house = House::open().await;
+    house.enqueue_many("q", "k", 3).await;
+    let keyed = house.client.with_idempotency_key("mine").expect("a key");
+    let worker =
+        Worker::new(&keyed).queue("q").concurrency(1).handle("k", |_: Job<u8>, ()| async move { Ok(()) });
+    let ran = tokio::time::timeout(support::PATIENCE, worker.run_due()).await.expect("it ends");
+    assert_eq!(ran.expect("a good end").completed, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_nothing_to_do_notices_a_silent_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    // Connections are taken and never answered, and no call ends while this test waits.
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let client = Client::connect(&url).expect("an address").with_deadline(Duration::MAX);
+    let worker = Worker::new(&client)
+        .queue("q")
+        .lease(Duration::from_secs(43_200))
+        .handle("k", |_: Job<u8>, ()| future::pending::<Result<(), Failure>>());
+    Working::start(worker).tells("server away").await;
+}
