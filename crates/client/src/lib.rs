@@ -174,6 +174,14 @@ impl Client {
         Client { link: self.link.clone(), settings }
     }
 
+    /// A client with no longer deadline than this, of which a single try takes a third.
+    fn at_most(&self, deadline: Duration) -> Client {
+        let each = self.settings.answer_timeout.min(deadline / 3);
+        let deadline = self.settings.deadline.min(deadline);
+        let settings = Settings { deadline, answer_timeout: each, ..self.settings.clone() };
+        Client { link: self.link.clone(), settings }
+    }
+
     /// A client that tries once and says how that went; its one try has the whole deadline.
     #[must_use]
     pub fn without_retries(&self) -> Client {

@@ -3,13 +3,17 @@
 mod support;
 
 use std::future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use support::{House, Working};
+use support::{House, Working, message};
 use tidegate::api::words::JobState;
 use tidegate::{BatchOptions, Client, Failure, Job, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
 
 /// A client of a server that gives every request this answer, after a while.
 async fn slow(after: Duration, answer: Vec<u8>) -> Client {
@@ -83,4 +87,61 @@ async fn a_worker_with_nothing_to_do_notices_a_silent_server() {
         .lease(Duration::from_secs(43_200))
         .handle("k", |_: Job<u8>, ()| future::pending::<Result<(), Failure>>());
     Working::start(worker).tells("server away").await;
+}
+
+/// A line to `server` that never passes the first request with a heartbeat on, and says of each later one when it is
+/// answered.
+async fn swallows_a_heartbeat(server: SocketAddr) -> (Client, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (tell, answered) = mpsc::unbounded_channel();
+    let swallowed = Arc::new(AtomicBool::new(false));
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (tell, swallowed) = (tell.clone(), Arc::clone(&swallowed));
+            let mut far = TcpStream::connect(server).await.expect("the server is there");
+            tokio::spawn(async move {
+                while let Some(request) = message(&mut near).await {
+                    let beats = String::from_utf8_lossy(&request).contains("\"extend\"");
+                    if beats && !swallowed.swap(true, Ordering::SeqCst) {
+                        future::pending::<()>().await;
+                    }
+                    far.write_all(&request).await.expect("the server reads");
+                    let Some(answer) = message(&mut far).await else { return };
+                    if near.write_all(&answer).await.is_err() {
+                        return;
+                    }
+                    if beats {
+                        // The test may have heard enough.
+                        let _ = tell.send(());
+                    }
+                }
+            });
+        }
+    });
+    (Client::connect(&url).expect("an address"), answered)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_that_gets_no_answer_costs_no_lease() {
+    let house = House::open().await;
+    let (client, mut answered) = swallows_a_heartbeat(house.address).await;
+    let open = Arc::new(Notify::new());
+    let worker = Worker::new(&client)
+        .queue("q")
+        .concurrency(1)
+        .lease(Duration::from_secs(6))
+        .state(Arc::clone(&open))
+        .handle("k", |_: Job<u8>, open: Arc<Notify>| async move {
+            open.notified().await;
+            Ok(())
+        });
+    let id = house.enqueue("q", "k", 1.into()).await;
+    let working = Working::start(worker);
+    answered.recv().await.expect("a heartbeat is said again");
+    open.notify_one();
+    assert_eq!((house.ended(id).await.state, house.job(id).await.attempt), (JobState::Completed, 1));
+    let (ended, told) = working.stop().await;
+    ended.expect("a good end");
+    assert!(!told.iter().any(|line| line.starts_with("lost")), "{told:#?}");
 }

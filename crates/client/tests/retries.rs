@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::House;
+use support::{House, message};
 use tidegate::api::enqueue::NewJob;
 use tidegate::api::id::JobId;
 use tidegate::api::queue::QueueConfig;
 use tidegate::api::refusal::Code;
 use tidegate::{Client, Error};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 /// A line to a server that counts requests, and cuts the connection in place of passing on certain answers.
@@ -57,24 +57,6 @@ async fn carry(mut near: TcpStream, mut far: TcpStream, requests: Arc<AtomicUsiz
         let Some(answer) = message(&mut far).await else { return };
         if cut(number) || near.write_all(&answer).await.is_err() {
             return;
-        }
-    }
-}
-
-/// One whole message, by its content-length.
-async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.map_or(0, |length| length.trim().parse().expect("a number"));
-            if bytes.len() == head + 4 + length {
-                return Some(bytes);
-            }
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
         }
     }
 }
