@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::settings::Settings;
-use crate::transport::{Call, Transport, enqueue_path};
+use crate::transport::{Again, Call, Transport, enqueue_path};
 
 /// Jobs that wait for each queue.
 const WAITING_MAX: usize = 4 * LIST_ITEMS_MAX;
@@ -123,8 +123,8 @@ impl Sender {
         // The list is as patient as the most patient of those it is for.
         let answer_timeout = list.iter().map(|waiting| waiting.answer_timeout).max().unwrap_or_default();
         let settings = Settings { deadline: due - now, answer_timeout, retries: true, idempotency_key: None };
-        let call =
-            Call { method: Method::POST, path: &self.path, body: body(&mut list), wait: Duration::ZERO };
+        let (body, wait) = (body(&mut list), Duration::ZERO);
+        let call = Call { method: Method::POST, path: &self.path, body, wait, again: Again::UnderKey };
         let results = self.transport.send(&settings, call).await.and_then(|answer| {
             let results =
                 serde_json::from_slice::<EnqueueResults>(&answer).map_err(|error| error.to_string());

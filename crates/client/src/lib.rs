@@ -28,8 +28,10 @@
 //! | ask and decide everything else | the other methods of [`Client`], one for each endpoint |
 //!
 //! A call has a deadline (30 s, [`Client::with_deadline`]) and is tried again within it while nobody answers. That is
-//! safe: every changing call carries an idempotency key, the caller's ([`Client::with_idempotency_key`]) or a fresh
-//! one. What the engine refuses is an [`Error::Refused`] with a stable code; a full queue is not tried again, but told.
+//! safe: over HTTP, a call that would do something twice carries an idempotency key, the caller's
+//! ([`Client::with_idempotency_key`]) or a fresh one; what workers say, in the millions, is fenced by tokens and is only tried
+//! again where that comes to the same. From an embedded engine no answer is lost on the way, so it gets the caller's key or
+//! none. What the engine refuses is an [`Error::Refused`] with a stable code; a full queue is not tried again, but told.
 //!
 //! What is not here yet: TLS, and streams of jobs.
 

@@ -1,8 +1,8 @@
 //! When a call is tried again, and after what pause.
 //!
 //! Only what may be different in a moment is tried again: silence, a broken connection, a server that starts or
-//! stops, a full inbox. A full queue or disk is not: that is for the caller to act upon, and early. Trying again is safe,
-//! because a changing call carries its idempotency key; the number of tries and their time are bounded.
+//! stops, a full inbox. A full queue or disk is not: that is for the caller to act upon, and early. Whether trying
+//! again is safe is the transport's to know; the number of tries and their time are bounded.
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) retries: bool,
-    /// The caller's own key; without one each changing call gets a fresh one.
+    /// The caller's own key. Without one, calls over HTTP that need one get a fresh one each.
     pub(crate) idempotency_key: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! One request, one answer: addresses, connections, time limits, retries, and the sorting of answers from refusals.
 //!
-//! Connections are kept and reused. A changing call carries an idempotency key from its first try on, so that trying
-//! again is safe.
+//! Connections are kept and reused. A call that would do something again if it were said again carries an idempotency key
+//! from its first try on. Workers' calls carry none of their own: see `docs/decisions/what-is-tried-again.md`.
 
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use serde::{Serialize, de::DeserializeOwned};
+
+use tidegate_api::refusal::Code;
+use tidegate_api::work::{WorkAnswer, WorkRequest};
 
 use crate::coalesce::Coalescers;
 use crate::error::{Error, TransportError, read_problem};
@@ -33,6 +36,18 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Bytes,
     /// How long the request asks the server to wait before it answers.
     pub(crate) wait: Duration,
+    pub(crate) again: Again,
+}
+
+/// How a call may be said again of which it is not known whether it was done. Under the caller's own key, every call may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// As it is: it changes nothing, or comes to the same.
+    AsItIs,
+    /// Under a key that is made up for it.
+    UnderKey,
+    /// Not at all: another lease takes other jobs, and a failure told twice is refused the second time.
+    Never,
 }
 
 /// A server's address with its connections.
@@ -78,7 +93,11 @@ impl Transport {
         path: &str,
         wait: Duration,
     ) -> Result<T, Error> {
-        self.read(settings, Call { method: Method::GET, path, body: Bytes::new(), wait }).await
+        self.read(
+            settings,
+            Call { method: Method::GET, path, body: Bytes::new(), wait, again: Again::AsItIs },
+        )
+        .await
     }
 
     /// Says `body` to `path`.
@@ -89,7 +108,25 @@ impl Transport {
         body: &(impl Serialize + ?Sized),
         wait: Duration,
     ) -> Result<T, Error> {
-        self.read(settings, Call { method: Method::POST, path, body: json(body), wait }).await
+        self.read(
+            settings,
+            Call { method: Method::POST, path, body: json(body), wait, again: Again::UnderKey },
+        )
+        .await
+    }
+
+    /// Says what a worker has to say.
+    pub(crate) async fn work(
+        &self,
+        settings: &Settings,
+        path: &str,
+        request: &WorkRequest<'_>,
+        wait: Duration,
+    ) -> Result<WorkAnswer, Error> {
+        let WorkRequest { complete: _, fail, extend: _, release, lease } = request;
+        let comes_to_the_same = fail.is_none() && release.is_none() && lease.is_none();
+        let again = if comes_to_the_same { Again::AsItIs } else { Again::Never };
+        self.read(settings, Call { method: Method::POST, path, body: json(request), wait, again }).await
     }
 
     /// Puts `body` at `path`.
@@ -99,7 +136,17 @@ impl Transport {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        self.read(settings, Call { method: Method::PUT, path, body: json(body), wait: Duration::ZERO }).await
+        self.read(
+            settings,
+            Call {
+                method: Method::PUT,
+                path,
+                body: json(body),
+                wait: Duration::ZERO,
+                again: Again::UnderKey,
+            },
+        )
+        .await
     }
 
     async fn read<T: DeserializeOwned>(&self, settings: &Settings, call: Call<'_>) -> Result<T, Error> {
@@ -109,15 +156,18 @@ impl Transport {
 
     /// Sends one request, again if need be, and gives back the body of a 2xx answer; anything else is an error.
     pub(crate) async fn send(&self, settings: &Settings, call: Call<'_>) -> Result<Bytes, Error> {
-        let key = (call.method != Method::GET).then(|| match &settings.idempotency_key {
-            Some(key) => quoted(key),
-            None => quoted(&fresh_key()),
-        });
+        let key = match &settings.idempotency_key {
+            _ if call.method == Method::GET => None,
+            Some(key) => Some(quoted(key)),
+            None => (call.again == Again::UnderKey).then(|| quoted(&fresh_key())),
+        };
+        let comes_to_the_same = key.is_some() || call.again == Again::AsItIs;
         let mut tries = Tries::new(settings, call.wait);
         loop {
             match self.try_once(&call, key.as_ref(), tries.time()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => tries.after(error).await?,
+                Err(error) if comes_to_the_same || nothing_was_done(&error) => tries.after(error).await?,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -169,6 +219,15 @@ impl Transport {
 
     fn broken(&self, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
         Error::Transport { server: self.base.clone(), cause: TransportError(error.into()) }
+    }
+}
+
+/// Whether it is certain that the call was not done: nothing was sent, or the server says so.
+fn nothing_was_done(error: &Error) -> bool {
+    match error {
+        Error::Refused(problem) => problem.refusal.code != Code::OutcomeUnknown,
+        Error::Transport { cause, .. } => cause.0.downcast_ref().is_some_and(legacy::Error::is_connect),
+        _ => false,
     }
 }
 

@@ -101,7 +101,9 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// **Kinds** without a handler are never asked for; they are left for other workers. If a poll finds nothing while such
 /// jobs are ready, that is told once as [`WorkerEvent::UnhandledKind`] and as a warning of `tracing`.
 ///
-/// **When the server is away**, handlers go on, and what is owed to it is tried until it is back.
+/// **When the server is away**, handlers go on, and what is owed to it is tried until it is back. If the answer to a lease
+/// is lost on the way, which takes a broken connection or a killed server, the jobs it brought are ready again when their
+/// leases lapse, and those attempts count.
 pub struct Worker<S = ()> {
     setup: Setup,
     state: S,
