@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -26,6 +26,9 @@ use crate::settings::{Settings, fresh_key};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An unused connection is closed after this long; the server's own patience is longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// No answer is longer: a lease's, the largest, is cut at 16 MiB of payloads.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// A request before it has an address.
 #[derive(Debug, Clone)]
@@ -213,8 +216,14 @@ impl Transport {
             request.body(Full::new(call.body.clone())).expect("method, address and headers are all valid");
         let response = self.http.request(request).await.map_err(|error| self.broken(error.into()))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| self.broken(error.into()))?.to_bytes();
-        Ok((parts.status, parts.headers, body))
+        match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => Ok((parts.status, parts.headers, body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let why = format!("it has more than {ANSWER_BYTES_MAX} bytes");
+                Err(self.unreadable(parts.status.as_u16(), why))
+            }
+            Err(error) => Err(self.broken(error)),
+        }
     }
 
     fn broken(&self, error: Box<dyn std::error::Error + Send + Sync>) -> Error {

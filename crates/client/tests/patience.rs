@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use support::{House, Working, message};
 use tidegate::api::words::JobState;
-use tidegate::{BatchOptions, Client, Failure, Job, Worker};
+use tidegate::{BatchOptions, Client, Error, Failure, Job, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
@@ -45,6 +45,13 @@ async fn the_hurry_of_one_caller_is_not_everybodys() {
     let hurried = client.with_deadline(Duration::from_millis(300)).queue("q").enqueue("k", &1).await;
     hurried.expect_err("a third of its deadline is shorter than the answer takes");
     client.queue("q").enqueue("k", &2).await.expect("half a minute is long enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_end_is_not_kept() {
+    let client = slow(Duration::ZERO, vec![b' '; (64 << 20) + 1]).await;
+    let error = client.queues().await.expect_err("it is too long");
+    assert!(matches!(error, Error::Unreadable { status: 200, .. }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
