@@ -20,7 +20,7 @@ use tidegate_api::{
     work::{WorkAnswer, WorkRequest},
 };
 
-use crate::transport::{Call, Nothing, encode, enqueue_path};
+use crate::transport::{Again, Call, Nothing, encode, enqueue_path};
 use crate::{Client, Error, Link};
 
 const AT_ONCE: Duration = Duration::ZERO;
@@ -85,6 +85,9 @@ impl Client {
 
     /// Takes jobs to work on, waiting for the first as long as the request says.
     ///
+    /// If the answer is lost on the way, that is told, and the jobs it brought are ready again when their leases lapse;
+    /// under an [idempotency key](Self::with_idempotency_key) of yours, the call is tried again and brings them.
+    ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {
     /// use tidegate::api::lease::LeaseRequest;
@@ -126,6 +129,9 @@ impl Client {
     }
 
     /// Reports attempts that failed. The results are in the order of the items.
+    ///
+    /// If the answer is lost on the way, that is told. Said again, what was taken is refused as `stale_token` or
+    /// `job_ended`, unless both times carry one [idempotency key](Self::with_idempotency_key).
     ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {
@@ -171,7 +177,8 @@ impl Client {
         self.one_each(answer.extend.unwrap_or_default(), items.len())
     }
 
-    /// Gives jobs back without counting the attempt. The results are in the order of the items.
+    /// Gives jobs back without counting the attempt. The results are in the order of the items. A lost answer is told, as
+    /// of [`fail`](Self::fail).
     ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {
@@ -192,7 +199,9 @@ impl Client {
         self.one_each(answer.release.unwrap_or_default(), items.len())
     }
 
-    /// A worker's round in one call: what it settles, then what it leases.
+    /// A worker's round in one call: what it settles, then what it leases. It carries no idempotency key unless
+    /// [you give it one](Self::with_idempotency_key); without one, a lost answer is told if the round does more than complete
+    /// and extend.
     ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {
@@ -214,7 +223,7 @@ impl Client {
         let (settings, path) = (&self.settings, "/v1/work");
         let wait = Duration::from_millis(request.lease.as_ref().map_or(0, LeaseRequest::wait_ms));
         either!(self,
-            http => http.post(settings, path, request, wait).await,
+            http => http.work(settings, path, request, wait).await,
             engine => engine.work(settings, path, request).await)
     }
 
@@ -571,7 +580,8 @@ impl Client {
 
     /// A question whose answer is that there is one.
     async fn ask(&self, path: &str) -> Result<(), Error> {
-        let call = Call { method: Method::GET, path, body: Bytes::new(), wait: AT_ONCE };
+        let call =
+            Call { method: Method::GET, path, body: Bytes::new(), wait: AT_ONCE, again: Again::AsItIs };
         either!(self, http => http.send(&self.settings, call).await.map(drop), _engine => Ok(()))
     }
 }

@@ -6,26 +6,32 @@
 //!
 //! Promises: every job is answered once, with its own outcome; a list that gets no answer is sent again under the same
 //! idempotency key; no job waits longer than its deadline. Jobs of one list are accepted in the order they came.
-//! Bounded: [`WAITING_MAX`] jobs wait for each queue, more callers wait outside; [`UNDER_WAY_MAX`] lists are under way.
+//! Bounded: [`WAITING_MAX`] jobs wait for each queue and [`WAITING_BYTES`] in all, more callers wait outside;
+//! [`UNDER_WAY_MAX`] lists are under way. A queue for which nothing comes for a while costs nothing any more.
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use tidegate_api::enqueue::{EnqueueResult, EnqueueResults, Enqueued, NewJob};
 use tidegate_api::limits::LIST_ITEMS_MAX;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::settings::Settings;
-use crate::transport::{Call, Transport, enqueue_path};
+use crate::transport::{Again, Call, Transport, enqueue_path};
 
 /// Jobs that wait for each queue.
 const WAITING_MAX: usize = 4 * LIST_ITEMS_MAX;
+/// Bytes of jobs that wait or are under way, over all queues of a client.
+const WAITING_BYTES: usize = 64 << 20;
+/// A queue's gathering ends when nothing has come for so long.
+const IDLE: Duration = Duration::from_secs(5);
 /// Lists of one queue under way at once: while the server syncs one, it can read the next.
 const UNDER_WAY_MAX: usize = 2;
 /// A list is closed when it has so many bytes. One job more fits into the largest body the server takes.
@@ -36,13 +42,26 @@ struct Waiting {
     json: Vec<u8>,
     /// The caller has given up by then.
     due: Instant,
+    /// How long the caller lets one try take.
+    answer_timeout: Duration,
+    /// Its part of [`WAITING_BYTES`].
+    _room: OwnedSemaphorePermit,
     answer: oneshot::Sender<Result<EnqueueResult, Error>>,
 }
 
 /// Where jobs gather, for each queue of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Coalescers {
-    queues: Mutex<HashMap<String, mpsc::Sender<Waiting>>>,
+    queues: Arc<Queues>,
+    room: Arc<Semaphore>,
+}
+
+type Queues = Mutex<HashMap<String, mpsc::Sender<Waiting>>>;
+
+impl Default for Coalescers {
+    fn default() -> Self {
+        Self { queues: Arc::default(), room: Arc::new(Semaphore::new(WAITING_BYTES)) }
+    }
 }
 
 impl Transport {
@@ -56,16 +75,30 @@ impl Transport {
         let due = Instant::now() + settings.deadline;
         let (answer, answered) = oneshot::channel();
         let json = serde_json::to_vec(job).expect("wire types are JSON");
-        let waiting = Waiting { json, due, answer };
         let too_late = || Error::Timeout { server: self.base().to_owned(), waited: settings.deadline };
-        if let Err(full) = self.gathering(settings, queue).try_send(waiting) {
-            // The bound is reached, or the task that gathered has gone with its runtime.
-            let waiting = full.into_inner();
-            let gathering = self.gathering(settings, queue);
-            tokio::time::timeout_at(due, gathering.send(waiting))
-                .await
-                .map_err(|_| too_late())?
-                .map_err(|_| too_late())?;
+        let bytes = u32::try_from(json.len().min(WAITING_BYTES)).expect("the room is small");
+        let room = Arc::clone(&self.coalescers.room).acquire_many_owned(bytes);
+        let room = tokio::time::timeout_at(due, room).await.map_err(|_| too_late())?;
+        let room = room.expect("nobody closes it");
+        let mut waiting = Waiting { json, due, answer_timeout: settings.answer_timeout, _room: room, answer };
+        // A gathering that has just ended, for want of jobs or with its runtime, gives the job back; the next one is new.
+        loop {
+            let gathering = self.gathering(queue);
+            waiting = match gathering.try_send(waiting) {
+                Ok(()) => break,
+                Err(TrySendError::Closed(waiting)) => {
+                    // A runtime that goes down ends every gathering at once, and this caller here.
+                    tokio::task::yield_now().await;
+                    waiting
+                }
+                Err(TrySendError::Full(waiting)) => {
+                    let sent = tokio::time::timeout_at(due, gathering.send(waiting));
+                    match sent.await.map_err(|_| too_late())? {
+                        Ok(()) => break,
+                        Err(SendError(waiting)) => waiting,
+                    }
+                }
+            };
         }
         let answered = tokio::time::timeout_at(due, answered).await.map_err(|_| too_late())?;
         match answered.map_err(|_| too_late())?? {
@@ -77,20 +110,29 @@ impl Transport {
     }
 
     /// Where the queue's jobs gather.
-    fn gathering(&self, settings: &Settings, queue: &str) -> mpsc::Sender<Waiting> {
+    fn gathering(&self, queue: &str) -> mpsc::Sender<Waiting> {
         let mut queues = self.coalescers.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gathering) = queues.get(queue).filter(|gathering| !gathering.is_closed()) {
             return gathering.clone();
         }
         let (gathering, gathered) = mpsc::channel(WAITING_MAX);
-        let sender = Sender {
-            transport: Arc::new(self.without_coalescers()),
-            settings: Settings { idempotency_key: None, ..settings.clone() },
-            path: enqueue_path(queue),
-        };
-        tokio::spawn(sender.run(gathered));
+        let sender = Sender { transport: Arc::new(self.without_coalescers()), path: enqueue_path(queue) };
+        let (all, name) = (Arc::downgrade(&self.coalescers.queues), queue.to_owned());
+        tokio::spawn(async move {
+            sender.run(gathered).await;
+            forget(&all, &name);
+        });
         queues.insert(queue.to_owned(), gathering.clone());
         gathering
+    }
+}
+
+/// Forgets where a queue's jobs gathered, unless they gather anew.
+fn forget(queues: &Weak<Queues>, name: &str) {
+    let Some(queues) = queues.upgrade() else { return };
+    let mut queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
+    if queues.get(name).is_some_and(mpsc::Sender::is_closed) {
+        queues.remove(name);
     }
 }
 
@@ -98,7 +140,6 @@ impl Transport {
 #[derive(Clone)]
 struct Sender {
     transport: Arc<Transport>,
-    settings: Settings,
     path: String,
 }
 
@@ -123,9 +164,11 @@ impl Sender {
         list.retain(|waiting| waiting.due > now && !waiting.answer.is_closed());
         // Whoever waits less long than the others stops waiting by itself.
         let Some(due) = list.iter().map(|waiting| waiting.due).max() else { return };
-        let settings = Settings { deadline: due - now, ..self.settings.clone() };
-        let call =
-            Call { method: Method::POST, path: &self.path, body: body(&mut list), wait: Duration::ZERO };
+        // The list is as patient as the most patient of those it is for.
+        let answer_timeout = list.iter().map(|waiting| waiting.answer_timeout).max().unwrap_or_default();
+        let settings = Settings { deadline: due - now, answer_timeout, retries: true, idempotency_key: None };
+        let (body, wait) = (body(&mut list), Duration::ZERO);
+        let call = Call { method: Method::POST, path: &self.path, body, wait, again: Again::UnderKey };
         let results = self.transport.send(&settings, call).await.and_then(|answer| {
             let results =
                 serde_json::from_slice::<EnqueueResults>(&answer).map_err(|error| error.to_string());
@@ -152,12 +195,19 @@ impl Sender {
     }
 }
 
-/// Waits for the first job and takes those that are there too, within a list's bounds. `next` keeps one that came and
+/// Waits for the first job, unless none comes for a while, and takes those that are there too, within a list's bounds. `next` keeps one that came and
 /// did not fit.
 async fn take(gathered: &mut mpsc::Receiver<Waiting>, next: &mut Option<Waiting>) -> Option<Vec<Waiting>> {
     let first = match next.take() {
         Some(waiting) => waiting,
-        None => gathered.recv().await?,
+        None => match tokio::time::timeout(IDLE, gathered.recv()).await {
+            Ok(first) => first?,
+            Err(_) => {
+                // Whoever came at the last moment is still taken; whoever comes later finds it closed.
+                gathered.close();
+                gathered.recv().await?
+            }
+        },
     };
     let mut bytes = first.json.len();
     let mut list = vec![first];
@@ -183,4 +233,77 @@ fn body(list: &mut [Waiting]) -> Bytes {
     }
     body.push(b']');
     body.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_api::value::RawJson;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    impl Coalescers {
+        fn names(&self) -> Vec<String> {
+            self.queues.lock().expect("no panic").keys().cloned().collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_without_jobs_costs_nothing_after_a_while() {
+        let transport = Transport::new("http://127.0.0.1:1").expect("an address");
+        let gathering = transport.gathering("q");
+        assert_eq!(transport.coalescers.names(), ["q"]);
+        gathering.closed().await;
+        // Whoever had it and comes now finds a new one.
+        assert!(!transport.gathering("q").is_closed());
+        transport.gathering("q").closed().await;
+        tokio::time::sleep(IDLE).await;
+        assert_eq!(transport.coalescers.names(), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_comes_as_the_gathering_ends_is_not_lost() {
+        let room = Arc::new(Semaphore::new(1));
+        let waiting = || Waiting {
+            json: b"{}".to_vec(),
+            due: Instant::now() + IDLE,
+            answer_timeout: IDLE,
+            _room: Arc::clone(&room).try_acquire_many_owned(0).expect("nothing is always there"),
+            answer: oneshot::channel().0,
+        };
+        let (gathering, mut gathered) = mpsc::channel(2);
+        // Somebody has a place and fills it only after the end.
+        let place = gathering.reserve().await.expect("open");
+        let waits = async {
+            gathering.closed().await;
+            assert!(gathering.try_send(waiting()).is_err(), "it is given back");
+            place.send(waiting());
+        };
+        let mut next = None;
+        let (taken, ()) = tokio::join!(take(&mut gathered, &mut next), waits);
+        assert_eq!(taken.map(|list| list.len()), Some(1));
+        assert!(take(&mut gathered, &mut next).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn jobs_that_wait_have_a_bounded_weight() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let transport = Arc::new(Transport::new(&url).expect("an address"));
+        let heavy = tokio::spawn({
+            let transport = Arc::clone(&transport);
+            async move {
+                let payload = Some(RawJson::of(&"x".repeat(WAITING_BYTES)).expect("text is JSON"));
+                let job = NewJob { payload, ..NewJob::default() };
+                transport.enqueue_coalesced(&Settings::default(), "heavy", &job).await
+            }
+        });
+        let silent = listener.accept().await.expect("it is on its way");
+        let hurried = Settings { deadline: Duration::from_millis(10), ..Settings::default() };
+        let late = transport.enqueue_coalesced(&hurried, "light", &NewJob::default()).await;
+        assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
+        assert_eq!(transport.coalescers.names(), ["heavy"], "there was no room for more");
+        heavy.abort();
+        drop(silent);
+    }
 }

@@ -152,7 +152,7 @@ impl Embedded {
                 tries.after(error).await?;
             }
         };
-        let allowed = settings.deadline + wait;
+        let allowed = settings.deadline.saturating_add(wait);
         tokio::time::timeout(allowed, asking)
             .await
             .map_err(|_| Error::Timeout { server: self.name.to_string(), waited: allowed })?

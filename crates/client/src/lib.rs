@@ -28,8 +28,10 @@
 //! | ask and decide everything else | the other methods of [`Client`], one for each endpoint |
 //!
 //! A call has a deadline (30 s, [`Client::with_deadline`]) and is tried again within it while nobody answers. That is
-//! safe: every changing call carries an idempotency key, the caller's ([`Client::with_idempotency_key`]) or a fresh
-//! one. What the engine refuses is an [`Error::Refused`] with a stable code; a full queue is not tried again, but told.
+//! safe: over HTTP, a call that would do something twice carries an idempotency key, the caller's
+//! ([`Client::with_idempotency_key`]) or a fresh one; what workers say, in the millions, is fenced by tokens and is only tried
+//! again where that comes to the same. From an embedded engine no answer is lost on the way, so it gets the caller's key or
+//! none. What the engine refuses is an [`Error::Refused`] with a stable code; a full queue is not tried again, but told.
 //!
 //! What is not here yet: TLS, and streams of jobs.
 
@@ -55,7 +57,7 @@ use std::time::Duration;
 
 pub use crate::queue::{JobBuilder, Queue};
 pub use crate::settings::NotAnIdempotencyKey;
-use crate::settings::Settings;
+use crate::settings::{LONGEST, Settings};
 pub use crate::transaction::Transaction;
 use crate::transport::Transport;
 pub use crate::{
@@ -142,12 +144,19 @@ impl Client {
     ///
     /// # Errors
     /// [`NotAnIdempotencyKey`].
+    #[must_use = "the client itself stays without the key"]
     pub fn with_idempotency_key(&self, key: &str) -> Result<Client, NotAnIdempotencyKey> {
         Ok(Client { link: self.link.clone(), settings: self.settings.keyed(key)? })
     }
 
+    /// A client whose calls share no key of their caller's.
+    fn without_idempotency_key(&self) -> Client {
+        let settings = Settings { idempotency_key: None, ..self.settings.clone() };
+        Client { link: self.link.clone(), settings }
+    }
+
     /// A client whose calls may take so long, retries included, beyond what a request itself asks the server to wait.
-    /// The default is 30 seconds. A single try may take a third of it.
+    /// The default is 30 seconds, the most a year. A single try may take a third of it.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -160,12 +169,23 @@ impl Client {
     /// # Ok::<(), tidegate::Error>(())
     /// # }).unwrap();
     /// ```
+    #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Client {
+        let deadline = deadline.min(LONGEST);
         let settings = Settings { deadline, answer_timeout: deadline / 3, ..self.settings.clone() };
         Client { link: self.link.clone(), settings }
     }
 
+    /// A client with no longer deadline than this, of which a single try takes a third.
+    fn at_most(&self, deadline: Duration) -> Client {
+        let each = self.settings.answer_timeout.min(deadline / 3);
+        let deadline = self.settings.deadline.min(deadline);
+        let settings = Settings { deadline, answer_timeout: each, ..self.settings.clone() };
+        Client { link: self.link.clone(), settings }
+    }
+
     /// A client that tries once and says how that went; its one try has the whole deadline.
+    #[must_use]
     pub fn without_retries(&self) -> Client {
         let deadline = self.settings.deadline;
         let settings = Settings { retries: false, answer_timeout: deadline, ..self.settings.clone() };

@@ -1,8 +1,8 @@
 //! When a call is tried again, and after what pause.
 //!
 //! Only what may be different in a moment is tried again: silence, a broken connection, a server that starts or
-//! stops, a full inbox. A full queue or disk is not: that is for the caller to act upon, and early. Trying again is safe,
-//! because a changing call carries its idempotency key; the number of tries and their time are bounded.
+//! stops, a full inbox. A full queue or disk is not: that is for the caller to act upon, and early. Whether trying
+//! again is safe is the transport's to know; the number of tries and their time are bounded.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tidegate_api::refusal::Code;
 use tokio::time::{Instant, sleep};
 
 use crate::Error;
-use crate::settings::{Settings, random_bits};
+use crate::settings::{LONGEST, Settings, random_bits};
 
 /// No call is tried more often.
 pub(crate) const TRIES_MAX: u32 = 12;
@@ -57,6 +57,8 @@ pub(crate) struct Tries {
 impl Tries {
     /// The tries of a call that asks the server to wait for `wait` before it answers.
     pub(crate) fn new(settings: &Settings, wait: Duration) -> Self {
+        // A longer wait is refused by name.
+        let wait = wait.min(LONGEST);
         Self {
             end: Instant::now() + settings.deadline + wait,
             each: settings.answer_timeout + wait,
@@ -80,7 +82,7 @@ impl Tries {
             return Err(error);
         }
         let pause = self.backoff.failed(error.retry_after());
-        if Instant::now() + pause >= self.end {
+        if pause >= self.end.saturating_duration_since(Instant::now()) {
             return Err(error);
         }
         sleep(pause).await;
@@ -129,6 +131,15 @@ mod tests {
     fn the_servers_wish_is_the_least() {
         check(1.0, Some(1_000), &[1_000, 1_000, 1_000, 1_000, 1_000, 1_600]);
         check(1.0, Some(60_000), &[60_000]);
+    }
+
+    #[tokio::test]
+    async fn no_wait_is_too_long_to_be_counted() {
+        let mut tries = Tries::new(&Settings::default(), Duration::MAX);
+        assert!(tries.time() >= LONGEST);
+        let mut asks = tidegate_api::refusal::Refusal::new(Code::InboxFull, "");
+        asks.retry_after_ms = Some(u64::MAX);
+        tries.after(asks.into()).await.expect_err("the server asks for more than there is");
     }
 
     #[test]

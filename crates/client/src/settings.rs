@@ -9,6 +9,9 @@ pub(crate) const DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 /// never comes does not cost the whole call.
 pub(crate) const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
+/// Nothing that a program sets is longer; what is may as well be for ever.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 /// A text that cannot be an idempotency key: it has no or more than 255 characters, or others than printable ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an idempotency key has 1 to 255 printable ASCII characters")]
@@ -20,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) retries: bool,
-    /// The caller's own key; without one each changing call gets a fresh one.
+    /// The caller's own key. Without one, calls over HTTP that need one get a fresh one each.
     pub(crate) idempotency_key: Option<String>,
 }
 

@@ -33,6 +33,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tidegate_api::job::Job;
 use tidegate_api::query::JobsQuery;
+use tidegate_api::refusal::Code;
 use tidegate_api::time::Timestamp;
 use tidegate_api::words::JobState;
 use tidegate_core::Time;
@@ -184,7 +185,11 @@ impl Engine {
         let mut query = query.clone();
         let mut jobs = Vec::new();
         loop {
-            let Ok(page) = self.client.jobs(&query).await else { return jobs };
+            let page = match self.client.jobs(&query).await {
+                Ok(page) => page,
+                Err(error) if error.code() == Some(Code::QueueNotFound) => return jobs,
+                Err(error) => panic!("the engine does not list jobs: {error}"),
+            };
             jobs.extend(page.jobs);
             query.cursor = page.cursor;
             if query.cursor.is_none() {
@@ -203,4 +208,23 @@ pub fn example(example: impl AsyncFnOnce(Engine, Client) -> Result<(), crate::Er
         let client = engine.client();
         example(engine, client).await.expect("the example works");
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(
+        expected = "no job of kind \"k\" with payload 1 is in queue \"nobody_made_it\"; there are: []"
+    )]
+    async fn a_queue_that_is_not_there_has_no_jobs() {
+        Engine::new().assert_enqueued("nobody_made_it", "k", &1).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the engine does not list jobs")]
+    async fn a_question_that_cannot_be_answered_is_not_the_fault_of_the_code_under_test() {
+        Engine::new().assert_enqueued("no such/name", "k", &1).await;
+    }
 }

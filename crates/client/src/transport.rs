@@ -1,18 +1,21 @@
 //! One request, one answer: addresses, connections, time limits, retries, and the sorting of answers from refusals.
 //!
-//! Connections are kept and reused. A changing call carries an idempotency key from its first try on, so that trying
-//! again is safe.
+//! Connections are kept and reused. A call that would do something again if it were said again carries an idempotency key
+//! from its first try on. Workers' calls carry none of their own: see `docs/decisions/what-is-tried-again.md`.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use serde::{Serialize, de::DeserializeOwned};
+
+use tidegate_api::refusal::Code;
+use tidegate_api::work::{WorkAnswer, WorkRequest};
 
 use crate::coalesce::Coalescers;
 use crate::error::{Error, TransportError, read_problem};
@@ -24,6 +27,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An unused connection is closed after this long; the server's own patience is longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// No answer is longer: a lease's, the largest, is cut at 16 MiB of payloads.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
 /// A request before it has an address.
 #[derive(Debug, Clone)]
 pub(crate) struct Call<'a> {
@@ -33,6 +39,18 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Bytes,
     /// How long the request asks the server to wait before it answers.
     pub(crate) wait: Duration,
+    pub(crate) again: Again,
+}
+
+/// How a call may be said again of which it is not known whether it was done. Under the caller's own key, every call may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// As it is: it changes nothing, or comes to the same.
+    AsItIs,
+    /// Under a key that is made up for it.
+    UnderKey,
+    /// Not at all: another lease takes other jobs, and a failure told twice is refused the second time.
+    Never,
 }
 
 /// A server's address with its connections.
@@ -78,7 +96,11 @@ impl Transport {
         path: &str,
         wait: Duration,
     ) -> Result<T, Error> {
-        self.read(settings, Call { method: Method::GET, path, body: Bytes::new(), wait }).await
+        self.read(
+            settings,
+            Call { method: Method::GET, path, body: Bytes::new(), wait, again: Again::AsItIs },
+        )
+        .await
     }
 
     /// Says `body` to `path`.
@@ -89,7 +111,25 @@ impl Transport {
         body: &(impl Serialize + ?Sized),
         wait: Duration,
     ) -> Result<T, Error> {
-        self.read(settings, Call { method: Method::POST, path, body: json(body), wait }).await
+        self.read(
+            settings,
+            Call { method: Method::POST, path, body: json(body), wait, again: Again::UnderKey },
+        )
+        .await
+    }
+
+    /// Says what a worker has to say.
+    pub(crate) async fn work(
+        &self,
+        settings: &Settings,
+        path: &str,
+        request: &WorkRequest<'_>,
+        wait: Duration,
+    ) -> Result<WorkAnswer, Error> {
+        let WorkRequest { complete: _, fail, extend: _, release, lease } = request;
+        let comes_to_the_same = fail.is_none() && release.is_none() && lease.is_none();
+        let again = if comes_to_the_same { Again::AsItIs } else { Again::Never };
+        self.read(settings, Call { method: Method::POST, path, body: json(request), wait, again }).await
     }
 
     /// Puts `body` at `path`.
@@ -99,7 +139,17 @@ impl Transport {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Error> {
-        self.read(settings, Call { method: Method::PUT, path, body: json(body), wait: Duration::ZERO }).await
+        self.read(
+            settings,
+            Call {
+                method: Method::PUT,
+                path,
+                body: json(body),
+                wait: Duration::ZERO,
+                again: Again::UnderKey,
+            },
+        )
+        .await
     }
 
     async fn read<T: DeserializeOwned>(&self, settings: &Settings, call: Call<'_>) -> Result<T, Error> {
@@ -109,15 +159,18 @@ impl Transport {
 
     /// Sends one request, again if need be, and gives back the body of a 2xx answer; anything else is an error.
     pub(crate) async fn send(&self, settings: &Settings, call: Call<'_>) -> Result<Bytes, Error> {
-        let key = (call.method != Method::GET).then(|| match &settings.idempotency_key {
-            Some(key) => quoted(key),
-            None => quoted(&fresh_key()),
-        });
+        let key = match &settings.idempotency_key {
+            _ if call.method == Method::GET => None,
+            Some(key) => Some(quoted(key)),
+            None => (call.again == Again::UnderKey).then(|| quoted(&fresh_key())),
+        };
+        let comes_to_the_same = key.is_some() || call.again == Again::AsItIs;
         let mut tries = Tries::new(settings, call.wait);
         loop {
             match self.try_once(&call, key.as_ref(), tries.time()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => tries.after(error).await?,
+                Err(error) if comes_to_the_same || nothing_was_done(&error) => tries.after(error).await?,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -163,12 +216,27 @@ impl Transport {
             request.body(Full::new(call.body.clone())).expect("method, address and headers are all valid");
         let response = self.http.request(request).await.map_err(|error| self.broken(error.into()))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| self.broken(error.into()))?.to_bytes();
-        Ok((parts.status, parts.headers, body))
+        match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => Ok((parts.status, parts.headers, body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let why = format!("it has more than {ANSWER_BYTES_MAX} bytes");
+                Err(self.unreadable(parts.status.as_u16(), why))
+            }
+            Err(error) => Err(self.broken(error)),
+        }
     }
 
     fn broken(&self, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
         Error::Transport { server: self.base.clone(), cause: TransportError(error.into()) }
+    }
+}
+
+/// Whether it is certain that the call was not done: nothing was sent, or the server says so.
+fn nothing_was_done(error: &Error) -> bool {
+    match error {
+        Error::Refused(problem) => problem.refusal.code != Code::OutcomeUnknown,
+        Error::Transport { cause, .. } => cause.0.downcast_ref().is_some_and(legacy::Error::is_connect),
+        _ => false,
     }
 }
 

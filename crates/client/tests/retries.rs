@@ -8,19 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::House;
+use support::{House, message};
 use tidegate::api::enqueue::NewJob;
 use tidegate::api::id::JobId;
+use tidegate::api::lease::LeaseRequest;
 use tidegate::api::queue::QueueConfig;
 use tidegate::api::refusal::Code;
-use tidegate::{Client, Error};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tidegate::api::settle::{Complete, Release, SettleResult};
+use tidegate::{Client, Error, Failure, Job, Worker};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-/// A line to a server that counts requests, and cuts the connection in place of passing on certain answers.
+/// A line to a server that counts requests, and those with an idempotency key, and cuts the connection in place of passing on certain answers.
 struct Line {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
+    keys: Arc<AtomicUsize>,
 }
 
 impl Line {
@@ -29,14 +32,15 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&requests);
+        let keys = Arc::default();
+        let counted = (Arc::clone(&requests), Arc::clone(&keys));
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(server).await.expect("the server is there");
-                tokio::spawn(carry(near, far, Arc::clone(&counted), cut));
+                tokio::spawn(carry(near, far, counted.clone(), cut));
             }
         });
-        Line { address, requests }
+        Line { address, requests, keys }
     }
 
     fn client(&self) -> Client {
@@ -46,35 +50,29 @@ impl Line {
     fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
+
+    fn keys(&self) -> usize {
+        self.keys.load(Ordering::SeqCst)
+    }
 }
 
 /// Carries requests and answers one after the other, as HTTP/1.1 without pipelining has them.
-async fn carry(mut near: TcpStream, mut far: TcpStream, requests: Arc<AtomicUsize>, cut: fn(usize) -> bool) {
+async fn carry(
+    mut near: TcpStream,
+    mut far: TcpStream,
+    (requests, keys): (Arc<AtomicUsize>, Arc<AtomicUsize>),
+    cut: fn(usize) -> bool,
+) {
     loop {
         let Some(request) = message(&mut near).await else { return };
         let number = requests.fetch_add(1, Ordering::SeqCst);
+        if String::from_utf8_lossy(&request).contains("\r\nidempotency-key: ") {
+            keys.fetch_add(1, Ordering::SeqCst);
+        }
         far.write_all(&request).await.expect("the server reads");
         let Some(answer) = message(&mut far).await else { return };
         if cut(number) || near.write_all(&answer).await.is_err() {
             return;
-        }
-    }
-}
-
-/// One whole message, by its content-length.
-async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.map_or(0, |length| length.trim().parse().expect("a number"));
-            if bytes.len() == head + 4 + length {
-                return Some(bytes);
-            }
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
         }
     }
 }
@@ -212,4 +210,50 @@ async fn what_cannot_be_is_refused_by_field_and_before_anything_is_sent_if_it_is
     let error = queue.job("a", &1).idempotency_key("ä").enqueue().await.expect_err("no key");
     assert!(matches!(error, Error::IdempotencyKey(_)), "{error:?}");
     assert_eq!(line.requests(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_lease_is_told_unless_it_had_a_key() {
+    let house = House::open().await;
+    house.enqueue_many("q", "k", 2).await;
+    let lease = LeaseRequest { queues: vec!["q".into()], max: Some(1), ..LeaseRequest::default() };
+    let line = Line::to(house.address, |_| true).await;
+    let error = line.client().lease(&lease).await.expect_err("no answer");
+    assert!(matches!(error, Error::Transport { .. }), "{error:?}");
+    assert_eq!((line.requests(), ready(&house).await), (1, 1), "it takes no other job");
+    house.client.resume("q").await.expect("resumed");
+
+    let line = Line::to(house.address, |number| number == 0).await;
+    let keyed = line.client().with_idempotency_key("mine").expect("a key");
+    assert_eq!(keyed.lease(&lease).await.expect("the same answer").len(), 1);
+    assert_eq!((line.requests(), ready(&house).await), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_workers_say_only_what_comes_to_the_same_is_said_again() {
+    let house = House::open().await;
+    house.enqueue_many("q", "k", 2).await;
+    let lease = LeaseRequest { queues: vec!["q".into()], max: Some(2), ..LeaseRequest::default() };
+    let jobs = house.client.lease(&lease).await.expect("two jobs");
+    let line = Line::to(house.address, |number| number != 1).await;
+    let done = Complete { id: jobs[0].id, token: jobs[0].token, result: None };
+    let done = line.client().complete(&[done]).await.expect("an answer to the second try");
+    assert!(matches!(done[0], SettleResult::Settled { .. }), "{done:?}");
+    let back = Release { id: jobs[1].id, token: jobs[1].token };
+    line.client().release(&[back]).await.expect_err("no answer");
+    assert_eq!((line.requests(), ready(&house).await), (3, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_calls_leave_the_room_for_keys_to_others() {
+    let house = House::open().await;
+    house.enqueue_many("q", "k", 2_000).await;
+    let line = Line::to(house.address, |_| false).await;
+    let worker = Worker::new(&line.client()).queue("q").handle("k", |job: Job<u64>, ()| async move {
+        if job.into_payload() == 0 { Err(Failure::fatal("zero")) } else { Ok(()) }
+    });
+    assert_eq!(worker.run_due().await.expect("a good end").completed, 1_999);
+    assert_eq!(line.keys(), 0);
+    line.client().queue("q").enqueue("k", &1).await.expect("accepted");
+    assert_eq!(line.keys(), 1);
 }

@@ -16,7 +16,7 @@ mod verdict;
 use std::{
     collections::HashMap,
     future, io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -91,7 +91,7 @@ fn worker(shared: &Arc<Shared>, client: &Client) -> Worker<Arc<Shared>> {
         .name(&options.name)
         .concurrency(options.slots)
         .lease(options.lease)
-        .grace(options.grace + STOP_PATIENCE)
+        .grace(options.grace.saturating_add(STOP_PATIENCE))
         .only_kinds(&options.kinds)
         .on_event(move |event| listener.heard(event))
         .state(Arc::clone(shared))
@@ -101,6 +101,34 @@ fn worker(shared: &Arc<Shared>, client: &Client) -> Worker<Arc<Shared>> {
 
 /// One attempt.
 type Attempt = (JobId, u64);
+
+/// What was told of attempts whose end the server has not taken yet. An attempt is here from its beginning until
+/// nothing more will be heard of it, so that the end of a child whose lease is lost already leaves nothing.
+#[derive(Default)]
+struct Told(Mutex<HashMap<Attempt, Option<String>>>);
+
+impl Told {
+    fn begun(&self, attempt: Attempt) {
+        self.attempts().insert(attempt, None);
+    }
+
+    /// The attempt's child has ended, and this is told of it.
+    fn ended(&self, attempt: Attempt, told: String) {
+        if let Some(place) = self.attempts().get_mut(&attempt) {
+            *place = Some(told);
+        }
+    }
+
+    /// What was told when the attempt ended; one that was never begun, or was cut off, was given back.
+    fn take(&self, attempt: Attempt) -> String {
+        let told_then = self.attempts().remove(&attempt).flatten();
+        told_then.unwrap_or_else(|| told(&Verdict::Released))
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, HashMap<Attempt, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What children, signals and events share.
 struct Shared {
@@ -115,8 +143,7 @@ struct Shared {
     stop_children: watch::Sender<bool>,
     /// The grace has begun.
     grace: Notify,
-    /// What was told about attempts whose end the server has not taken yet.
-    told: Mutex<HashMap<Attempt, String>>,
+    told: Told,
     /// What could not be told.
     trouble: Mutex<Option<io::Error>>,
 }
@@ -130,7 +157,7 @@ impl Shared {
             stop: Notify::new(),
             stop_children: watch::Sender::new(false),
             grace: Notify::new(),
-            told: Mutex::new(HashMap::new()),
+            told: Told::default(),
             trouble: Mutex::new(None),
             options,
         }
@@ -152,7 +179,7 @@ impl Shared {
             }
         };
         let verdict = ended.expect("a child's task does not panic");
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt, told(&verdict));
+        self.told.ended(attempt, told(&verdict));
         match verdict {
             Verdict::Completed { result, .. } => Ok(result),
             Verdict::Failed { message, kind, retry_after_ms, fatal } => Err(match retry_after_ms {
@@ -201,19 +228,30 @@ impl Shared {
 
     fn heard(&self, event: &WorkerEvent) {
         let said = match event {
-            WorkerEvent::Started { job, .. } => self.journal.started(job),
+            WorkerEvent::Started { job, .. } => {
+                self.told.begun((job.id, job.token));
+                self.journal.started(job)
+            }
             WorkerEvent::Completed { job, .. }
             | WorkerEvent::Failed { job, .. }
             | WorkerEvent::Released { job, .. } => {
                 let attempt = (job.id, job.token);
-                self.journal.accepted(attempt, &self.take_told(attempt))
+                self.journal.accepted(attempt, &self.told.take(attempt))
             }
             WorkerEvent::Refused { job, refusal, sent_before, .. } => {
                 let attempt = (job.id, job.token);
-                self.journal.refused(attempt, &self.take_told(attempt), *sent_before, refusal)
+                self.journal.refused(attempt, &self.told.take(attempt), *sent_before, refusal)
             }
-            WorkerEvent::Lost { job, refusal, .. } => self.journal.lost((job.id, job.token), refusal),
-            WorkerEvent::GivenUp { job, why, .. } => self.journal.given_up((job.id, job.token), why),
+            WorkerEvent::Lost { job, refusal, .. } => {
+                let attempt = (job.id, job.token);
+                self.told.take(attempt);
+                self.journal.lost(attempt, refusal)
+            }
+            WorkerEvent::GivenUp { job, why, .. } => {
+                let attempt = (job.id, job.token);
+                self.told.take(attempt);
+                self.journal.given_up(attempt, why)
+            }
             WorkerEvent::ServerAway { why, .. } => self.journal.server_away(why),
             WorkerEvent::ServerBack => self.journal.server_back(),
             WorkerEvent::Idle => {
@@ -230,12 +268,6 @@ impl Shared {
             _ => Ok(()),
         };
         self.say(said);
-    }
-
-    /// What was told when an attempt ended; one that was never begun was given back.
-    fn take_told(&self, attempt: Attempt) -> String {
-        let told_then = self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&attempt);
-        told_then.unwrap_or_else(|| told(&Verdict::Released))
     }
 
     /// A worker whose words nobody hears stops.
@@ -284,5 +316,25 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_attempt_that_is_over_nothing_is_kept() {
+        let told = Told::default();
+        let attempt = |token| ("0-7".parse().expect("an id"), token);
+        told.begun(attempt(1));
+        told.ended(attempt(1), "completed".to_owned());
+        assert_eq!(told.take(attempt(1)), "completed");
+        // Its lease is lost, and then its child ends.
+        told.begun(attempt(2));
+        told.take(attempt(2));
+        told.ended(attempt(2), "completed".to_owned());
+        assert!(told.attempts().is_empty());
+        assert_eq!(told.take(attempt(3)), super::told(&Verdict::Released));
     }
 }

@@ -6,8 +6,9 @@ use tidegate_api::limits;
 
 /// An attempt that did not succeed: what went wrong, and what is to happen next.
 ///
-/// Any error becomes one with `?`: its message with all its causes, tried again as the job's retry policy says. To say
-/// more, say it:
+/// Every type that is an [`Error`] becomes one with `?`: its message with all its causes, tried again as the job's retry
+/// policy says. Boxed errors and `anyhow::Error` are no such types; [`from_dyn`](Failure::from_dyn) takes what is in them. To
+/// say more, say it:
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,7 +25,7 @@ use tidegate_api::limits;
 /// # assert!(check(550, "no such mailbox").unwrap_err().is_fatal());
 /// ```
 ///
-/// It is deliberately no [`std::error::Error`] itself, so that every error can become one.
+/// It is deliberately no [`std::error::Error`] itself, so that errors can become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     message: String,
@@ -45,6 +46,37 @@ impl Failure {
     /// Failed; tried again as the job's retry policy says, and dead after its last attempt.
     pub fn retry(message: impl fmt::Display) -> Failure {
         Failure::new(message, Next::Retry)
+    }
+
+    /// Like [`retry`](Failure::retry), with the error and its causes in one line: for errors whose type is not known.
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use tidegate::Failure;
+    ///
+    /// fn send() -> Result<(), Box<dyn Error + Send + Sync>> {
+    ///     Err("broken pipe".into())
+    /// }
+    /// # fn handle() -> Result<(), Failure> {
+    /// send().map_err(|error| Failure::from_dyn(&*error))?;
+    /// # Ok(())
+    /// # }
+    /// # assert_eq!(handle().unwrap_err().message(), "broken pipe");
+    /// ```
+    ///
+    /// Of an `anyhow::Error`, it is `Failure::from_dyn(error.as_ref())`.
+    pub fn from_dyn(error: &dyn Error) -> Failure {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Many errors quote their cause already.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        Failure::retry(message)
     }
 
     /// Failed; tried again not before so long (at most 366 days). It changes when, not how often.
@@ -128,17 +160,7 @@ impl fmt::Display for Failure {
 /// A failure like [`Failure::retry`], with the error and its causes in one line.
 impl<E: Error> From<E> for Failure {
     fn from(error: E) -> Failure {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Many errors quote their cause already.
-            if !message.contains(&text) {
-                message = format!("{message}: {text}");
-            }
-            cause = error.source();
-        }
-        Failure::retry(message)
+        Failure::from_dyn(&error)
     }
 }
 
@@ -172,6 +194,12 @@ mod tests {
         let failure = send().expect_err("it failed");
         assert_eq!(failure.message(), "sending failed: broken pipe");
         assert_eq!(failure, Failure::retry("sending failed: broken pipe"));
+    }
+
+    #[test]
+    fn an_error_of_unknown_type_keeps_its_causes_too() {
+        let error: Box<dyn Error + Send + Sync> = Box::new(Outer(std::io::Error::other("broken pipe")));
+        assert_eq!(Failure::from_dyn(&*error), send().expect_err("it failed"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{
     line::BatchRule,
     outcome::Outcome,
 };
+use crate::settings::LONGEST;
 
 /// How jobs are collected for a batch handler.
 ///
@@ -35,10 +36,10 @@ impl BatchOptions {
         BatchOptions { rule: BatchRule { up_to, linger: Duration::from_millis(10) } }
     }
 
-    /// How long a batch waits for more after its first job came.
+    /// How long a batch waits for more after its first job came; at most a year.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> BatchOptions {
-        self.rule.linger = linger;
+        self.rule.linger = linger.min(LONGEST);
         self
     }
 }

@@ -4,7 +4,7 @@
 //! call. It promises that a finished attempt is told to the server until the server accepts or refuses it, that no
 //! more jobs are asked for than there is room, and that a job whose lease was lost is not reported. No call looks at
 //! more than what it is about: heartbeats stand in the order in which they are due. It does not decide how long to
-//! wait after a failed call, nor which job starts when (`line.rs`).
+//! wait after a failed call, nor which job starts when (`line.rs`). Heartbeats are counted from when a call was made, not from when its answer came.
 //!
 //! A **round** is one call to the server. At most two are under way: the main one, which may wait for jobs, and a side
 //! one, which does not, so that an attempt which ends while the first one waits is reported at once.
@@ -69,6 +69,8 @@ pub(crate) struct Round<R, P> {
     pub(crate) lease: Option<usize>,
     /// Whether it is the main round, the one that may wait.
     pub(crate) main: bool,
+    /// When it was made: the leases of its answer run from then, at the earliest.
+    pub(crate) since: Instant,
 }
 
 /// What the server said to one item.
@@ -199,7 +201,7 @@ impl<R, P: Progress> Ledger<R, P> {
             true => self.main_round = true,
             false => self.side_round = true,
         }
-        Some(Round { reports: self.take_reports(), beats: self.take_beats(now), lease, main })
+        Some(Round { reports: self.take_reports(), beats: self.take_beats(now), lease, main, since: now })
     }
 
     fn take_reports(&mut self) -> Vec<Report<R>> {
@@ -235,6 +237,8 @@ impl<R, P: Progress> Ledger<R, P> {
         release: impl Fn(J) -> R,
     ) -> Vec<Effect<J, R, P>> {
         self.close(&round);
+        // However long the answer was on its way, leases run from the server's turn.
+        let heartbeat_due = round.since + self.heartbeat_every;
         let mut effects = Vec::with_capacity(round.reports.len() + answer.jobs.len());
         for (report, answer) in round.reports.into_iter().zip(answer.reports) {
             match answer {
@@ -249,7 +253,7 @@ impl<R, P: Progress> Ledger<R, P> {
         for (beat, answer) in round.beats.into_iter().zip(answer.beats) {
             match answer {
                 Ok(()) => {
-                    self.beat_again(beat.key, now + self.heartbeat_every, None);
+                    self.beat_again(beat.key, heartbeat_due, None);
                     effects.extend(beat.progress.map(Effect::Kept));
                 }
                 Err(refusal) if is_temporary(&refusal) => {
@@ -271,7 +275,6 @@ impl<R, P: Progress> Ledger<R, P> {
                 self.unsent.push_back(report);
                 continue;
             }
-            let heartbeat_due = now + self.heartbeat_every;
             // An answer that is told again brings what is here already.
             let Entry::Vacant(place) = self.held.entry(key) else { continue };
             place.insert(Held { heartbeat_due, beating: false, lost: false, progress: None });

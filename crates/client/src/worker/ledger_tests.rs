@@ -198,7 +198,23 @@ fn heartbeats_go_out_at_a_third_of_the_lease() {
     check(&round, "beat 0-1");
     scene.at(11).silent();
     assert_eq!(scene.answer(round, &[Ok(())], &[]), [""; 0]);
-    assert_eq!(scene.ledger.next_heartbeat(), Some(scene.start + Duration::from_secs(21)));
+    assert_eq!(scene.ledger.next_heartbeat(), Some(scene.start + Duration::from_secs(20)));
+}
+
+#[test]
+fn a_lease_runs_while_its_answer_is_on_its_way() {
+    let mut scene = Scene::new(1);
+    let round = scene.round();
+    assert_eq!(scene.at(9).answer(round, &[], &[("0-1", 1)]), ["arrived 0-1"]);
+    scene.silent();
+    let round = scene.at(10).round();
+    check(&round, "beat 0-1");
+    // An answer later than the next heartbeat: that one goes out at once.
+    scene.at(21).answer(round, &[Ok(())], &[]);
+    let round = scene.round();
+    check(&round, "beat 0-1");
+    scene.at(22).answer(round, &[Ok(())], &[]);
+    assert_eq!(scene.ledger.next_heartbeat(), Some(scene.start + Duration::from_secs(31)));
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub use self::{
     job::{Job, Payload, ProgressError, RawPayload},
     outcome::Outcome,
 };
-use crate::{Client, Error};
+use crate::{Client, Error, settings::LONGEST};
 
 /// Handlers at once, and jobs ahead, at most.
 const JOBS_MAX: usize = 10_000;
@@ -101,7 +101,9 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 /// **Kinds** without a handler are never asked for; they are left for other workers. If a poll finds nothing while such
 /// jobs are ready, that is told once as [`WorkerEvent::UnhandledKind`] and as a warning of `tracing`.
 ///
-/// **When the server is away**, handlers go on, and what is owed to it is tried until it is back.
+/// **When the server is away**, handlers go on, and what is owed to it is tried until it is back. If the answer to a lease
+/// is lost on the way, which takes a broken connection or a killed server, the jobs it brought are ready again when their
+/// leases lapse, and those attempts count.
 pub struct Worker<S = ()> {
     setup: Setup,
     state: S,
@@ -159,10 +161,11 @@ pub enum WorkerError {
 }
 
 impl Worker {
-    /// A worker with nothing to do yet: give it queues and handlers.
+    /// A worker with nothing to do yet: give it queues and handlers. An idempotency key of the client is for one intention,
+    /// and a worker's calls are many: they do not carry it.
     pub fn new(client: &Client) -> Worker {
         let setup = Setup {
-            client: client.clone(),
+            client: client.without_idempotency_key(),
             queues: Vec::new(),
             name: Worker::default_name(),
             concurrency: CONCURRENCY_DEFAULT,
@@ -237,11 +240,11 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// How long handlers may go on once the worker is told to stop; default 30 s. Then their futures are dropped and their
+    /// How long handlers may go on once the worker is told to stop; default 30 s, at most a year. Then their futures are dropped and their
     /// jobs given back.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.setup.grace = grace;
+        self.setup.grace = grace.min(LONGEST);
         self
     }
 

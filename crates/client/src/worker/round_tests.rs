@@ -1,6 +1,7 @@
 //! Rounds and answers: the order of items survives their being sorted into the API's lists and back.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -65,6 +66,7 @@ fn a_round_says_only_what_there_is_to_say() {
         beats: vec![beat("0-4", 9), Beat { key: key("0-5", 9), progress: Some(note) }],
         lease: Some(2),
         main: true,
+        since: Instant::now(),
     };
     let expected = json!({
         "complete": [{ "id": "0-2", "token": 7, "result": [1] }],
@@ -81,7 +83,8 @@ fn a_round_says_only_what_there_is_to_say() {
     });
     assert_eq!(written(&round, Ask::All), expected);
 
-    let quiet = Round { reports: Vec::new(), beats: Vec::new(), lease: Some(1), main: false };
+    let quiet =
+        Round { reports: Vec::new(), beats: Vec::new(), lease: Some(1), main: false, since: Instant::now() };
     let written = written(&quiet, Ask::One(1));
     assert_eq!(written.as_object().expect("an object").keys().collect::<Vec<_>>(), ["lease"]);
     assert_eq!(written["lease"]["queues"], json!(["b"]));
@@ -95,6 +98,7 @@ fn what_is_too_much_for_the_server_is_cut() {
         beats: Vec::new(),
         lease: None,
         main: false,
+        since: Instant::now(),
     };
     let fail = &written(&round, Ask::All)["fail"][0];
     assert_eq!(fail["error"]["message"].as_str().expect("text").len(), limits::ERROR_MESSAGE_BYTES_KEPT);
@@ -108,6 +112,7 @@ fn answers_find_the_items_they_belong_to() {
         beats: vec![beat("0-4", 9)],
         lease: None,
         main: false,
+        since: Instant::now(),
     };
     let answer = serde_json::from_value(json!({
         "complete": [{ "id": "0-2", "state": "completed" }],
@@ -127,9 +132,20 @@ fn answers_find_the_items_they_belong_to() {
 
 #[test]
 fn an_answer_that_leaves_an_item_out_is_none() {
-    let round =
-        Round { reports: vec![report("0-1", completed("1"))], beats: Vec::new(), lease: None, main: false };
+    let round = Round {
+        reports: vec![report("0-1", completed("1"))],
+        beats: Vec::new(),
+        lease: None,
+        main: false,
+        since: Instant::now(),
+    };
     assert!(matched(&round, WorkAnswer::default()).is_none());
-    let round = Round { reports: Vec::new(), beats: vec![beat("0-1", 1)], lease: None, main: false };
+    let round = Round {
+        reports: Vec::new(),
+        beats: vec![beat("0-1", 1)],
+        lease: None,
+        main: false,
+        since: Instant::now(),
+    };
     assert!(matched(&round, WorkAnswer::default()).is_none());
 }

@@ -33,7 +33,7 @@ use super::{
     unhandled::{self, Found, Looks},
 };
 use crate::{
-    Error,
+    Client, Error,
     retry::Backoff,
     trace::{self, TraceParent},
 };
@@ -44,6 +44,8 @@ const POLL: Duration = Duration::from_secs(2);
 const REPORT_PATIENCE: Duration = Duration::from_secs(10);
 /// A server that has not answered so long after it should have is told to be away, though calls are still tried.
 const LATE: Duration = Duration::from_secs(3);
+/// However short the leases, a round may take so long: a third of it is what a busy disk may need for one answer.
+const ROUND_DEADLINE_MIN: Duration = Duration::from_secs(3);
 /// Messages taken from the desk at once.
 const MESSAGES: usize = 1_024;
 /// A lease's answer is cut at 16 MiB of payloads; one that is half of that may have been.
@@ -92,6 +94,8 @@ enum Ending {
 /// See the file's head.
 pub(super) struct Run<'a> {
     setup: &'a Setup,
+    /// For rounds: a single try takes a third of a lease at most, so that one which hangs loses none.
+    client: Client,
     until: Until,
     terms: Arc<Terms>,
     ledger: Ledger<Debt, Note>,
@@ -156,6 +160,7 @@ impl<'a> Run<'a> {
             ending: Ending::NotYet,
             failure: None,
             ran: Ran::default(),
+            client: setup.client.at_most(setup.lease.max(ROUND_DEADLINE_MIN)),
             setup,
             until,
         }
@@ -266,7 +271,8 @@ impl<'a> Run<'a> {
         };
         // What is due already waits for a round or a pause to end, not for the clock.
         let heartbeat = self.ledger.next_heartbeat();
-        [heartbeat, pause, ending, self.line.next_due()]
+        let late = self.next_late().filter(|_| !self.away);
+        [heartbeat, pause, ending, late, self.line.next_due()]
             .into_iter()
             .flatten()
             .filter(|wake| *wake > now)
@@ -365,10 +371,11 @@ impl<'a> Run<'a> {
             let room = if self.found_nothing { 0 } else { self.line.room() };
             let Some(round) = self.ledger.next_round(now, room) else { return };
             let ask = round.lease.map_or(Ask::All, |jobs| self.turns.next(now, jobs));
-            let waits = round.main && ask == Ask::All && self.until == Until::Told;
+            // The next heartbeats wait for the answer to these.
+            let waits = round.main && ask == Ask::All && round.beats.is_empty() && self.until == Until::Told;
             let wait = if waits { POLL } else { Duration::ZERO };
             self.late[usize::from(round.main)] = Some(now + wait + LATE);
-            let (client, terms, news) = (self.setup.client.clone(), Arc::clone(&self.terms), self.news);
+            let (client, terms, news) = (self.client.clone(), Arc::clone(&self.terms), self.news);
             self.rounds.spawn(async move {
                 let request = round::request(&round, &terms, ask, wait);
                 let answer = client.work(&request).await;

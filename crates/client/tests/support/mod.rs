@@ -19,6 +19,8 @@ use tidegate::{
 use tidegate_engine::Engine;
 use tidegate_server::{Options, Server};
 use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -207,5 +209,23 @@ fn line(event: &WorkerEvent) -> String {
         WorkerEvent::Stopping { running, .. } => format!("stopping {running}"),
         WorkerEvent::Stopped { unreported, .. } => format!("stopped {unreported}"),
         other => format!("{other:?}"),
+    }
+}
+
+/// One whole message, by its content-length.
+pub(crate) async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+            let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length: usize = length.map_or(0, |length| length.trim().parse().expect("a number"));
+            if bytes.len() == head + 4 + length {
+                return Some(bytes);
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
     }
 }
