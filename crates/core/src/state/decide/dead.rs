@@ -286,7 +286,8 @@ impl State {
                 let job = self.jobs.get(slot);
                 job.state == JobState::Dead && u32::from(job.queue) == index && self.is_wanted(slot, &wanted)
             }));
-            slots.sort_unstable();
+            // By what is in the log: a slot's number is this process's own.
+            slots.sort_unstable_by_key(|&slot| self.jobs.get(slot).sequence);
             slots.dedup();
         }
         self.forget(&slots, turn);
