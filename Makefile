@@ -39,5 +39,6 @@ serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 bench: ## Every workload against a server of its own.
 	$(CARGO) run --release --locked -p tidegate-cli -- bench
 
-sim: ## Three hundred simulated worlds; SEED=n begins with another one.
+sim: ## Three hundred simulated worlds, SEED=n begins with another one; and every deliberate bug is found.
 	$(CARGO) run --release --locked -p tidegate-sim -- --seed $(or $(SEED),1) --seeds $(or $(SEEDS),300)
+	$(CARGO) test --release --locked -p tidegate-sim --features sabotage --test sabotage -- --nocapture

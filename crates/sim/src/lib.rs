@@ -13,6 +13,7 @@
 //! | `twin/` | the rules once more, naively |
 //! | `judge` | a state against the twin, and by itself |
 //! | `coverage` | what was reached |
+//! | `sabotage` | deliberate bugs, behind a feature: the proof that such are found |
 //!
 //! Left out: threads, several shards, HTTP, and speed.
 
@@ -24,6 +25,8 @@ mod judge;
 pub mod operations;
 pub mod plan;
 pub mod run;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 pub mod twin;
 pub mod world;
 
@@ -33,4 +36,4 @@ pub use coverage::Coverage;
 pub use run::{Found, Ran, run};
 
 /// Steps of a seed unless somebody says otherwise.
-pub const STEPS: u64 = 1_500;
+pub const STEPS: u64 = 4_000;

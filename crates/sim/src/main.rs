@@ -11,7 +11,7 @@ usage: tidegate-sim [--seed FIRST] [--seeds COUNT] [--steps COUNT] [--json]
 
   --seed FIRST    the first seed (1)
   --seeds COUNT   how many, one after another (1 with --seed, else 100)
-  --steps COUNT   things that happen in each (1500)
+  --steps COUNT   things that happen in each (4000)
   --json          the summary as JSON, on standard output
 
 Ends with 1 if something was found, after its seed: the seeds behind it are not run.

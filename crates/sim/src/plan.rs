@@ -117,8 +117,8 @@ impl Plan {
         // Without jobs there is nothing to see.
         families[0] = families[0].max(6);
         families[1] = families[1].max(3);
-        let mut events: Vec<u64> = [60, 30, 26, 12, 2, 2, 2, 1, 1].into_iter().map(&mut weight).collect();
-        for (event, least) in events.iter_mut().zip([30, 12, 10, 3]) {
+        let mut events: Vec<u64> = [120, 60, 60, 30, 4, 4, 2, 2, 1].into_iter().map(&mut weight).collect();
+        for (event, least) in events.iter_mut().zip([60, 30, 30, 8]) {
             *event = (*event).max(least);
         }
         let faults = [2, 3, 6, 2, 2, 2, 1].into_iter().map(&mut weight).collect();
@@ -145,12 +145,12 @@ impl Plan {
             inbox_calls_max: rare(chance, 4, 64) as usize,
             waiters_max: rare(chance, 2, 32) as usize,
             spares: chance.below(3) as usize,
-            slack_bytes: [8_192, 16_384, 65_536][chance.below(3) as usize],
+            slack_bytes: [2_048, 6_000, 30_000][chance.below(3) as usize],
             step_bytes: [600, 4_096, 16_384][chance.below(3) as usize],
             disk_bytes: if small_disk { chance.between(60_000, 140_000) } else { 0 },
             disk_reserve_bytes: if small_disk { chance.between(10_000, 40_000) } else { 0 },
             state: StateLimits {
-                jobs_max: [40, 120, 240][chance.below(3) as usize],
+                jobs_max: [50, 150, 300][chance.below(3) as usize],
                 idempotency_ms: [60_000, 3_600_000, 86_400_000][chance.below(3) as usize],
                 idempotency_records_max: rare(chance, 6, 10_000) as usize,
                 ..StateLimits::default()

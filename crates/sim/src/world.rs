@@ -219,7 +219,7 @@ impl World {
                 self.look_for_crash()
             }
             Event::Flood => {
-                for _ in 0..self.chance.between(5, 90) {
+                for _ in 0..self.chance.between(5, 70) {
                     self.call()?;
                 }
                 Ok(())
@@ -601,6 +601,10 @@ impl World {
         }
         self.log = None;
         self.end_callers(!turn)?;
+        if self.plan.disk_bytes > 0 {
+            // Somebody makes room.
+            self.plan.disk_bytes += self.plan.disk_bytes / 8;
+        }
         self.limit_disk();
         // As the next opening in the same process finds it: what was written is seen, synced or not.
         self.disk = self.disk.after_crash(Survival::Everything);

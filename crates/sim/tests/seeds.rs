@@ -3,7 +3,7 @@
 use tidegate_sim::{Coverage, Ran, run};
 
 const SEEDS: u64 = 100;
-const STEPS: u64 = 1_000;
+const STEPS: u64 = 2_000;
 
 fn nothing_found(ran: Ran) -> Ran {
     if let Some(found) = &ran.found {

@@ -350,3 +350,16 @@ fn dead_letters_deleted_by_their_ids_go_in_the_order_of_acceptance() {
     let leased: Vec<JobId> = world.lease("q", 2).iter().map(|job| job.id).collect();
     assert_eq!(leased, [behind_early, behind_late]);
 }
+
+/// In the record of a redrive the moment 0 stands for any: "those that died before 1970" moved all of them.
+#[test]
+fn a_redrive_of_those_that_died_before_the_first_moment_moves_none() {
+    let mut world = World::new();
+    let dead = world.add("q", job());
+    let leased = world.lease_one("q");
+    world.fail_with(&leased, "it broke", None, true);
+    let filter =
+        DeadFilter { queue: "q".into(), before: Some(tidegate_core::Time(0)), ..DeadFilter::default() };
+    world.decide(Command::Redrive(Redrive { filter, rate_per_s: None, stop_after_dead: 0 }));
+    assert_eq!(world.job(dead).state, JobState::Dead);
+}

@@ -38,6 +38,7 @@ use crate::frame::{Chain, FrameDefect, walk_payloads};
 use crate::limits::FILL_CHUNK_BYTES;
 use crate::log::{RecoveryReport, TornTail};
 use crate::position::Sequence;
+use crate::sabotage;
 
 /// A log as recovery leaves it.
 pub(super) struct Recovered {
@@ -69,7 +70,9 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, options: &LocalOptions) -> Result<Re
     let torn = match (segments.back(), &walk.tail) {
         (Some(active), Some(tail)) => {
             let torn = clear_tail(&active.file, active.end, tail)?;
-            rewrite(&active.file, tail.unclaimed_at, active.end)?;
+            if !sabotage::is("tail_not_rewritten") {
+                rewrite(&active.file, tail.unclaimed_at, active.end)?;
+            }
             active.file.file().sync_data().map_err(io("syncing", active.file.name()))?;
             torn
         }
@@ -308,7 +311,7 @@ impl<'a> Walk<'a> {
                 Ok(view) => view.header,
                 Err(error) => return Err(self.error(error)),
             };
-            if header.sequence > claim {
+            if header.sequence > claim && !sabotage::is("torn_payload_accepted") {
                 let area = self.scanner.payloads_of(&segment.file, at, &header);
                 let area = area.map_err(|error| damaged_or_io(self.disk, error))?;
                 if let Err(defect) = walk_payloads(&header, area, |_, _| {}) {

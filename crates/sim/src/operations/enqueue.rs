@@ -78,7 +78,8 @@ pub(super) fn retry(scene: &mut Scene<'_>) -> Retry {
 
 /// A moment soon; now and then one that has passed, or too far ahead.
 fn moment(scene: &mut Scene<'_>, most_ms: u64) -> When {
-    let ms = scene.chance.between(0, most_ms);
+    let long = if scene.chance.percent(15) { 100 } else { 1 };
+    let ms = scene.chance.between(0, most_ms * long);
     match scene.chance.below(40) {
         0 => When::In(limits::AHEAD_MS_MAX + 1),
         1 => When::At(Time(scene.twin.now.saturating_sub(ms))),

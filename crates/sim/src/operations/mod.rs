@@ -52,7 +52,7 @@ pub const FAMILIES: [Family; 18] = [
     Family { name: "transaction", usual: 5, make: transaction::transaction },
     Family { name: "cancel", usual: 3, make: read::cancel },
     Family { name: "edit", usual: 2, make: dead::edit },
-    Family { name: "configure", usual: 2, make: queue::configure },
+    Family { name: "configure", usual: 4, make: queue::configure },
     Family { name: "pause queue", usual: 2, make: queue::pause_queue },
     Family { name: "pause key", usual: 3, make: queue::pause_key },
     Family { name: "redrive", usual: 4, make: dead::redrive },
