@@ -57,6 +57,7 @@ pub const MUST_BE_REACHED: [(&str, &[&str]); 5] = [
         "fault",
         &[
             "process dies",
+            "process is stopped",
             "power fails",
             "power fails at an operation",
             "power fails in a recovery",
@@ -84,7 +85,14 @@ pub const MUST_BE_REACHED: [(&str, &[&str]); 5] = [
     ),
     (
         "recovery",
-        &["torn tail", "unacknowledged kept", "unacknowledged lost", "trimmed log", "after a failed log"],
+        &[
+            "torn tail",
+            "unacknowledged kept",
+            "unacknowledged lost",
+            "trimmed log",
+            "closed log",
+            "after a failed log",
+        ],
     ),
 ];
 

@@ -82,6 +82,7 @@ impl Event {
 #[allow(missing_docs)]
 pub enum Fault {
     ProcessDies,
+    ProcessIsStopped,
     PowerFails,
     PowerFailsSoon,
     WriteFails,
@@ -92,8 +93,9 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ProcessDies,
+        Self::ProcessIsStopped,
         Self::PowerFails,
         Self::PowerFailsSoon,
         Self::WriteFails,
@@ -121,7 +123,7 @@ impl Plan {
         for (event, least) in events.iter_mut().zip([60, 30, 30, 8]) {
             *event = (*event).max(least);
         }
-        let faults = [2, 3, 6, 2, 2, 2, 1].into_iter().map(&mut weight).collect();
+        let faults = [2, 2, 3, 6, 2, 2, 2, 1].into_iter().map(&mut weight).collect();
         let rare = |chance: &mut Chance, yes: u64, no: u64| if chance.percent(25) { yes } else { no };
         let small_disk = chance.percent(15);
         Self {

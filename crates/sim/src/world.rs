@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tidegate_core::command::{Release, Work as WorkCommand};
+use tidegate_core::record::RedriveEnd;
 use tidegate_core::{JobId, Time, Token};
 use tidegate_engine::{Cleaning, Clock, Engine, Options, Solo};
 use tidegate_log::disk::Disk;
@@ -74,6 +75,8 @@ pub struct World {
     payloads: u64,
     token_max: u64,
     faults_end: bool,
+    /// Whether the log was closed and not opened since.
+    is_closed: bool,
     story: VecDeque<String>,
     /// What was reached.
     pub coverage: Coverage,
@@ -149,6 +152,7 @@ impl World {
             payloads: 0,
             token_max: 0,
             faults_end: false,
+            is_closed: false,
             story: VecDeque::new(),
             coverage: Coverage::default(),
             digest: 0xcbf2_9ce4_8422_2325,
@@ -349,6 +353,11 @@ impl World {
         let (last, disk_full) = (status.last, status.disk_full);
         let waiting: Vec<CallNumber> = self.twin.waiters.iter().map(|waiter| waiter.number).collect();
         let told = self.twin.turn(time, disk_full, calls);
+        for queue in state.queues() {
+            if queue.redrive.is_some_and(|redrive| redrive.end == Some(RedriveEnd::Done)) {
+                self.twin.adopt_end_of_redrive(&queue.name);
+            }
+        }
         if !calls.is_empty() || last > self.last {
             self.tell(format!("turn at {time}: {} calls, frame {last}", calls.len()));
         }
@@ -523,6 +532,10 @@ impl World {
                 self.coverage.note("fault", "process dies");
                 self.crash(Survival::Everything)
             }
+            Fault::ProcessIsStopped => {
+                self.coverage.note("fault", "process is stopped");
+                self.stop()
+            }
             Fault::PowerFails => {
                 self.coverage.note("fault", "power fails");
                 let survival = self.survival();
@@ -561,6 +574,25 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// What is in flight becomes durable, and the log is closed. If all of it goes well, the next opening finds it so.
+    fn stop(&mut self) -> Result<(), String> {
+        self.tell("the log is being closed".into());
+        let log = self.log.clone().ok_or("the log is open between two events")?;
+        while log.step() {}
+        self.log_step()?;
+        // After a failure, or a crash, it is another one.
+        if !self.log.as_ref().is_some_and(|now| Arc::ptr_eq(now, &log)) {
+            return Ok(());
+        }
+        self.is_closed = log.close().is_ok();
+        drop(log);
+        let survival = if self.is_closed { self.survival() } else { Survival::Everything };
+        if self.disk.list().is_err() {
+            return self.look_for_crash();
+        }
+        self.crash(survival)
     }
 
     fn survival(&mut self) -> Survival {
@@ -666,6 +698,14 @@ impl World {
         let what = if last > self.durable { "unacknowledged kept" } else { "unacknowledged lost" };
         if last > self.durable || self.last > self.durable {
             self.coverage.note("recovery", what);
+        }
+        let was_closed = std::mem::take(&mut self.is_closed);
+        if recovery.closed {
+            self.coverage.note("recovery", "closed log");
+        }
+        // Only a log that holds all it was given is noted as closed; the note may be durable though closing did not go well.
+        if (recovery.closed || was_closed) && last != self.last {
+            return Err(format!("a closed log ends at frame {last} and was given {}", self.last));
         }
         if recovery.torn.is_some() {
             self.coverage.note("recovery", "torn tail");

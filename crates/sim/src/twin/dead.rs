@@ -102,6 +102,17 @@ impl Twin {
         }
     }
 
+    /// A redrive that has nothing left to move may be found at its end whenever its queue is attended to, for whatever reason.
+    pub fn adopt_end_of_redrive(&mut self, name: &str) {
+        let under_way = self.queues.get(name).and_then(|queue| queue.redrive.clone());
+        if let Some(redrive) = under_way.filter(|redrive| redrive.end.is_none() && redrive.ids.is_empty())
+            && let (chosen, _, true) = self.next_dead(name, &redrive, 1)
+            && chosen.is_empty()
+        {
+            self.end_redrive(name, RedriveEnd::Done);
+        }
+    }
+
     fn end_redrive(&mut self, name: &str, end: RedriveEnd) {
         if let Some(redrive) = self.queues.get_mut(name).and_then(|queue| queue.redrive.as_mut()) {
             redrive.end = Some(end);
