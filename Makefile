@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The tests call a real image tool on real photographs; see `prepare`.
 PHOTOGRAPHS ?= /usr/share/backgrounds/mate/nature
 
-.PHONY: check fmt lint test docs prepare serve bench
+.PHONY: check fmt lint test docs prepare serve bench sim
 
 check: prepare fmt lint test docs ## Everything a change must pass.
 
@@ -38,3 +38,7 @@ serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 
 bench: ## Every workload against a server of its own.
 	$(CARGO) run --release --locked -p tidegate-cli -- bench
+
+sim: ## Three hundred simulated worlds, SEED=n begins with another one; and every deliberate bug is found.
+	$(CARGO) run --release --locked -p tidegate-sim -- --seed $(or $(SEED),1) --seeds $(or $(SEEDS),300)
+	$(CARGO) test --release --locked -p tidegate-sim --features sabotage --test sabotage -- --nocapture

@@ -28,8 +28,9 @@ const NOTIFICATIONS: usize = 256;
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let stop = stop_signal().context("cannot listen for signals")?;
     // Listening comes first: an address that is taken is heard of before a large log is read.
-    let listener =
-        Listener::bind(args.listen).await.with_context(|| format!("cannot listen at {}", args.listen))?;
+    let listener = Listener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen at {}; --listen takes another address", args.listen))?;
     let address = listener.address()?;
     let public_url = args.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let threads = args.thumbnail_threads.map_or_else(cores, usize::from);
@@ -102,6 +103,7 @@ async fn open_engine(args: &ServeArgs) -> anyhow::Result<Client> {
         }
         Some(url) => {
             let client = Client::connect(url)?;
+            note(&format!("asking the Tidegate server at {url} whether it is ready"));
             client.ready().await.with_context(|| {
                 format!(
                     "no Tidegate server is ready at {url}; start one (tidegate serve), or leave --server away"

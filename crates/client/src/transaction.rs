@@ -74,6 +74,10 @@ impl Transaction {
 
     /// Says that an attempt did what it should, under the token of its lease: so a handler's follow-up jobs are there if
     /// and only if its own job is done.
+    ///
+    /// A [`Worker`](crate::Worker)'s handler that has completed its own job in this way returns `Ok(())`: the worker says
+    /// "completed" again under the same token, which changes nothing, and a result it returns is not kept. A failure it
+    /// returns after that is refused, since the job has ended.
     pub fn complete(mut self, id: JobId, token: u64) -> Self {
         self.operations.push(Operation::Complete(Complete { id, token, result: None }));
         self

@@ -269,6 +269,9 @@ impl Shard {
         self.gathered.absorb(turn);
         for (blob, read) in blobs.iter().zip(read) {
             match read {
+                Ok(bytes) if tidegate_core::sabotage::is("payload_lost_on_restate") => {
+                    self.sink.push_blob(&vec![0; bytes.len()]);
+                }
                 Ok(bytes) => self.sink.push_blob(&bytes),
                 Err(Unreadable { why, .. }) => {
                     tracing::error!(frame = blob.frame, why, "a damaged blob is carried on as damaged");

@@ -87,7 +87,7 @@ impl Drop for Delivery {
         let Some(home) = self.home.take() else { return };
         let release: Vec<Release> =
             self.leased().iter().map(|job| Release { id: job.id, token: job.token }).collect();
-        if !release.is_empty() {
+        if !release.is_empty() && !tidegate_core::sabotage::is("leases_not_given_back") {
             home.give_back(release);
         }
     }

@@ -21,6 +21,7 @@ pub mod frame;
 pub mod inspect;
 pub mod limits;
 pub mod local;
+pub mod sabotage;
 
 #[cfg(feature = "testing")]
 pub mod conformance;

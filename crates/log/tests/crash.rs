@@ -245,3 +245,45 @@ fn a_disk_that_fills_behind_our_back_fails_the_log_with_that_reason_and_reopens_
     assert!(known.acknowledged > 0 && known.acknowledged < 8, "some frames fitted: {}", known.acknowledged);
     check(&disk.after_crash(Survival::Some(5)), &known, "after the disk filled up");
 }
+
+/// A frame of an earlier life of which a crash had taken the sector with the first bytes of its header: nothing was there to know
+/// it by, so it was not cleared. The next life's frame begins with the same bytes, and where a crash left only those, the old
+/// frame was whole again, after others had been told that it was not there.
+#[test]
+fn a_frame_that_was_not_there_never_comes_back() {
+    let mut kept = 0;
+    for size in (0..=512).step_by(8) {
+        let first = Content::new(1, 1, size);
+        let [old, new] = [2, 3].map(|variant| Content::new(2, variant, 700));
+        let begin = |disk: &SimulatedDisk, second: &Content, last: u64| {
+            let opened = open(disk).expect("a torn tail is no damage");
+            let epoch = opened.recovery.epoch;
+            if last == 0 {
+                opened.log.submit(Sequence(0), first.frame(epoch, Sequence(1))).expect("it is taken");
+                opened.log.wait_durable(Sequence(1)).expect("the disk is well");
+            }
+            disk.crash_at(disk.operations() + 1);
+            opened.log.submit(Sequence(1), second.frame(epoch, Sequence(2))).expect("it is taken");
+            opened.log.step();
+        };
+        let disk = SimulatedDisk::new();
+        begin(&disk, &old, 0);
+        for seed in 0..12 {
+            let once = disk.after_crash(Survival::Some(seed));
+            if open(&once.after_crash(Survival::Everything)).expect("it opens").recovery.last == Sequence(2) {
+                continue;
+            }
+            begin(&once, &new, 1);
+            for seed in 0..12 {
+                let opened = open(&once.after_crash(Survival::Some(seed))).expect("it opens");
+                let submitted = [(1, vec![first.clone()]), (2, vec![old.clone(), new.clone()])];
+                let found = contents(&opened.log, &BTreeMap::from(submitted));
+                if let Some(second) = found.get(&2) {
+                    assert!(*second == new, "size {size}: the frame of the life before is back");
+                    kept += 1;
+                }
+            }
+        }
+    }
+    assert!(kept > 0, "some crashes left the second frame");
+}

@@ -107,7 +107,7 @@ pub enum OpenError {
         damage: Damage,
     },
     /// The system said no.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}", path.display())]
     Io {
         /// What the store was doing.
         doing: &'static str,

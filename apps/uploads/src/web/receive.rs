@@ -40,11 +40,8 @@ pub(super) async fn receive(
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let bytes = length.unwrap_or(usize::MAX).min(IMAGE_BYTES_MAX + FORM_BYTES);
     let _room = room(&reach.forms, bytes)?;
-    let form = form.map_err(|rejection| {
-        Problem::new(
-            Code::InvalidForm,
-            format!("Send multipart/form-data with a field `image`: {rejection}."),
-        )
+    let form = form.map_err(|_| {
+        Problem::new(Code::InvalidForm, "Send multipart/form-data with a file in its field `image`.")
     })?;
     let form = tokio::time::timeout(FORM_TIME, read(form, bytes)).await.map_err(|_| {
         Problem::new(Code::TooSlow, format!("The form did not arrive within {} s.", FORM_TIME.as_secs()))

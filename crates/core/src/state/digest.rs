@@ -5,10 +5,14 @@
 //! for tests, the simulator and `inspect`.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::State;
+use super::jobs::Slot;
 use super::queue::PRIORITIES;
+use super::wheel::WHEEL_LISTS;
+use crate::id::Time;
 use crate::view::{JobState, JobView};
 
 /// FNV-1a over text.
@@ -23,7 +27,43 @@ impl core::fmt::Write for Digest {
     }
 }
 
+/// The order of things whose moments are the same. No rule decides it, and a replay of a trimmed log may end in another one;
+/// whoever foretells what a recovered state will do must know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Jobs that are scheduled or leased, in the order in which their timers will fire.
+    pub timers: Vec<u64>,
+    /// Jobs that have not started, in the order in which they will expire.
+    pub expiries: Vec<u64>,
+    /// Completed and cancelled jobs, those that will be forgotten first in front.
+    pub ended: Vec<u64>,
+    /// Idempotency keys, those whose answers go first in front.
+    pub answers: Vec<String>,
+}
+
 impl State {
+    /// See [`Places`]. Takes time with the shard's size.
+    pub fn places(&self) -> Places {
+        let due = WHEEL_LISTS - 1;
+        let lists = || core::iter::once(due).chain(0..due);
+        let jobs: Vec<Slot> = lists().flat_map(|list| self.job_lists.iter(list)).collect();
+        let extras: Vec<u32> = lists().flat_map(|list| self.expiry_lists.iter(list)).collect();
+        let at = |time: Time| time.max(self.now);
+        let sequence = |slot: Slot| self.jobs.get(slot).sequence.get();
+        let mut timers = jobs;
+        timers.sort_by_key(|&slot| at(self.jobs.get(slot).time));
+        let mut expiries = extras;
+        expiries.sort_by_key(|&extra| at(self.jobs.extra(extra).expires_at));
+        let queues = (0..self.queues.end()).filter_map(|index| self.queues.try_entry(index));
+        let ended = queues.flat_map(|entry| [entry.value.completed_list(), entry.value.cancelled_list()]);
+        Places {
+            timers: timers.into_iter().map(sequence).collect(),
+            expiries: expiries.into_iter().map(|extra| sequence(self.jobs.extra(extra).slot)).collect(),
+            ended: ended.flat_map(|list| self.job_lists.iter(list)).map(sequence).collect(),
+            answers: self.answer_list.iter(0).map(|index| (**self.answers.name(index)).into()).collect(),
+        }
+    }
+
     /// See the module. Places of blobs, counters of what happened since the start, estimates, and the next place in a line
     /// (which only has to be behind all others) are not part of it.
     pub fn digest(&self) -> u64 {

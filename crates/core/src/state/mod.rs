@@ -40,6 +40,7 @@ use queue::Queue;
 use table::Table;
 use wheel::{WHEEL_LISTS, Wheel};
 
+pub use digest::Places;
 pub use walk::{Step, Walk};
 
 /// Takes the records of a turn as they are decided.
@@ -309,6 +310,7 @@ impl State {
         let mut disordered = core::mem::take(&mut self.disordered);
         disordered.sort_unstable_by_key(|&(list, _)| list);
         disordered.dedup();
+        let any = !disordered.is_empty();
         for (list, by) in disordered {
             match by {
                 OrderBy::Number => {
@@ -316,6 +318,14 @@ impl State {
                 }
                 OrderBy::Time => {
                     self.job_lists.sort(list, |slot| (jobs.get(slot).time, jobs.get(slot).sequence))
+                }
+            }
+        }
+        if any {
+            // Each queue's timer was set by the first in lists that were not in order yet.
+            for queue in 0..self.queues.end() {
+                if self.queues.try_entry(queue).is_some() {
+                    self.attend(queue);
                 }
             }
         }

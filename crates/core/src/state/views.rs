@@ -112,7 +112,7 @@ impl State {
         }
         let queue = self.queues.get(u32::from(job.queue));
         let priority = usize::from(job.priority);
-        let mut before = 0;
+        let (mut above, mut alike) = (0, 0);
         for lane in &queue.lanes {
             for p in 0..=job.priority {
                 if lane.mask >> p & 1 == 0 {
@@ -125,16 +125,14 @@ impl State {
                 };
                 let (first, last) = (self.jobs.get(first).order, self.jobs.get(last).order);
                 if usize::from(p) < priority {
-                    before += last - first + 1;
-                } else if queue.lanes.len() == 1 {
-                    before += job.order.saturating_sub(first);
-                } else if first < job.order {
+                    above += last - first + 1;
+                } else {
                     // Lanes share their places, so the widest span counts all of them.
-                    before = before.max(job.order - first);
+                    alike = alike.max(job.order.saturating_sub(first));
                 }
             }
         }
-        Some(before.min(queue.counts.of(JobState::Ready).saturating_sub(1)) + 1)
+        Some((above + alike).min(queue.counts.of(JobState::Ready).saturating_sub(1)) + 1)
     }
 
     /// A page of the jobs that `filter` lets through, from the sequence `cursor` on, by rising sequence; at most `limit` of

@@ -156,7 +156,7 @@ impl State {
 
     fn restate_key(&self, index: u32) -> Option<Record> {
         let entry = self.keys.try_entry(index)?;
-        if !entry.value.paused {
+        if !entry.value.paused || crate::sabotage::is("pause_lost_on_restate") {
             return None;
         }
         let restated = KeyRestated {
@@ -185,7 +185,7 @@ impl State {
     fn restate_answer(&self, index: u32, target: u64) -> Option<Record> {
         let entry = self.answers.try_entry(index)?;
         let kept = &entry.value;
-        if kept.home >= target {
+        if kept.home >= target || crate::sabotage::is("answer_lost_on_restate") {
             return None;
         }
         let restated = AnswerKept {
@@ -216,6 +216,10 @@ impl State {
             walk.at = self.jobs.get(slot).sequence.get() + 1;
             let (payload, result) = self.blobs_of(slot);
             let oldest = [payload, result].iter().filter(|blob| blob.len > 0).map(|blob| blob.frame).min();
+            if self.jobs.get(slot).state == JobState::Leased && crate::sabotage::is("leased_job_not_restated")
+            {
+                continue;
+            }
             if self.jobs.get(slot).home.min(oldest.unwrap_or(u64::MAX)) >= walk.target {
                 continue;
             }

@@ -299,3 +299,67 @@ fn a_failed_record_without_the_later_fields_parks_nothing() {
     let Some(tidegate_core::Record::Failed(failed)) = message.record else { panic!("a failed record") };
     assert!(!failed.parks && failed.redrive == 0);
 }
+
+/// With jobs of several kinds, the span within a job's own priority swallowed what was counted of the priorities before it:
+/// a job said it was second in line and was third.
+#[test]
+fn a_position_counts_higher_priorities_also_among_several_kinds() {
+    crate::support::script::check(
+        "
+        enqueue kind=a priority=1
+        enqueue kind=b priority=5
+        enqueue kind=a priority=5
+        show 3 position -> 3
+        ",
+    );
+}
+
+/// A replay from a walk on meets jobs by their sequences, and set a queue's timer by the first of its ended jobs that it met:
+/// if another had ended before it, that one was kept too long.
+#[test]
+fn what_ended_first_is_forgotten_in_its_time_also_after_a_restart_from_a_walk_on() {
+    let mut world = World::new();
+    let (first, second) = (world.add("q", job()), world.add("q", job()));
+    for id in [second, first] {
+        world.decide(Command::Cancel(id));
+        world.after(1_000);
+    }
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    world.state = world.replayed_from(target);
+    world.after(3_600_000 - 2_000);
+    assert!(world.state.job(second).is_none(), "it was kept for an hour");
+    assert!(world.state.job(first).is_some(), "it ended a second later");
+}
+
+/// Dead letters deleted by their ids went in the order of their places in memory, and with them the ordering keys that they had
+/// parked: what came next depended on the history of the process.
+#[test]
+fn dead_letters_deleted_by_their_ids_go_in_the_order_of_acceptance() {
+    let mut world = World::new();
+    let gone = world.add("q", job());
+    let leased = world.lease_one("q");
+    world.fail_with(&leased, "it broke", None, true);
+    let early = world.add("q", parks("a", Some(1_000)));
+    world.decide(delete("q", vec![gone]));
+    // It gets the place in memory that the first job had.
+    let late = world.add("q", parks("b", Some(1_000)));
+    world.after(2_000);
+    let (behind_early, behind_late) = (world.add("q", parks("a", None)), world.add("q", parks("b", None)));
+    world.decide(delete("q", vec![early, late]));
+    let leased: Vec<JobId> = world.lease("q", 2).iter().map(|job| job.id).collect();
+    assert_eq!(leased, [behind_early, behind_late]);
+}
+
+/// In the record of a redrive the moment 0 stands for any: "those that died before 1970" moved all of them.
+#[test]
+fn a_redrive_of_those_that_died_before_the_first_moment_moves_none() {
+    let mut world = World::new();
+    let dead = world.add("q", job());
+    let leased = world.lease_one("q");
+    world.fail_with(&leased, "it broke", None, true);
+    let filter =
+        DeadFilter { queue: "q".into(), before: Some(tidegate_core::Time(0)), ..DeadFilter::default() };
+    world.decide(Command::Redrive(Redrive { filter, rate_per_s: None, stop_after_dead: 0 }));
+    assert_eq!(world.job(dead).state, JobState::Dead);
+}

@@ -47,6 +47,8 @@ struct World {
     operations: u64,
     crash_at: Option<u64>,
     fail_at: Option<(u64, io::ErrorKind)>,
+    /// A write that is to fail does so after its first half.
+    fails_half_way: bool,
     fail_next_sync: bool,
     syncs_held: bool,
     crashed: bool,
@@ -102,7 +104,16 @@ impl SimulatedDisk {
 
     /// The `operation`th operation from the disk's beginning will fail, once.
     pub fn fail_at(&self, operation: u64, kind: io::ErrorKind) {
-        self.lock().fail_at = Some((operation, kind));
+        let mut world = self.lock();
+        world.fail_at = Some((operation, kind));
+        world.fails_half_way = false;
+    }
+
+    /// The same, but if it is a write, its first half is written.
+    pub fn fail_half_way_at(&self, operation: u64, kind: io::ErrorKind) {
+        let mut world = self.lock();
+        world.fail_at = Some((operation, kind));
+        world.fails_half_way = true;
     }
 
     /// The next sync of a file's data will fail.
@@ -379,16 +390,23 @@ impl DiskFile for SimulatedFile {
     fn write_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut world = self.disk.lock();
         let fate = world.operation()?;
+        let mut bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
         if let Fate::Fails(kind) = fate {
-            return Err(kind.into());
+            if !world.fails_half_way {
+                return Err(kind.into());
+            }
+            bytes.truncate(bytes.len() / 2);
         }
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
         let at = offset as usize;
         world.grow(self.id, at + bytes.len())?;
         let file = &mut world.files[self.id];
         file.seen[at..at + bytes.len()].copy_from_slice(&bytes);
         file.unsynced.push(Change::Write { at, bytes });
-        if fate == Fate::Crashes { Err(crashed()) } else { Ok(()) }
+        match fate {
+            Fate::Happens => Ok(()),
+            Fate::Crashes => Err(crashed()),
+            Fate::Fails(kind) => Err(kind.into()),
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -34,10 +34,11 @@ use super::spares::Spares;
 use super::{LocalOptions, Scanner, SegmentFile, segment_first, segment_name};
 use crate::disk::Disk;
 use crate::error::{Damage, OpenError, ReadError};
-use crate::frame::{Chain, FrameDefect, walk_payloads};
+use crate::frame::{Chain, FrameDefect, HEADER_BYTES, walk_payloads};
 use crate::limits::FILL_CHUNK_BYTES;
 use crate::log::{RecoveryReport, TornTail};
 use crate::position::Sequence;
+use crate::sabotage;
 
 /// A log as recovery leaves it.
 pub(super) struct Recovered {
@@ -69,7 +70,9 @@ pub(super) fn recover(disk: &Arc<dyn Disk>, options: &LocalOptions) -> Result<Re
     let torn = match (segments.back(), &walk.tail) {
         (Some(active), Some(tail)) => {
             let torn = clear_tail(&active.file, active.end, tail)?;
-            rewrite(&active.file, tail.unclaimed_at, active.end)?;
+            if !sabotage::is("tail_not_rewritten") {
+                rewrite(&active.file, tail.unclaimed_at, active.end)?;
+            }
             active.file.file().sync_data().map_err(io("syncing", active.file.name()))?;
             torn
         }
@@ -308,7 +311,7 @@ impl<'a> Walk<'a> {
                 Ok(view) => view.header,
                 Err(error) => return Err(self.error(error)),
             };
-            if header.sequence > claim {
+            if header.sequence > claim && !sabotage::is("torn_payload_accepted") {
                 let area = self.scanner.payloads_of(&segment.file, at, &header);
                 let area = area.map_err(|error| damaged_or_io(self.disk, error))?;
                 if let Err(defect) = walk_payloads(&header, area, |_, _| {}) {
@@ -366,11 +369,15 @@ fn damaged_or_io(disk: &dyn Disk, error: ReadError) -> OpenError {
 /// Makes what is behind the last frame harmless: cleared, no part of it can ever be taken for a frame again.
 /// A crash in the middle of this leaves fewer bytes of the same tail.
 fn clear_tail(file: &SegmentFile, cut: u64, tail: &Tail) -> Result<Option<TornTail>, OpenError> {
-    if !tail.torn {
-        return Ok(None);
-    }
     let io = |source| io_error("clearing the torn tail of", file.name(), source);
     let end = file.file().length().map_err(io)?;
+    if !tail.torn {
+        // A header may lie across two sectors. If the crash took the first, there is nothing to know it by; but the next frame's
+        // header begins with the same bytes, and a crash that leaves only its first sector would make the old frame whole.
+        let room = (end - cut).min(HEADER_BYTES as u64) as usize;
+        file.file().write_at(&[IoSlice::new(&[0; HEADER_BYTES][..room])], cut).map_err(io)?;
+        return Ok(None);
+    }
     let mut buffer = vec![0; FILL_CHUNK_BYTES.min(end - cut) as usize];
     let zeros = vec![0; buffer.len()];
     let mut last = cut;

@@ -24,6 +24,7 @@ use crate::error::{LogFailure, OpenError};
 use crate::frame::SealedFrame;
 use crate::log::RecoveryReport;
 use crate::position::{Epoch, Sequence};
+use crate::sabotage;
 
 /// The files of one log, in the hands of their one writer.
 #[derive(Debug)]
@@ -168,7 +169,8 @@ impl Segments {
     pub fn sync(&mut self) -> Result<Sequence, LogFailure> {
         self.check()?;
         if !self.unsynced.is_empty() {
-            let synced = self.active.file().sync_data();
+            let skipped = sabotage::is("sync_skipped");
+            let synced = if skipped { Ok(()) } else { self.active.file().sync_data() };
             synced.map_err(|error| self.fail(LogFailure::new("syncing", self.active.name(), &error)))?;
             self.index.extend(&self.unsynced, self.end);
             self.unsynced.clear();
@@ -188,10 +190,14 @@ impl Segments {
             return Ok(());
         }
         let (first, durable) = (self.index.first(), self.durable());
-        let noted = self.meta.update(|meta| {
-            meta.first = first;
-            meta.durable = durable;
-        });
+        let noted = if sabotage::is("trim_before_note") {
+            Ok(())
+        } else {
+            self.meta.update(|meta| {
+                meta.first = first;
+                meta.durable = durable;
+            })
+        };
         noted.map_err(|error| self.fail(LogFailure::new("writing", super::META, &error)))?;
         for segment in removed {
             let name = segment.name().to_owned();
@@ -277,7 +283,9 @@ fn new_segment(
             file
         }
     };
-    disk.sync_dir().map_err(failed)?;
+    if !sabotage::is("directory_sync_skipped") {
+        disk.sync_dir().map_err(failed)?;
+    }
     Ok((Arc::new(SegmentFile::new(first, file)), capacity))
 }
 

@@ -32,6 +32,10 @@ impl State {
         let Some(slot) = self.find_unfinished(cancelled.job) else { return };
         let reason = EndReason::try_from(cancelled.reason).unwrap_or(EndReason::Cancelled);
         self.end(slot, JobState::Cancelled, reason, 0);
+        if crate::sabotage::is("counts_wrong_after_cancel") {
+            let queue = u32::from(self.jobs.get(slot).queue);
+            self.queues.get_mut(queue).counts.by_state[JobState::Cancelled as usize] += 1;
+        }
     }
 
     pub(super) fn apply_expired(&mut self, expired: &record::Expired) {
@@ -111,7 +115,9 @@ impl State {
             if let Some(key) = self.key_of(slot) {
                 self.leave_line(key, slot);
             }
-            self.release_unique(slot, UniqueUntil::Completed);
+            if !crate::sabotage::is("unique_not_freed") {
+                self.release_unique(slot, UniqueUntil::Completed);
+            }
         }
         if reason != EndReason::None {
             self.extra_mut(slot, |extra| extra.reason = reason);

@@ -132,7 +132,9 @@ impl State {
         let key = self.key_of(slot);
         match state {
             JobState::Scheduled => {
-                self.job_wheel.insert(&mut self.job_lists, slot, restated.time);
+                if !crate::sabotage::is("timer_lost_on_recovery") {
+                    self.job_wheel.insert(&mut self.job_lists, slot, restated.time);
+                }
                 // Under `skip`, a job that waits for its retry is not in the line.
                 let skipped = restated.attempt > restated.attempts_forgiven
                     && self.on_failure_of(slot) == crate::policy::OnFailure::Skip;

@@ -69,7 +69,8 @@ impl State {
             kind: filter.kind,
             cause: filter.cause,
             reason: filter.reason.unwrap_or(EndReason::None) as i32,
-            before: filter.before.map_or(0, |before| before.0),
+            // In the record 0 is any moment; nothing died before the first one.
+            before: filter.before.map_or(0, |before| before.0.max(1)),
             ids,
             rate_per_s: rate_per_s.unwrap_or(0).min(limits::REDRIVE_RATE_MAX),
             stop_after_dead,
@@ -223,7 +224,7 @@ impl State {
     /// Chooses a dead job, and before it those dead jobs of its ordering key that were accepted earlier and are wanted too,
     /// oldest first; at most `max` in all. Returns whether the job itself is among the chosen.
     fn choose_with_elders(&self, slot: Slot, redrive: &Redrive, max: usize, chosen: &mut Chosen) -> bool {
-        if let Some(key) = self.key_of(slot) {
+        if let Some(key) = self.key_of(slot).filter(|_| !crate::sabotage::is("redrive_breaks_order")) {
             let sequence = self.jobs.get(slot).sequence.get();
             let from = chosen.looked_at.get(&key).copied().unwrap_or(0);
             for &elder in self.keys.get(key).dead.range(from.min(sequence)..sequence) {
@@ -286,7 +287,8 @@ impl State {
                 let job = self.jobs.get(slot);
                 job.state == JobState::Dead && u32::from(job.queue) == index && self.is_wanted(slot, &wanted)
             }));
-            slots.sort_unstable();
+            // By what is in the log: a slot's number is this process's own.
+            slots.sort_unstable_by_key(|&slot| self.jobs.get(slot).sequence);
             slots.dedup();
         }
         self.forget(&slots, turn);

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::outcome::{Item, Refusal};
 use crate::policy::{OnFailure, Retry};
 use crate::record::{Completed, EndReason, Extended, Failed, FailedNext, Failure, Record, Released};
+use crate::sabotage;
 use crate::view::JobState;
 
 /// Jobs that were done, on their way into the log: one record for all.
@@ -49,7 +50,7 @@ impl State {
         let slot = self.find(id).ok_or(Refusal::JobNotFound)?;
         let job = self.jobs.get(slot);
         match job.state {
-            JobState::Leased if job.order == token.0 => Ok(slot),
+            JobState::Leased if job.order == token.0 || sabotage::is("stale_token_accepted") => Ok(slot),
             JobState::Leased => Err(Refusal::StaleToken),
             state if state.has_ended() => Err(Refusal::JobEnded(state)),
             // It was leased once and is not any more: this lease is over.
@@ -128,7 +129,8 @@ impl State {
         let tries = u32::from(job.attempt - forgiven.min(job.attempt));
         let sequence = job.sequence.get();
         let mut failed = Failed { job: sequence, failure, ..Failed::default() };
-        if fatal || tries >= retry.max_attempts {
+        let allowed = retry.max_attempts + u32::from(sabotage::is("attempts_off_by_one"));
+        if fatal || tries >= allowed {
             let reason = if fatal { EndReason::Fatal } else { EndReason::AttemptsExhausted };
             failed.next = FailedNext::Dead as i32;
             failed.reason = reason as i32;
@@ -158,7 +160,8 @@ impl State {
 
     /// Whether the job's death parks its ordering key: if it wants to, and no other has.
     pub(in super::super) fn would_park(&self, slot: Slot) -> bool {
-        self.on_failure_of(slot) == OnFailure::Park
+        !sabotage::is("dead_job_parks_nothing")
+            && self.on_failure_of(slot) == OnFailure::Park
             && self.key_of(slot).is_some_and(|key| self.keys.get(key).parked_by == 0)
     }
 

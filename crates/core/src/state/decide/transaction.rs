@@ -155,6 +155,9 @@ impl State {
                 _ => unreachable!("a verdict is of its operation's kind"),
             });
         }
+        if crate::sabotage::is("transaction_half_done") {
+            return items;
+        }
         let mut done = Completions::open(turn);
         for (index, complete, slot) in &completes {
             done.add(self.key_of(*slot), *index, complete, turn);

@@ -1,0 +1,53 @@
+//! Deliberate bugs, one at a time, for the simulator's proof that it finds such (those of the rules, and of the engine around them).
+//!
+//! Without the feature `sabotage` there are none: [`is`] is `false` for the compiler, and nothing of them is in the program.
+
+#[cfg(feature = "sabotage")]
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Every bug here, and what it does.
+pub const BUGS: &[(&str, &str)] = &[
+    ("stale_token_accepted", "a lease that is over still settles its job"),
+    ("answer_lost_on_restate", "a kept answer is not written anew, and a key does its work twice"),
+    ("fingerprint_ignored", "an idempotency key answers whatever request it comes with"),
+    ("key_reordered_on_retry", "a job that comes back goes to the end of its ordering key's line"),
+    ("attempts_off_by_one", "a job has one attempt more than its policy says"),
+    ("timer_lost_on_recovery", "a scheduled job that a replay brings in never starts"),
+    ("expired_handed_out", "a job that was given back too late is handed out all the same"),
+    ("unique_not_freed", "a job that has ended keeps its unique key"),
+    ("transaction_half_done", "a transaction enqueues and does not complete"),
+    ("release_counts_attempt", "a lease that was given back counts as an attempt"),
+    ("redrive_breaks_order", "a redrive does not bring earlier jobs of an ordering key first"),
+    ("counts_wrong_after_cancel", "a cancelled job is counted twice"),
+    ("dead_job_parks_nothing", "a dead job does not park its ordering key"),
+    ("pause_lost_on_restate", "a paused ordering key is not written anew"),
+    ("leased_job_not_restated", "a walk passes over leased jobs, and trimming loses them"),
+    ("answer_before_durable", "an answer goes out before its frame is durable"),
+    ("leases_not_given_back", "jobs leased for a caller who has gone are not given back"),
+    ("payload_lost_on_restate", "a payload is written anew as something else"),
+];
+
+/// The index of the bug that is in, for the whole process.
+#[cfg(feature = "sabotage")]
+static CHOSEN: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Puts one bug in, and takes every other out; a name that is not here only takes out.
+#[cfg(feature = "sabotage")]
+pub fn choose(name: &str) {
+    let index = BUGS.iter().position(|(known, _)| *known == name);
+    CHOSEN.store(index.unwrap_or(usize::MAX), Ordering::Relaxed);
+}
+
+/// Whether this bug is in.
+#[cfg(feature = "sabotage")]
+pub fn is(name: &str) -> bool {
+    let bug = BUGS.get(CHOSEN.load(Ordering::Relaxed));
+    bug.is_some_and(|(known, _)| *known == name)
+}
+
+/// No bug is in.
+#[cfg(not(feature = "sabotage"))]
+#[inline(always)]
+pub const fn is(_name: &str) -> bool {
+    false
+}

@@ -1,0 +1,302 @@
+//! What callers say and hear, in a form that can be kept, said again, compared and told in words.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidegate_core::command::{DeadFilter, Pause, Redrive};
+use tidegate_core::id::Blob;
+use tidegate_core::outcome::{Item, LeasedJob};
+use tidegate_core::policy::QueueConfig;
+use tidegate_core::view::{Counts, JobFilter, JobView, RedriveView};
+use tidegate_core::{JobId, Refusal};
+use tidegate_engine::{
+    Answer, CallError, Engine, Enqueue, Envelope, IdempotencyKey, Stored, Transaction, Work, fingerprint,
+};
+
+/// A call.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Call {
+    Enqueue { ask: Enqueue, key: Option<IdempotencyKey> },
+    Work { ask: Work, wait_ms: u64, key: Option<IdempotencyKey> },
+    Transact { ask: Transaction, key: Option<IdempotencyKey> },
+    Cancel { id: JobId, key: Option<IdempotencyKey> },
+    Edit { id: JobId, payload: Envelope, key: Option<IdempotencyKey> },
+    Configure { queue: String, config: QueueConfig, key: Option<IdempotencyKey> },
+    Pause { pause: Pause, key: Option<IdempotencyKey> },
+    Redrive { redrive: Redrive, key: Option<IdempotencyKey> },
+    DeleteDead { filter: DeadFilter, key: Option<IdempotencyKey> },
+    Job { id: JobId, wait_ms: u64 },
+    List { filter: JobFilter, cursor: u64, limit: usize },
+    Queue { name: String },
+    Causes { queue: String },
+}
+
+/// What a caller hears.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Reply {
+    Items { items: Vec<Item>, replayed: bool },
+    Worked(Box<Worked>),
+    Item { item: Item, replayed: bool },
+    Done { replayed: bool },
+    Redriving { view: RedriveView, replayed: bool },
+    Deleted { deleted: u64, more: bool, replayed: bool },
+    Job(Option<Box<SeenJob>>),
+    Page { jobs: Vec<JobView>, next: Option<u64> },
+    Queue(Option<SeenQueue>),
+    Causes(Option<Vec<SeenCause>>),
+    Refused { refusal: Refusal, replayed: bool },
+    OperationRefused { operation: u32, refusal: Refusal, replayed: bool },
+    InboxFull,
+    WaitersFull,
+    DiskFull,
+    Unknown,
+    Unavailable,
+    Other(String),
+}
+
+/// The parts of a round trip.
+#[derive(Clone, Debug, PartialEq, Default)]
+#[allow(missing_docs)]
+pub struct Worked {
+    pub complete: Vec<Item>,
+    pub fail: Vec<Item>,
+    pub extend: Vec<Item>,
+    pub release: Vec<Item>,
+    pub leased: Vec<(LeasedJob, Bytes)>,
+    pub damaged: usize,
+    pub replayed: bool,
+}
+
+/// A job with what it brings and has left. Where its blobs lie is not a caller's business, and its position is judged apart.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct SeenJob {
+    pub view: JobView,
+    pub payload: Option<Bytes>,
+    pub result: Option<Bytes>,
+}
+
+/// A queue, as far as the twin knows.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct SeenQueue {
+    pub name: String,
+    pub config: QueueConfig,
+    pub paused: bool,
+    pub counts: Counts,
+    pub keys_paused: u64,
+    pub keys_parked: u64,
+    pub redrive: Option<RedriveView>,
+}
+
+/// A cause of death and how many died of it.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct SeenCause {
+    pub cause: u64,
+    pub kind: String,
+    pub count: u64,
+}
+
+/// A call under way.
+pub type Asked = Pin<Box<dyn Future<Output = Reply>>>;
+
+impl Call {
+    /// The idempotency key it comes with.
+    #[must_use]
+    pub fn key(&self) -> Option<&IdempotencyKey> {
+        match self {
+            Self::Enqueue { key, .. }
+            | Self::Work { key, .. }
+            | Self::Transact { key, .. }
+            | Self::Cancel { key, .. }
+            | Self::Edit { key, .. }
+            | Self::Configure { key, .. }
+            | Self::Pause { key, .. }
+            | Self::Redrive { key, .. }
+            | Self::DeleteDead { key, .. } => key.as_ref(),
+            Self::Job { .. } | Self::List { .. } | Self::Queue { .. } | Self::Causes { .. } => None,
+        }
+    }
+
+    /// The same call under a key, if it is one that changes something. The fingerprint is that of all it asks for.
+    #[must_use]
+    pub fn keyed(mut self, name: &str) -> Self {
+        let body = fingerprint(&[format!("{self:?}").as_bytes()]);
+        if let Self::Enqueue { key, .. }
+        | Self::Work { key, .. }
+        | Self::Transact { key, .. }
+        | Self::Cancel { key, .. }
+        | Self::Edit { key, .. }
+        | Self::Configure { key, .. }
+        | Self::Pause { key, .. }
+        | Self::Redrive { key, .. }
+        | Self::DeleteDead { key, .. } = &mut self
+        {
+            *key = Some(IdempotencyKey { key: name.into(), fingerprint: body });
+        }
+        self
+    }
+
+    /// The command's name, for the table of what was reached.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Enqueue { .. } => "enqueue",
+            Self::Work { .. } => "work",
+            Self::Transact { .. } => "transaction",
+            Self::Cancel { .. } => "cancel",
+            Self::Edit { .. } => "edit",
+            Self::Configure { .. } => "configure",
+            Self::Pause { .. } => "pause",
+            Self::Redrive { .. } => "redrive",
+            Self::DeleteDead { .. } => "delete dead",
+            Self::Job { .. } => "job",
+            Self::List { .. } => "list",
+            Self::Queue { .. } => "queue",
+            Self::Causes { .. } => "causes",
+        }
+    }
+
+    /// Makes the call; nothing happens before the future is polled.
+    #[must_use]
+    pub fn ask(&self, engine: &Engine) -> Asked {
+        let engine = engine.clone();
+        match self.clone() {
+            Self::Enqueue { ask, key } => Box::pin(async move { items(engine.enqueue(ask, key).await) }),
+            Self::Transact { ask, key } => Box::pin(async move { items(engine.transact(ask, key).await) }),
+            Self::Work { ask, wait_ms, key } => {
+                Box::pin(async move { worked(engine.work(ask, Duration::from_millis(wait_ms), key).await) })
+            }
+            Self::Cancel { id, key } => Box::pin(async move { item(engine.cancel(id, key).await) }),
+            Self::Edit { id, payload, key } => {
+                Box::pin(async move { item(engine.edit(id, payload, key).await) })
+            }
+            Self::Configure { queue, config, key } => {
+                Box::pin(async move { done(engine.configure_queue(&queue, config, key).await) })
+            }
+            Self::Pause { pause, key } => Box::pin(async move { done(engine.pause(pause, key).await) }),
+            Self::Redrive { redrive, key } => Box::pin(async move {
+                let answer = engine.redrive(redrive, key).await;
+                reply(answer, |Answer { value, replayed }| Reply::Redriving { view: value, replayed })
+            }),
+            Self::DeleteDead { filter, key } => Box::pin(async move {
+                let answer = engine.delete_dead(filter, key).await;
+                reply(answer, |Answer { value, replayed }| Reply::Deleted {
+                    deleted: value.deleted,
+                    more: value.more,
+                    replayed,
+                })
+            }),
+            Self::Job { id, wait_ms } => Box::pin(async move {
+                reply(engine.job(id, Duration::from_millis(wait_ms)).await, |job| {
+                    Reply::Job(job.map(|job| {
+                        let (payload, result) = (stored(job.payload), stored(job.result));
+                        Box::new(SeenJob { view: plain(job.view), payload, result })
+                    }))
+                })
+            }),
+            Self::List { filter, cursor, limit } => Box::pin(async move {
+                reply(engine.list(filter, cursor, limit).await, |page| Reply::Page {
+                    jobs: page.jobs.into_iter().map(plain).collect(),
+                    next: page.next,
+                })
+            }),
+            Self::Queue { name } => Box::pin(async move {
+                reply(engine.queue_now(&name).await, |queue| {
+                    Reply::Queue(queue.map(|queue| SeenQueue::from(queue.view)))
+                })
+            }),
+            Self::Causes { queue } => Box::pin(async move {
+                reply(engine.causes(&queue).await, |causes| {
+                    Reply::Causes(causes.map(|causes| {
+                        let seen = causes.into_iter().map(|cause| SeenCause {
+                            cause: cause.cause,
+                            kind: cause.kind,
+                            count: cause.count,
+                        });
+                        seen.collect()
+                    }))
+                })
+            }),
+        }
+    }
+}
+
+impl From<tidegate_core::view::QueueView> for SeenQueue {
+    fn from(view: tidegate_core::view::QueueView) -> Self {
+        Self {
+            name: (*view.name).into(),
+            config: view.config,
+            paused: view.paused,
+            counts: view.counts,
+            keys_paused: view.keys_paused,
+            keys_parked: view.keys_parked,
+            redrive: view.redrive.map(|redrive| *redrive),
+        }
+    }
+}
+
+/// A view without the places of its blobs and without its position.
+#[must_use]
+pub fn plain(view: JobView) -> JobView {
+    JobView { payload: Blob::default(), result: Blob::default(), position: None, ..view }
+}
+
+fn stored(stored: Stored) -> Option<Bytes> {
+    match stored {
+        Stored::None => None,
+        Stored::Here(envelope) => Some(envelope.payload),
+        Stored::Damaged(why) => Some(format!("damaged: {why}").into()),
+    }
+}
+
+fn items(answer: Result<Answer<Vec<Item>>, CallError>) -> Reply {
+    reply(answer, |Answer { value, replayed }| Reply::Items { items: value, replayed })
+}
+
+fn item(answer: Result<Answer<Item>, CallError>) -> Reply {
+    reply(answer, |Answer { value, replayed }| Reply::Item { item: value, replayed })
+}
+
+fn done(answer: Result<Answer<()>, CallError>) -> Reply {
+    reply(answer, |Answer { replayed, .. }| Reply::Done { replayed })
+}
+
+fn worked(answer: Result<Answer<tidegate_engine::Worked>, CallError>) -> Reply {
+    reply(answer, |Answer { value, replayed }| {
+        Reply::Worked(Box::new(Worked {
+            complete: value.complete,
+            fail: value.fail,
+            extend: value.extend,
+            release: value.release,
+            leased: value
+                .leased
+                .into_iter()
+                .map(|leased| (LeasedJob { blob: Blob::default(), ..leased.job }, leased.payload.payload))
+                .collect(),
+            damaged: value.damaged.len(),
+            replayed,
+        }))
+    })
+}
+
+fn reply<T>(answer: Result<T, CallError>, told: impl FnOnce(T) -> Reply) -> Reply {
+    match answer {
+        Ok(value) => told(value),
+        Err(CallError::Refused { refusal, replayed }) => Reply::Refused { refusal, replayed },
+        Err(CallError::OperationRefused { operation, refusal, replayed }) => {
+            Reply::OperationRefused { operation, refusal, replayed }
+        }
+        Err(CallError::InboxFull { .. }) => Reply::InboxFull,
+        Err(CallError::WaitersFull { .. }) => Reply::WaitersFull,
+        Err(CallError::DiskFull { .. }) => Reply::DiskFull,
+        Err(CallError::OutcomeUnknown { .. }) => Reply::Unknown,
+        Err(CallError::Unavailable { .. }) => Reply::Unavailable,
+        Err(other) => Reply::Other(other.to_string()),
+    }
+}

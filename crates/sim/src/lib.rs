@@ -1,0 +1,39 @@
+//! The simulator: the real engine in a world that crashes, tears, delays and lies, and a naive twin that must agree.
+//!
+//! Everything follows from one seed: which calls come, when a turn runs, when the disk syncs, what a crash leaves, how the
+//! clocks go. There is one thread. `docs/testing.md` tells how to use it and what it does not cover.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `run` | one seed from its beginning to its end |
+//! | `world` | the disk, the clock, the callers, and what happens between them |
+//! | `plan` | how often each thing happens in a seed's world |
+//! | `operations/` | what callers do, one file for each family |
+//! | `call` | what is said and heard |
+//! | `twin/` | the rules once more, naively |
+//! | `judge` | a state against the twin, and by itself |
+//! | `coverage` | what was reached |
+//! | `sabotage` | deliberate bugs, behind a feature: the proof that such are found |
+//!
+//! Left out: threads, several shards, HTTP, and speed.
+
+pub mod call;
+mod chance;
+mod clock;
+pub mod coverage;
+mod judge;
+pub mod operations;
+pub mod plan;
+pub mod run;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+pub mod twin;
+pub mod world;
+
+pub use chance::Chance;
+pub use clock::SimulatedClock;
+pub use coverage::Coverage;
+pub use run::{Found, Ran, run};
+
+/// Steps of a seed unless somebody says otherwise.
+pub const STEPS: u64 = 4_000;

@@ -1,0 +1,106 @@
+//! Transactions: judged against the state as it was before, then done whole or not at all.
+
+use tidegate_core::command::{EnqueueOne, Operation};
+use tidegate_core::outcome::{Item, Refusal};
+use tidegate_core::policy::UniqueUntil;
+use tidegate_core::view::JobState;
+use tidegate_engine::Transaction;
+
+use super::enqueue::Judged;
+use super::{Said, Twin};
+
+enum Verdict {
+    Accepts(Judged),
+    IsThere(Item),
+    Completes,
+}
+
+impl Twin {
+    pub(super) fn transact(&mut self, ask: &Transaction) -> Said {
+        let operations = &ask.command.operations;
+        let mut verdicts = Vec::new();
+        let mut accepted: Vec<&str> = Vec::new();
+        for (index, operation) in operations.iter().enumerate() {
+            let judged = match operation {
+                Operation::Enqueue(one) => {
+                    let judged = self.judge_one(one, index, operations, &accepted);
+                    if matches!(judged, Ok(Verdict::Accepts(_))) {
+                        accepted.push(&one.queue);
+                    }
+                    judged
+                }
+                Operation::Complete(complete) => {
+                    let twice = operations[..index].iter().position(
+                        |other| matches!(other, Operation::Complete(other) if other.id == complete.id),
+                    );
+                    match twice {
+                        Some(other) => Err(Refusal::Contradicts(other as u32)),
+                        None => self.leased_by(complete.id, complete.token.0).map(|_| Verdict::Completes),
+                    }
+                }
+            };
+            match judged {
+                Ok(verdict) => verdicts.push(verdict),
+                Err(refusal) => return Said::OperationRefused { operation: index as u32, refusal },
+            }
+        }
+        let mut done = Vec::new();
+        let mut items = Vec::new();
+        for ((operation, verdict), blob) in operations.iter().zip(&verdicts).zip(&ask.blobs) {
+            items.push(match (operation, verdict) {
+                (Operation::Enqueue(one), Verdict::Accepts(judged)) => {
+                    self.accept(&one.queue, &one.kind, &one.job, blob, judged)
+                }
+                (_, Verdict::IsThere(item)) => *item,
+                (Operation::Complete(complete), _) => {
+                    let result = (blob.stored_len() > 0).then(|| blob.payload.clone());
+                    done.push((complete.id.sequence(), result));
+                    Item::Is { id: complete.id, state: JobState::Completed, at: None }
+                }
+                _ => unreachable!("a verdict is of its operation's kind"),
+            });
+        }
+        self.complete_jobs(done);
+        Said::Items(items)
+    }
+
+    fn judge_one(
+        &self,
+        one: &EnqueueOne,
+        index: usize,
+        operations: &[Operation],
+        accepted: &[&str],
+    ) -> Result<Verdict, Refusal> {
+        if let Some(key) = unique_key(one) {
+            let twice = operations[..index].iter().position(|other| {
+                matches!(other, Operation::Enqueue(other) if other.queue == one.queue && unique_key(other) == Some(key))
+            });
+            if let Some(other) = twice {
+                return Err(Refusal::Contradicts(other as u32));
+            }
+        }
+        let of_queue = accepted.iter().filter(|queue| **queue == one.queue).count() as u64;
+        match self.judge(&one.queue, &one.job, of_queue, accepted.len() as u64) {
+            Ok(judged) => Ok(Verdict::Accepts(judged)),
+            Err(Item::Refused(refusal)) => Err(refusal),
+            Err(Item::Duplicate { id, state }) => {
+                let ends_here = operations
+                    .iter()
+                    .any(|other| matches!(other, Operation::Complete(other) if other.id == id));
+                let for_a_duration = self.jobs.get(&id.sequence()).is_some_and(|job| {
+                    job.unique.as_ref().is_some_and(|(_, until)| *until == UniqueUntil::Duration)
+                });
+                if ends_here && !for_a_duration {
+                    Err(Refusal::UniqueConflict(id))
+                } else {
+                    Ok(Verdict::IsThere(Item::Duplicate { id, state }))
+                }
+            }
+            Err(item) => Ok(Verdict::IsThere(item)),
+        }
+    }
+}
+
+fn unique_key(one: &EnqueueOne) -> Option<&str> {
+    one.job.more.as_ref().and_then(|more| more.unique.as_ref()).map(|unique| unique.key.as_str())
+}

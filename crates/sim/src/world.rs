@@ -1,0 +1,895 @@
+//! The world of one simulation: a disk, a clock, callers, and the engine between them, one thing at a time.
+//!
+//! What is real: the engine's turns, its inbox and outbox, the log's writer, recovery, cleaning. What is simulated: the disk,
+//! the clock, and the order in which things happen, all from one seed.
+//!
+//! ```text
+//!   callers ──ask──▶ inbox ──turn──▶ frames in flight ──step──▶ disk ──▶ answers
+//!      │                │ the same calls, in the same order         │ the same frame
+//!      └──────────────▶ twin ──▶ what each must hear ───────────────┴──▶ compared
+//! ```
+//!
+//! A copy of the twin is kept for each frame in flight. After a crash the recovered state must be that of the copy of its
+//! last frame, and that frame may not be older than what somebody was told of.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tidegate_core::command::{Release, Work as WorkCommand};
+use tidegate_core::record::RedriveEnd;
+use tidegate_core::{JobId, Time, Token};
+use tidegate_engine::{Cleaning, Clock, Engine, Options, Solo};
+use tidegate_log::disk::Disk;
+use tidegate_log::disk::simulated::{SimulatedDisk, Survival};
+use tidegate_log::{LocalLog, LocalOptions, Log, OpenError, Opened};
+
+use crate::call::{Asked, Call, Reply};
+use crate::chance::Chance;
+use crate::clock::SimulatedClock;
+use crate::coverage::Coverage;
+use crate::judge::judge;
+use crate::operations::{FAMILIES, Scene};
+use crate::plan::{Event, Fault, Plan};
+use crate::twin::{CallNumber, Taken, Told, Twin};
+
+/// Leases and keyed calls that callers remember.
+const REMEMBERED: usize = 60;
+/// Lines of the story that are kept.
+const STORY_LINES: usize = 60;
+/// Turns that may follow one another because each says that more is due.
+const TURNS_MAX: usize = 200;
+/// More than any simulated disk holds.
+const ROOMY: u64 = 1 << 40;
+
+/// See the module.
+pub struct World {
+    chance: Chance,
+    plan: Plan,
+    seed: u64,
+    disk: SimulatedDisk,
+    log: Option<Arc<LocalLog>>,
+    clock: Arc<SimulatedClock>,
+    engine: Engine,
+    solo: Solo,
+    /// The shard's time, as the clocks say it must be.
+    time: u64,
+    steady_ms: u64,
+    /// The twin after the last turn.
+    twin: Twin,
+    /// The twin after each frame that may be the last one after a crash; the first is durable.
+    frames: VecDeque<(u64, Twin)>,
+    /// The last frame.
+    last: u64,
+    /// The last frame that is known to be durable.
+    durable: u64,
+    /// Calls in the inbox.
+    inbox: Vec<Taken>,
+    pending: Vec<Pending>,
+    /// What was decided and waits for a frame, in the order in which it goes out.
+    held: VecDeque<(u64, Vec<Told>)>,
+    next_call: CallNumber,
+    leases: Vec<(JobId, Token)>,
+    keyed: Vec<(Call, String)>,
+    payloads: u64,
+    token_max: u64,
+    faults_end: bool,
+    /// Whether the log was closed and not opened since.
+    is_closed: bool,
+    story: VecDeque<String>,
+    /// What was reached.
+    pub coverage: Coverage,
+    digest: u64,
+}
+
+struct Pending {
+    number: CallNumber,
+    /// None if its caller has gone.
+    asked: Option<Asked>,
+    stage: Stage,
+    call: Call,
+}
+
+enum Stage {
+    InInbox,
+    /// It has been in a turn and waits there.
+    Waiting,
+    /// It was decided, and is told once that is durable.
+    Decided,
+}
+
+impl World {
+    /// A new world.
+    ///
+    /// # Errors
+    /// If the engine does not open on a new disk.
+    pub fn new(seed: u64) -> Result<Self, String> {
+        let mut chance = Chance::new(seed);
+        let plan = Plan::new(&mut chance);
+        let disk = SimulatedDisk::new();
+        let clock = Arc::new(SimulatedClock::new());
+        let log_seed = chance.number();
+        let opened = LocalLog::open_stepped(Arc::new(disk.clone()), log_options(&plan));
+        let Opened { log, recovery } = opened.map_err(|error| error.to_string())?;
+        let log = Arc::new(log);
+        let options = Options {
+            state: plan.state,
+            inbox_calls_max: plan.inbox_calls_max,
+            waiters_max: plan.waiters_max,
+            disk_reserve_bytes: plan.disk_reserve_bytes,
+            readers: 0,
+            cleaning: Cleaning { slack_bytes: plan.slack_bytes, step_bytes: plan.step_bytes, pause_ms: 10 },
+            clock: clock.clone(),
+            seed: Some(log_seed),
+            ..Options::default()
+        };
+        let opened = Opened { log: Arc::clone(&log) as Arc<dyn Log>, recovery };
+        let (engine, solo) = Engine::solo(opened, options).map_err(|error| error.to_string())?;
+        let twin = Twin::new(log_seed, plan.state, plan.waiters_max);
+        let now = clock.now();
+        let world = Self {
+            chance,
+            plan,
+            seed,
+            disk,
+            log: Some(log),
+            clock,
+            engine,
+            solo,
+            time: now.wall.0,
+            steady_ms: now.steady_ms,
+            frames: VecDeque::from([(0, twin.clone())]),
+            twin,
+            last: 0,
+            durable: 0,
+            inbox: Vec::new(),
+            pending: Vec::new(),
+            held: VecDeque::new(),
+            next_call: 1,
+            leases: Vec::new(),
+            keyed: Vec::new(),
+            payloads: 0,
+            token_max: 0,
+            faults_end: false,
+            is_closed: false,
+            story: VecDeque::new(),
+            coverage: Coverage::default(),
+            digest: 0xcbf2_9ce4_8422_2325,
+        };
+        world.limit_disk();
+        Ok(world)
+    }
+
+    /// The last things that happened, in words.
+    #[must_use]
+    pub fn story(&self) -> Vec<String> {
+        self.story.iter().cloned().collect()
+    }
+
+    /// A digest of all that was answered and all that is on the disk.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut digest = self.digest;
+        for name in self.disk.list().unwrap_or_default() {
+            mix(&mut digest, name.as_bytes());
+            mix(&mut digest, &self.disk.bytes_of(&name));
+        }
+        digest
+    }
+
+    /// Lets one thing happen.
+    ///
+    /// # Errors
+    /// What was not as it must be, in words.
+    pub fn step(&mut self) -> Result<(), String> {
+        let event = Event::ALL[self.chance.weighted(&self.plan.events)];
+        match event {
+            Event::Call => self.call(),
+            Event::Turn => self.turn(),
+            Event::LogStep => self.log_step(),
+            Event::TimePasses => {
+                let ms = match self.chance.below(20) {
+                    0 => self.chance.between(60_000, 4_000_000),
+                    1..4 => self.chance.between(5_000, 60_000),
+                    4..12 => self.chance.between(100, 3_000),
+                    _ => self.chance.between(1, 50),
+                };
+                self.tell(format!("{ms} ms pass"));
+                self.clock.pass(ms);
+                Ok(())
+            }
+            Event::ClockSet => {
+                let ms = self.chance.between(1, 7_200_000);
+                if self.chance.percent(50) {
+                    self.coverage.note("fault", "clock set back");
+                    self.clock.set_back(ms);
+                    self.tell(format!("the wall clock is set back by {ms} ms"));
+                } else {
+                    self.coverage.note("fault", "clock set forward");
+                    self.clock.set_forward(ms);
+                    self.tell(format!("the wall clock is set forward by {ms} ms"));
+                }
+                Ok(())
+            }
+            Event::CallerLeaves => {
+                self.caller_leaves();
+                Ok(())
+            }
+            Event::SpareFilled => {
+                if let Some(log) = &self.log {
+                    log.fill_spare();
+                }
+                self.look_for_crash()
+            }
+            Event::Flood => {
+                for _ in 0..self.chance.between(5, 70) {
+                    self.call()?;
+                }
+                Ok(())
+            }
+            Event::Fault => self.fault(),
+        }
+    }
+
+    // ---- callers ----
+
+    fn call(&mut self) -> Result<(), String> {
+        if self.chance.percent(self.plan.repeated)
+            && let Some((call, name)) = self.chance.pick(&self.keyed).cloned()
+        {
+            if self.chance.percent(85) {
+                return self.ask(call);
+            }
+            if let Some(other) = self.make() {
+                return self.ask(other.keyed(&name));
+            }
+        }
+        let Some(mut call) = self.make() else { return Ok(()) };
+        if self.chance.percent(self.plan.keyed) {
+            let name = format!("idem-{}", self.next_call);
+            call = call.keyed(&name);
+            if call.key().is_some() {
+                self.keyed.push((call.clone(), name));
+                if self.keyed.len() > REMEMBERED {
+                    self.keyed.remove(0);
+                }
+            }
+        }
+        self.ask(call)
+    }
+
+    fn make(&mut self) -> Option<Call> {
+        let family = &FAMILIES[self.chance.weighted(&self.plan.families)];
+        let mut scene = Scene {
+            chance: &mut self.chance,
+            plan: &self.plan,
+            twin: &self.twin,
+            held: &self.leases,
+            payloads: &mut self.payloads,
+        };
+        (family.make)(&mut scene)
+    }
+
+    /// Makes a call. It is in the inbox when this returns, or refused.
+    fn ask(&mut self, call: Call) -> Result<(), String> {
+        let number = self.next_call;
+        self.next_call += 1;
+        self.coverage.note("command", call.name());
+        self.tell(format!("#{number} asks: {}", brief(&call)));
+        let mut asked = call.ask(&self.engine);
+        let full = self.inbox.len() >= self.plan.inbox_calls_max;
+        match (poll(&mut asked), full) {
+            (None, false) => {}
+            (Some(Reply::InboxFull), true) => {
+                self.coverage.note_reply(&Reply::InboxFull);
+                return Ok(());
+            }
+            (heard, _) => {
+                let why = format!(
+                    "#{number} heard {heard:?} when it asked, with {} in the inbox",
+                    self.inbox.len()
+                );
+                return Err(why);
+            }
+        }
+        self.inbox.push(Taken { number: Some(number), call: call.clone(), gone: false });
+        self.pending.push(Pending { number, asked: Some(asked), stage: Stage::InInbox, call });
+        Ok(())
+    }
+
+    /// A caller goes away without waiting for its answer.
+    fn caller_leaves(&mut self) {
+        let here: Vec<usize> =
+            (0..self.pending.len()).filter(|&index| self.pending[index].asked.is_some()).collect();
+        let Some(&index) = self.chance.pick(&here) else { return };
+        let number = self.pending[index].number;
+        self.coverage.note("fault", "caller leaves");
+        self.tell(format!("the caller of #{number} leaves"));
+        self.pending[index].asked = None;
+        for taken in self.inbox.iter_mut().filter(|taken| taken.number == Some(number)) {
+            taken.gone = true;
+        }
+        self.twin.gone(number);
+    }
+
+    // ---- turns ----
+
+    /// The time that the shard must have, from the clocks and what it had before.
+    fn next_time(&mut self) -> u64 {
+        let now = self.clock.now();
+        self.time = (self.time + now.steady_ms.saturating_sub(self.steady_ms)).max(now.wall.0);
+        self.steady_ms = self.steady_ms.max(now.steady_ms);
+        self.time
+    }
+
+    /// Runs a turn over what is in the inbox, and others for as long as there is more.
+    fn turn(&mut self) -> Result<(), String> {
+        for _ in 0..TURNS_MAX {
+            let calls = std::mem::take(&mut self.inbox);
+            let time = self.next_time();
+            match self.solo.turn(self.clock.now()) {
+                Err(why) => {
+                    self.tell(format!("the turn finds that the log has failed: {why}"));
+                    return self.log_failed(false);
+                }
+                Ok(turned) => {
+                    self.after_turn(time, &calls)?;
+                    if !turned.more {
+                        return self.check_sleep();
+                    }
+                }
+            }
+        }
+        Err("turn after turn says that more is due".into())
+    }
+
+    fn after_turn(&mut self, time: u64, calls: &[Taken]) -> Result<(), String> {
+        let state = self.solo.state().ok_or("the shard is not open after a turn")?;
+        if state.now() != Time(time) {
+            return Err(format!("the turn's time is {}, the clocks say {time}", state.now().0));
+        }
+        let status = &self.engine.status().shards[0];
+        let (last, disk_full) = (status.last, status.disk_full);
+        let waiting: Vec<CallNumber> = self.twin.waiters.iter().map(|waiter| waiter.number).collect();
+        let told = self.twin.turn(time, disk_full, calls);
+        for queue in state.queues() {
+            if queue.redrive.is_some_and(|redrive| redrive.end == Some(RedriveEnd::Done)) {
+                self.twin.adopt_end_of_redrive(&queue.name);
+            }
+        }
+        if !calls.is_empty() || last > self.last {
+            self.tell(format!("turn at {time}: {} calls, frame {last}", calls.len()));
+        }
+        judge(self.solo.state().ok_or("the shard is not open")?, &self.twin)
+            .map_err(|why| format!("after the turn of frame {last}: {why}"))?;
+        if last > self.last {
+            let mut copy = self.twin.clone();
+            copy.forget_callers();
+            self.frames.push_back((last, copy));
+            self.last = last;
+        }
+        for taken in calls {
+            for pending in self.pending.iter_mut().filter(|pending| Some(pending.number) == taken.number) {
+                pending.stage = Stage::Waiting;
+            }
+        }
+        for told in &told {
+            if !told.fresh.is_empty() && waiting.contains(&told.number) {
+                self.coverage.note("answer", "leased after waiting");
+            }
+            for pending in self.pending.iter_mut().filter(|pending| pending.number == told.number) {
+                pending.stage = Stage::Decided;
+            }
+        }
+        // A caller that had gone and will not be told anything.
+        let waiters = &self.twin.waiters;
+        self.pending.retain(|pending| {
+            pending.asked.is_some()
+                || !matches!(pending.stage, Stage::Waiting)
+                || waiters.iter().any(|waiter| waiter.number == pending.number)
+        });
+        self.held.push_back((last, told));
+        self.deliver()
+    }
+
+    /// A shard that sleeps wakes up in time for what is due.
+    fn check_sleep(&mut self) -> Result<(), String> {
+        let Some((due, what)) = self.twin.next_due() else { return Ok(()) };
+        let sleep = self.solo.sleep_ms(self.clock.now());
+        match sleep {
+            Some(ms) if self.time + ms <= due.max(self.time) => Ok(()),
+            _ => Err(format!(
+                "{what} is due at {due}, and at {} the shard would sleep {sleep:?} ms",
+                self.time
+            )),
+        }
+    }
+
+    // ---- the log ----
+
+    fn log_step(&mut self) -> Result<(), String> {
+        let Some(log) = &self.log else { return Ok(()) };
+        log.step();
+        let durable = log.durable();
+        if durable.sequence.0 > self.durable {
+            self.durable = durable.sequence.0;
+            self.tell(format!("frames up to {} are durable", self.durable));
+        }
+        if self.disk.list().is_err() {
+            // The machine dies with the answers that were to go out now.
+            let ready = self.held.iter().take_while(|(after, _)| *after <= self.durable).count();
+            let lost: Vec<CallNumber> =
+                self.held.drain(..ready).flat_map(|(_, told)| told).map(|told| told.number).collect();
+            self.pending.retain(|pending| !lost.contains(&pending.number));
+            return self.look_for_crash();
+        }
+        self.deliver()?;
+        while self.frames.len() > 1 && self.frames[1].0 <= self.durable {
+            self.frames.pop_front();
+        }
+        if let Some(failure) = durable.failure {
+            self.tell(format!("the log fails: {failure}"));
+            return self.log_failed(true);
+        }
+        Ok(())
+    }
+
+    fn is_failed(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.durable().failure.is_some())
+    }
+
+    /// Lets go out what is durable, and compares it with what must be heard.
+    fn deliver(&mut self) -> Result<(), String> {
+        let ready = self.held.iter().take_while(|(after, _)| *after <= self.durable).count();
+        let going: Vec<Told> = self.held.drain(..ready).flat_map(|(_, told)| told).collect();
+        // Those whose callers have gone give back first, while the outbox lets go of them.
+        for told in &going {
+            let gone =
+                !self.pending.iter().any(|pending| pending.number == told.number && pending.asked.is_some());
+            if gone {
+                self.pending.retain(|pending| pending.number != told.number);
+                self.give_back(&told.fresh);
+            }
+        }
+        for told in going {
+            let Some(index) = self.pending.iter().position(|pending| pending.number == told.number) else {
+                continue;
+            };
+            let mut pending = self.pending.remove(index);
+            for release in &told.fresh {
+                if release.token.0 <= self.token_max {
+                    return Err(format!("token {} does not rise above {}", release.token.0, self.token_max));
+                }
+            }
+            self.token_max =
+                told.fresh.iter().map(|release| release.token.0).max().unwrap_or(0).max(self.token_max);
+            if self.chance.percent(self.plan.abandoned) && !self.faults_end {
+                self.coverage.note("fault", "answer not picked up");
+                self.tell(format!("nobody picks up the answer to #{}", told.number));
+                drop(pending);
+                self.give_back(&told.fresh);
+                continue;
+            }
+            let asked = pending.asked.as_mut().ok_or("its caller is here")?;
+            let heard = poll(asked).ok_or_else(|| {
+                format!("#{} has no answer though frame {} is durable", told.number, self.durable)
+            })?;
+            if heard != told.reply {
+                return Err(format!(
+                    "#{} ({})\n  heard    {heard:?}\n  expected {:?}",
+                    told.number,
+                    brief(&pending.call),
+                    told.reply
+                ));
+            }
+            self.hear(told.number, &heard);
+        }
+        // Nobody else may have heard anything, unless the log has failed: that is judged when the shard goes.
+        if self.is_failed() {
+            return Ok(());
+        }
+        for pending in &mut self.pending {
+            if let Some(heard) = pending.asked.as_mut().and_then(poll) {
+                return Err(format!(
+                    "#{} heard {heard:?} while frame {} is the last durable one",
+                    pending.number, self.durable
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, number: CallNumber, reply: &Reply) {
+        let text = format!("{reply:?}");
+        mix(&mut self.digest, text.as_bytes());
+        self.tell(format!("#{number} hears {}", cut(&text)));
+        self.coverage.note_reply(reply);
+        if let Reply::Worked(worked) = reply {
+            self.leases.extend(worked.leased.iter().map(|(job, _)| (job.id, job.token)));
+            let many = self.leases.len().saturating_sub(REMEMBERED);
+            self.leases.drain(..many);
+        }
+    }
+
+    /// The engine asks itself to take back what nobody picked up.
+    fn give_back(&mut self, fresh: &[Release]) {
+        if fresh.is_empty() || self.log.is_none() {
+            return;
+        }
+        let command = WorkCommand { release: fresh.to_vec(), ..WorkCommand::default() };
+        let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
+        self.inbox.push(Taken { number: None, call, gone: false });
+    }
+
+    // ---- what goes wrong ----
+
+    fn fault(&mut self) -> Result<(), String> {
+        let fault = Fault::ALL[self.chance.weighted(&self.plan.faults)];
+        let soon = self.disk.operations() + self.chance.between(1, 12);
+        match fault {
+            Fault::ProcessDies => {
+                self.coverage.note("fault", "process dies");
+                self.crash(Survival::Everything)
+            }
+            Fault::ProcessIsStopped => {
+                self.coverage.note("fault", "process is stopped");
+                self.stop()
+            }
+            Fault::PowerFails => {
+                self.coverage.note("fault", "power fails");
+                let survival = self.survival();
+                self.crash(survival)
+            }
+            Fault::PowerFailsSoon => {
+                self.tell(format!("the power will fail at the disk's operation {soon}"));
+                self.disk.crash_at(soon);
+                Ok(())
+            }
+            Fault::WriteFails => {
+                self.coverage.note("fault", "write fails");
+                self.tell(format!("the disk's operation {soon} will fail"));
+                self.disk.fail_at(soon, std::io::ErrorKind::Other);
+                Ok(())
+            }
+            Fault::WriteIsShort => {
+                self.coverage.note("fault", "write is short");
+                self.tell(format!("the disk's operation {soon} will fail half-way"));
+                self.disk.fail_half_way_at(soon, std::io::ErrorKind::StorageFull);
+                Ok(())
+            }
+            Fault::SyncFails => {
+                self.coverage.note("fault", "sync fails");
+                self.tell("the next sync will fail".into());
+                self.disk.fail_next_sync();
+                Ok(())
+            }
+            Fault::DiskFillsUp => {
+                self.coverage.note("fault", "disk fills up");
+                let more = self.chance.between(0, 12_000);
+                self.disk.limit(Some(ROOMY));
+                let used = ROOMY - self.disk.free_bytes().unwrap_or(0);
+                self.tell(format!("the disk has room for {more} more bytes"));
+                self.disk.limit(Some(used + more));
+                Ok(())
+            }
+        }
+    }
+
+    /// What is in flight becomes durable, and the log is closed. If all of it goes well, the next opening finds it so.
+    fn stop(&mut self) -> Result<(), String> {
+        self.tell("the log is being closed".into());
+        let log = self.log.clone().ok_or("the log is open between two events")?;
+        while log.step() {}
+        self.log_step()?;
+        // After a failure, or a crash, it is another one.
+        if !self.log.as_ref().is_some_and(|now| Arc::ptr_eq(now, &log)) {
+            return Ok(());
+        }
+        self.is_closed = log.close().is_ok();
+        drop(log);
+        let survival = if self.is_closed { self.survival() } else { Survival::Everything };
+        if self.disk.list().is_err() {
+            return self.look_for_crash();
+        }
+        self.crash(survival)
+    }
+
+    fn survival(&mut self) -> Survival {
+        match self.chance.below(4) {
+            0 => Survival::Nothing,
+            _ => Survival::Some(self.chance.number()),
+        }
+    }
+
+    /// If the disk's machine has crashed, so has the engine.
+    fn look_for_crash(&mut self) -> Result<(), String> {
+        if self.disk.list().is_ok() {
+            return Ok(());
+        }
+        self.coverage.note("fault", "power fails at an operation");
+        let survival = self.survival();
+        self.crash(survival)
+    }
+
+    fn crash(&mut self, survival: Survival) -> Result<(), String> {
+        self.tell(format!("the machine crashes, {survival:?} survives"));
+        self.solo.crash();
+        self.log = None;
+        self.end_callers(false)?;
+        self.disk = self.disk.after_crash(survival);
+        self.recover()
+    }
+
+    /// The log has failed; the engine drops it and opens it anew, on the same disk. With `turn`, the shard has not noticed
+    /// yet.
+    fn log_failed(&mut self, turn: bool) -> Result<(), String> {
+        self.coverage.note("recovery", "after a failed log");
+        if turn {
+            self.next_time();
+            if self.solo.turn(self.clock.now()).is_ok() {
+                return Err("a turn goes well on a log that has failed".into());
+            }
+        }
+        self.log = None;
+        self.end_callers(!turn)?;
+        if self.plan.disk_bytes > 0 {
+            // Somebody makes room.
+            self.plan.disk_bytes += self.plan.disk_bytes / 8;
+        }
+        self.limit_disk();
+        // As the next opening in the same process finds it: what was written is seen, synced or not.
+        self.disk = self.disk.after_crash(Survival::Everything);
+        self.recover()
+    }
+
+    /// Everybody who waits hears that nobody knows, or that nothing was done. In a turn that failed the twin does not know
+    /// which.
+    fn end_callers(&mut self, in_turn: bool) -> Result<(), String> {
+        let waiters = std::mem::take(&mut self.twin.waiters);
+        self.inbox.clear();
+        self.held.clear();
+        for mut pending in std::mem::take(&mut self.pending) {
+            let Some(asked) = &mut pending.asked else { continue };
+            let heard =
+                poll(asked).ok_or_else(|| format!("#{} is left without an answer", pending.number))?;
+            let settled =
+                waiters.iter().any(|waiter| waiter.number == pending.number && waiter.settled.is_some());
+            let unknown = match &pending.stage {
+                Stage::Decided => true,
+                Stage::InInbox => false,
+                Stage::Waiting => settled,
+            };
+            let expected = if unknown { Reply::Unknown } else { Reply::Unavailable };
+            let may_be_either = in_turn && !matches!(pending.stage, Stage::Decided);
+            let fits =
+                heard == expected || (may_be_either && matches!(heard, Reply::Unknown | Reply::Unavailable));
+            if !fits {
+                return Err(format!(
+                    "#{} heard {heard:?} when the shard went, expected {expected:?}",
+                    pending.number
+                ));
+            }
+            self.hear(pending.number, &heard);
+        }
+        Ok(())
+    }
+
+    /// Opens what is on the disk, and holds it against the twins of its frames.
+    fn recover(&mut self) -> Result<(), String> {
+        if self.chance.percent(10) && !self.faults_end {
+            self.disk.crash_at(self.disk.operations() + self.chance.between(1, 12));
+        }
+        let (log, recovery) = loop {
+            match LocalLog::open_stepped(Arc::new(self.disk.clone()), log_options(&self.plan)) {
+                Ok(Opened { log, recovery }) => break (Arc::new(log), recovery),
+                Err(OpenError::Io { .. }) if self.disk.list().is_err() => {
+                    self.coverage.note("fault", "power fails in a recovery");
+                    let survival = self.survival();
+                    self.tell(format!("the machine crashes while it recovers, {survival:?} survives"));
+                    self.disk = self.disk.after_crash(survival);
+                }
+                Err(error) => return Err(format!("the log does not open: {error}")),
+            }
+        };
+        // What the recovery did not come to may come later.
+        self.limit_disk();
+        let last = recovery.last.0;
+        let what = if last > self.durable { "unacknowledged kept" } else { "unacknowledged lost" };
+        if last > self.durable || self.last > self.durable {
+            self.coverage.note("recovery", what);
+        }
+        let was_closed = std::mem::take(&mut self.is_closed);
+        if recovery.closed {
+            self.coverage.note("recovery", "closed log");
+        }
+        // Only a log that holds all it was given is noted as closed; the note may be durable though closing did not go well.
+        if (recovery.closed || was_closed) && last != self.last {
+            return Err(format!("a closed log ends at frame {last} and was given {}", self.last));
+        }
+        if recovery.torn.is_some() {
+            self.coverage.note("recovery", "torn tail");
+        }
+        if recovery.first.0 > 1 {
+            self.coverage.note("recovery", "trimmed log");
+        }
+        self.tell(format!(
+            "recovered: frames {} to {last}, {} was acknowledged, torn: {}",
+            recovery.first,
+            self.durable,
+            recovery.torn.is_some()
+        ));
+        if last < self.durable {
+            return Err(format!("frame {} was acknowledged, and {last} is the last one found", self.durable));
+        }
+        let found = self.frames.iter().position(|(frame, _)| *frame == last);
+        let found = found.ok_or_else(|| format!("frame {last} was found and never written"))?;
+        self.twin = self.frames[found].1.clone();
+        let opened = Opened { log: Arc::clone(&log) as Arc<dyn Log>, recovery };
+        self.solo.reopen(opened).map_err(|error| format!("the log does not replay: {error}"))?;
+        self.log = Some(log);
+        let state = self.solo.state().ok_or("the shard is not open")?;
+        judge(state, &self.twin).map_err(|why| format!("after the recovery of frame {last}: {why}"))?;
+        self.twin.adopt_order(&state.places());
+        (self.last, self.durable) = (last, last);
+        self.frames = VecDeque::from([(last, self.twin.clone())]);
+        let now = self.clock.now();
+        (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
+        self.look_for_crash()
+    }
+
+    /// Gives the disk the room it has in this world.
+    fn limit_disk(&self) {
+        self.disk.limit((self.plan.disk_bytes > 0).then_some(self.plan.disk_bytes));
+    }
+
+    // ---- the end ----
+
+    /// Faults stop, everything that is held is let go, and all jobs must come to their ends.
+    ///
+    /// # Errors
+    /// What was not as it must be, in words.
+    pub fn drain(&mut self) -> Result<(), String> {
+        self.tell("the faults end".into());
+        self.faults_end = true;
+        self.plan.disk_bytes = 0;
+        self.pending.iter_mut().for_each(|pending| pending.asked = None);
+        for taken in &mut self.inbox {
+            taken.gone = true;
+        }
+        let numbers: Vec<CallNumber> = self.twin.waiters.iter().map(|waiter| waiter.number).collect();
+        numbers.into_iter().for_each(|number| self.twin.gone(number));
+        let survival = self.survival();
+        self.crash(survival)?;
+        for _ in 0..400 {
+            self.let_go()?;
+            if self.twin.unfinished() == 0 {
+                return Ok(());
+            }
+            self.work_off()?;
+            if let Some((due, _)) = self.twin.next_due() {
+                self.clock.pass(due.saturating_sub(self.time).min(100_000_000));
+            }
+            self.settle_down()?;
+        }
+        Err(format!("{} jobs never come to their ends", self.twin.unfinished()))
+    }
+
+    /// Resumes every queue and every ordering key that holds something up.
+    fn let_go(&mut self) -> Result<(), String> {
+        let pause = |queue: &str, ordering_key| {
+            let pause = tidegate_core::command::Pause { queue: queue.into(), ordering_key, paused: false };
+            Call::Pause { pause, key: None }
+        };
+        let held = self.twin.keys.iter().filter(|(_, held)| held.paused || held.parked_by != 0);
+        let keys = held.map(|((queue, key), _)| pause(queue, Some(key.clone())));
+        let queues = self.twin.queues.iter().filter(|(_, queue)| queue.paused);
+        let calls: Vec<Call> = keys.chain(queues.map(|(name, _)| pause(name, None))).collect();
+        self.ask_all(calls)
+    }
+
+    fn work_off(&mut self) -> Result<(), String> {
+        let lease = tidegate_core::command::Lease {
+            queues: self.twin.queues.keys().cloned().collect(),
+            max: 100,
+            worker: "the last".into(),
+            ..Default::default()
+        };
+        let command = WorkCommand { lease: Some(lease), ..WorkCommand::default() };
+        self.leases.clear();
+        self.ask_all(vec![Call::Work { ask: command.into(), wait_ms: 0, key: None }])?;
+        let complete = std::mem::take(&mut self.leases).into_iter();
+        let complete: Vec<_> = complete
+            .map(|(id, token)| tidegate_core::command::Complete { id, token, result_len: 0 })
+            .collect();
+        let calls = complete.chunks(20).map(|complete| {
+            let command = WorkCommand { complete: complete.to_vec(), ..WorkCommand::default() };
+            Call::Work { ask: command.into(), wait_ms: 0, key: None }
+        });
+        let calls: Vec<Call> = calls.collect();
+        self.ask_all(calls)
+    }
+
+    fn ask_all(&mut self, calls: Vec<Call>) -> Result<(), String> {
+        for call in calls {
+            if self.inbox.len() >= self.plan.inbox_calls_max {
+                self.settle_down()?;
+            }
+            self.ask(call)?;
+        }
+        self.settle_down()
+    }
+
+    /// Turns and log steps until nothing is under way.
+    fn settle_down(&mut self) -> Result<(), String> {
+        for _ in 0..50 {
+            self.turn()?;
+            while self.log.as_ref().is_some_and(|log| log.step()) {}
+            self.log_step()?;
+            if self.inbox.is_empty() && self.held.is_empty() {
+                return Ok(());
+            }
+        }
+        Err("calls stay under way though nothing is wrong".into())
+    }
+
+    fn tell(&mut self, line: String) {
+        if self.story.len() >= STORY_LINES {
+            self.story.pop_front();
+        }
+        self.story.push_back(line);
+    }
+
+    /// The seed.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+}
+
+fn log_options(plan: &Plan) -> LocalOptions {
+    LocalOptions { segment_bytes: 4_096, recent_bytes: 2_000, spares: plan.spares, identity: Some(7) }
+}
+
+fn poll(asked: &mut Asked) -> Option<Reply> {
+    match asked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(reply) => Some(reply),
+        Poll::Pending => None,
+    }
+}
+
+/// FNV-1a.
+fn mix(digest: &mut u64, bytes: &[u8]) {
+    for byte in bytes {
+        *digest = (*digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+}
+
+fn cut(text: &str) -> String {
+    const MOST: usize = 600;
+    match text.len() {
+        0..=MOST => text.to_owned(),
+        _ => format!("{} …", &text[..text.floor_char_boundary(MOST)]),
+    }
+}
+
+/// A call in few words: payloads are left out.
+fn brief(call: &Call) -> String {
+    let mut text = String::new();
+    let key = call.key().map_or_else(String::new, |key| format!(" [{}]", key.key));
+    let _ = match call {
+        Call::Enqueue { ask, .. } => {
+            write!(
+                text,
+                "enqueue{key} into {}: {}",
+                ask.command.queue,
+                cut(&format!("{:?}", ask.command.jobs))
+            )
+        }
+        Call::Work { ask, wait_ms, .. } => write!(text, "work{key}, waiting {wait_ms} ms: {:?}", ask.command),
+        Call::Transact { ask, .. } => write!(text, "transact{key}: {:?}", ask.command.operations),
+        Call::Edit { id, .. } => write!(text, "edit{key} {id}"),
+        other => write!(text, "{other:?}"),
+    };
+    text
+}
