@@ -12,7 +12,7 @@ use super::{Mail, Refusal, Verdict};
 const NAME_LETTERS_MAX: usize = 120;
 
 impl Mail {
-    /// The mail that tells somebody of an upload. `id` is the job's, or one made from it: letters, digits, `-` and `.`.
+    /// The mail that tells somebody of an upload. `id` is the upload's, or another that stays the same: letters, digits, `-` and `.`.
     ///
     /// # Panics
     /// If `id` is anything else. It becomes a file's name and a part of a header.

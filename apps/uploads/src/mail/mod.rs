@@ -1,9 +1,9 @@
 //! Delivering an email, once.
 //!
 //! A **mailer** delivers in one of two ways: into a Maildir on disk (`maildir.rs`), or by SMTP (`smtp.rs`). Each
-//! mail has an id that follows from its job. A job may run more than once, when its worker dies or its answer is lost;
-//! the Maildir sees by the id that it has the mail and does nothing, and a mail that travels carries the id in its
-//! Message-ID, so that the receiving side can drop the second.
+//! mail has an id that follows from what its job is about. A job may run more than once, when its worker dies or its
+//! answer is lost; the Maildir sees by the id that it has the mail and does nothing, and a mail that travels carries
+//! the id in its Message-ID, so that the receiving side can drop the second.
 //!
 //! It promises that `Delivered` means: on stable storage, or accepted by the server. It does not retry; it says how the
 //! queue should ([`Verdict`], decided in `classify.rs`).
