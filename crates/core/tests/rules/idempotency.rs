@@ -63,6 +63,52 @@ fn every_command_is_answered_again() {
     );
 }
 
+/// On disk a state and a refusal may have the same number: the items are told apart all the same.
+#[test]
+fn a_completion_and_a_stale_token_side_by_side_are_answered_again() {
+    check(
+        "enqueue times=3
+         lease 3                            -> 1 2 3
+         as a/1 complete 1 2@0 3            -> 1 completed, refused stale_token, 3 completed
+         as a/1 complete 1 2@0 3            -> again: 1 completed, refused stale_token, 3 completed
+         as b/1 complete 2@0 2              -> refused stale_token, 2 completed
+         as b/1 complete 2@0 2              -> again: refused stale_token, 2 completed",
+    );
+}
+
+/// Alike items with rising ids are kept as a run; these are alike and are none.
+#[test]
+fn items_with_gaps_between_their_ids_are_answered_again() {
+    check(
+        "enqueue times=6
+         lease 6
+         as a/1 complete 1 3 4 6            -> 1 completed, 3 completed, 4 completed, 6 completed
+         as a/1 complete 1 3 4 6            -> again: 1 completed, 3 completed, 4 completed, 6 completed
+         as b/1 complete 5 2                -> 5 completed, 2 completed
+         as b/1 complete 5 2                -> again: 5 completed, 2 completed",
+    );
+}
+
+#[test]
+fn bulk_commands_are_answered_again_with_their_own_numbers() {
+    check(
+        "enqueue times=3
+         enqueue times=2 queue=other
+         lease 9
+         lease 9 from=other
+         fail 1 2 3 4 5 fatal
+         as a/1 redrive rate=1              -> 1 moved, under way
+         as b/1 redrive queue=other         -> 2 moved, done
+         as a/1 redrive rate=1              -> again: 1 moved, under way
+         as b/1 redrive queue=other         -> again: 2 moved, done
+         as c/1 delete_dead                 -> 2 deleted
+         as c/1 delete_dead                 -> again: 2 deleted
+         as d/1 cancel 4                    -> 4 cancelled
+         as e/1 edit 4                      -> refused not_dead cancelled
+         as e/1 edit 4                      -> again: refused not_dead cancelled",
+    );
+}
+
 #[test]
 fn an_answer_that_only_says_not_now_is_not_kept() {
     check(
