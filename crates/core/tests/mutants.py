@@ -20,7 +20,7 @@ import resource
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 WORK = ROOT / "target" / "mutants"
@@ -28,7 +28,7 @@ TREE = WORK / "tree"
 RESULTS = WORK / "results.json"
 
 # What the judges may use: of processor time, not of the clock's, since the machine may be busy; and of memory.
-CPU_S = {"rules": 10, "golden": 10, "lib": 20, "replay": 30, "sim": 240}
+CPU_S = {"rules": 6, "golden": 6, "lib": 20, "replay": 30, "sim": 240}
 MEMORY_BYTES = 6 << 30
 
 # Needed by the compiler as constants, so they cannot choose at run time.
@@ -282,6 +282,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--judges", default="rules,lib,golden,replay", help="which of the tests; all by default")
     parser.add_argument("--survivors", action="store_true", help="only those that survived last time")
+    parser.add_argument("--resume", action="store_true", help="only those that have no verdict yet")
     parser.add_argument("--sim", type=int, metavar="SEEDS", help="let the simulator judge what survived last time")
     options = parser.parse_args()
     chosen = ["sim"] if options.sim else options.judges.split(",")
@@ -293,7 +294,8 @@ def main():
         by_file.setdefault(mutant["file"], []).append(mutant)
     files = [File(pathlib.Path(path), mutants) for path, mutants in by_file.items()]
     not_run = {m["id"] for file in files for m in file.not_run}
-    unviable = {m["id"] for m in listed if known.get(m["name"], {}).get("verdict") == "unviable"}
+    verdict_of = lambda mutant: known.get(mutant["name"], {}).get("verdict")
+    unviable = {m["id"] for m in listed if verdict_of(m) == "unviable"}
     judges, unviable = build(files, unviable, options.sim)
     for name in chosen:
         said, why = run(name, judges[name], 0, options.sim)
@@ -306,16 +308,18 @@ def main():
             results[mutant["name"]] = {"verdict": "not run"}
         elif mutant["id"] in unviable:
             results[mutant["name"]] = {"verdict": "unviable"}
-        elif (options.survivors or options.sim) and known.get(mutant["name"], {}).get("verdict") != "survived":
+        elif (options.survivors or options.sim) and verdict_of(mutant) != "survived":
             results[mutant["name"]] = known.get(mutant["name"], {"verdict": "not run"})
+        elif options.resume and verdict_of(mutant) not in (None, "not run"):
+            results[mutant["name"]] = known[mutant["name"]]
         else:
             wanted.append(mutant)
     print(f"{len(listed)} mutants: {len(not_run)} cannot be chosen, {len(unviable)} do not compile, {len(wanted)} are tried")
     began = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
-        for count, (mutant, verdict, name, why) in enumerate(
-            pool.map(lambda mutant: judge(judges, chosen, mutant, options.sim), wanted), 1
-        ):
+        running = [pool.submit(judge, judges, chosen, mutant, options.sim) for mutant in wanted]
+        for count, done in enumerate(as_completed(running), 1):
+            mutant, verdict, name, why = done.result()
             results[mutant["name"]] = {"verdict": verdict, "judge": name, "by": why.strip()}
             if verdict == "survived":
                 print(mutant["name"], flush=True)
