@@ -1,12 +1,12 @@
 //! Bounds: how many there may be, how far ahead, and how much one turn does.
 
 use crate::support::script::{check, check_in};
-use crate::support::{START, World, accepted, job, refusal};
-use tidegate_core::command::{Command, Enqueue, NewJob};
+use crate::support::{START, World, accepted, job, job_with, refusal};
+use tidegate_core::command::{Command, Enqueue, Lease, NewJob, NewJobMore, Request, Work};
 use tidegate_core::id::{Time, When};
 use tidegate_core::limits::{AHEAD_MS_MAX, EXPIRE_PER_TURN, KINDS_MAX, QUEUES_MAX};
 use tidegate_core::outcome::{Item, Outcome, Refusal};
-use tidegate_core::policy::QueueConfig;
+use tidegate_core::policy::{OnConflict, QueueConfig, Unique, UniqueUntil};
 use tidegate_core::record::Record;
 use tidegate_core::state::{StateLimits, Turn};
 
@@ -220,4 +220,50 @@ fn the_next_deadline_is_never_later_than_what_is_due() {
         assert!(steps < 1_000, "deadlines come to an end");
     }
     assert_eq!(ready, 5);
+}
+
+/// Jobs whose time to start ran out, and no turn has come to them yet: a lease ends those it meets, as many as a turn may.
+#[test]
+fn a_lease_meets_no_more_expired_jobs_than_one_turn_ends() {
+    let more = NewJobMore { expires_at: Some(When::In(5_000)), ..NewJobMore::default() };
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.enqueue_all("q", (0..1_000).map(|_| ("work", job_with(more.clone()))).collect());
+    }
+    world.enqueue("q", job());
+    let mut records: Vec<Record> = Vec::new();
+    let mut turn = Turn::new(&mut records);
+    world.state.begin_turn(world.next_frame(), world.now.plus(5_000));
+    let lease = Lease { queues: vec!["q".into()], max: 10, worker: "w".into(), ..Lease::default() };
+    let command = Command::Work(Work { lease: Some(lease), ..Work::default() });
+    let decided = world.state.decide(Request { idempotency: None, command }, &mut turn);
+    assert!(matches!(decided.outcome, Outcome::Worked(worked) if worked.leased.is_empty()));
+    assert_eq!(records.len(), EXPIRE_PER_TURN);
+    assert!(records.iter().all(|record| matches!(record, Record::Expired(_))));
+}
+
+/// A turn frees so many unique keys whose duration is over; those that it has not come to are free all the same.
+#[test]
+fn a_unique_key_is_free_when_its_time_is_over_however_many_there_are() {
+    let mut world = World::new();
+    let keys = EXPIRE_PER_TURN + 10;
+    let unique = |n: usize| {
+        let unique = Unique {
+            key: format!("key-{n}"),
+            until: UniqueUntil::Duration,
+            duration_ms: 1_000,
+            on_conflict: OnConflict::Reject,
+        };
+        job_with(NewJobMore { unique: Some(unique), ..NewJobMore::default() })
+    };
+    for n in 0..keys {
+        world.add("q", unique(n));
+    }
+    world.now = world.now.plus(999);
+    assert!(matches!(refusal(world.enqueue("q", unique(keys - 1))), Refusal::UniqueConflict(_)));
+    world.now = world.now.plus(1);
+    let again: Vec<(&str, NewJob)> = (0..keys).map(|n| ("work", unique(n))).collect();
+    for item in world.enqueue_all("q", again) {
+        accepted(item);
+    }
 }

@@ -365,3 +365,9 @@ fn a_paced_redrive_brings_earlier_jobs_of_the_key_first() {
          queue redrive                      -> 3 moved, done",
     );
 }
+
+#[test]
+fn a_redrive_of_nothing_writes_its_beginning_and_its_end() {
+    let world = check_in(World::new(), "configure\nredrive -> 0 moved, done");
+    assert_eq!(world.frames.last().map(|frame| frame.records.len()), Some(2));
+}

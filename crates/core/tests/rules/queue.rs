@@ -2,11 +2,11 @@
 
 use crate::support::script::{check, check_in};
 use crate::support::{World, job};
-use tidegate_core::command::{Command, DeadFilter, Fail, Work};
+use tidegate_core::command::{Command, DeadFilter, Fail, Redrive, Work};
 use tidegate_core::limits::{LIST_JOBS_MAX, LIST_VISITS_MAX};
 use tidegate_core::outcome::Outcome;
 use tidegate_core::policy::QueueConfig;
-use tidegate_core::record::{EndReason, Record, RecordMessage};
+use tidegate_core::record::{EndReason, Record, RecordMessage, RedriveEnd};
 use tidegate_core::view::{JobFilter, JobState};
 
 use prost::Message as _;
@@ -256,6 +256,14 @@ fn a_page_looks_at_a_bounded_number_of_jobs() {
     assert_eq!((page.jobs.len(), page.next), (0, Some(visits + 1)));
     let page = world.state.list(&dead, visits + 1, 10);
     assert_eq!((page.jobs[0].id.sequence(), page.jobs.len(), page.next), (last, 1, None));
+    // A redrive looks at as many in a turn, and goes on in the next one where it was.
+    let filter = DeadFilter { queue: "q".into(), kind: Some("b".into()), ..DeadFilter::default() };
+    let redrive = Command::Redrive(Redrive { filter, rate_per_s: None, stop_after_dead: 0 });
+    let Outcome::Redriving(redrive) = world.decide(redrive) else { panic!("a redrive is under way") };
+    assert_eq!((redrive.moved, redrive.end), (0, None));
+    world.after(0);
+    let redrive = world.state.queue("q").and_then(|queue| queue.redrive).expect("it is remembered");
+    assert_eq!((redrive.moved, redrive.end), (1, Some(RedriveEnd::Done)));
     // A bulk command does its share in one turn and says that there is more.
     let all = DeadFilter { queue: "q".into(), ..DeadFilter::default() };
     let deleted = world.decide(Command::DeleteDead(all));
