@@ -147,6 +147,16 @@ fn a_queue_shows_how_old_its_oldest_waiting_job_is() {
 }
 
 #[test]
+fn a_queue_is_found_by_its_number() {
+    let world = check_in(World::new(), "configure queue=a\nconfigure queue=b\nconfigure queue=c");
+    for name in ["a", "b", "c"] {
+        let index = world.state.queue_index(name).expect("it is there");
+        assert_eq!(&**world.state.queue_name(index), name);
+    }
+    assert_eq!(world.state.queue_index("d"), None);
+}
+
+#[test]
 fn a_queue_counts_what_arrived_and_what_was_completed() {
     let world = check_in(World::new(), "enqueue times=3\nlease 2\ncomplete 1\nfail 2 fatal\ncancel 3");
     let queue = world.state.queue("q").expect("the queue");
