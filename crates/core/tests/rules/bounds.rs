@@ -2,9 +2,11 @@
 
 use crate::support::script::{check, check_in};
 use crate::support::{START, World, accepted, job, job_with, refusal};
-use tidegate_core::command::{Command, Enqueue, Lease, NewJob, NewJobMore, Request, Work};
+use tidegate_core::command::{Command, Enqueue, Lease, NewJob, NewJobMore, Pause, Request, Work};
 use tidegate_core::id::{Time, When};
-use tidegate_core::limits::{AHEAD_MS_MAX, EXPIRE_PER_TURN, KINDS_MAX, QUEUES_MAX};
+use tidegate_core::limits::{
+    AHEAD_MS_MAX, CAUSES_MAX, EXPIRE_PER_TURN, KINDS_MAX, PAUSED_KEYS_MAX, QUEUES_MAX,
+};
 use tidegate_core::outcome::{Item, Outcome, Refusal};
 use tidegate_core::policy::{OnConflict, QueueConfig, Unique, UniqueUntil};
 use tidegate_core::record::Record;
@@ -266,4 +268,52 @@ fn a_unique_key_is_free_when_its_time_is_over_however_many_there_are() {
     for item in world.enqueue_all("q", again) {
         accepted(item);
     }
+}
+
+#[test]
+fn so_many_ordering_keys_are_paused_and_no_more() {
+    let mut world = World::new();
+    for queue in ["a", "b"] {
+        world.decide(Command::ConfigureQueue { queue: queue.into(), config: QueueConfig::DEFAULT });
+    }
+    let pause = |queue: &str, n: u64, paused| {
+        Command::Pause(Pause { queue: queue.into(), ordering_key: Some(format!("key-{n}")), paused })
+    };
+    world.turn(|state, turn| {
+        for n in 0..PAUSED_KEYS_MAX {
+            let command = pause(if n % 2 == 0 { "a" } else { "b" }, n, true);
+            let decided = state.decide(Request { idempotency: None, command }, turn);
+            assert_eq!(decided.outcome, Outcome::Done, "{n}");
+        }
+    });
+    let full = Outcome::Refused(Refusal::ShardFull(PAUSED_KEYS_MAX));
+    assert_eq!(world.decide(pause("a", PAUSED_KEYS_MAX, true)), full);
+    assert_eq!(world.decide(pause("a", 0, true)), Outcome::Done, "it is paused already");
+    assert_eq!(world.decide(pause("b", 1, false)), Outcome::Done);
+    assert_eq!(world.decide(pause("a", PAUSED_KEYS_MAX, true)), Outcome::Done);
+    assert_eq!(world.decide(pause("b", 1, true)), full);
+}
+
+#[test]
+fn so_many_causes_are_counted_apart_and_the_rest_are_one() {
+    let mut world = World::new();
+    let extra = 5;
+    let jobs = CAUSES_MAX + extra;
+    for _ in 0..jobs.div_ceil(1_000) {
+        world.enqueue_all("q", (0..1_000).map(|_| ("work", job())).collect());
+    }
+    let mut n = 0;
+    while n < jobs {
+        for job in world.lease("q", 1_000.min((jobs - n) as u32)) {
+            // Digits are blanked in messages; letters set causes apart.
+            let letters =
+                n.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect::<String>();
+            world.fail_with(&job, &letters, None, true);
+            n += 1;
+        }
+    }
+    let causes = world.state.causes("q").expect("the queue");
+    assert_eq!(causes.len(), CAUSES_MAX + 1);
+    let counts: Vec<u64> = causes.iter().map(|cause| cause.count).collect();
+    assert_eq!((counts[0], counts[1]), (extra as u64, 1), "the rest are one");
 }

@@ -371,3 +371,20 @@ fn a_redrive_of_nothing_writes_its_beginning_and_its_end() {
     let world = check_in(World::new(), "configure\nredrive -> 0 moved, done");
     assert_eq!(world.frames.last().map(|frame| frame.records.len()), Some(2));
 }
+
+/// What cannot be moved takes no turn away from what can, and is looked at once.
+#[test]
+fn a_paced_redrive_passes_over_ids_that_are_not_dead() {
+    check(
+        "enqueue times=4
+         lease 4
+         fail 2 4 fatal
+         redrive ids=1,2,3,4 rate=1         -> 0 moved, under way
+         after 0
+         queue redrive                      -> 1 moved, under way
+         after 1000
+         queue redrive                      -> 1 moved, under way
+         after 0
+         queue redrive                      -> 2 moved, done",
+    );
+}
