@@ -382,9 +382,28 @@ fn a_paced_redrive_passes_over_ids_that_are_not_dead() {
          redrive ids=1,2,3,4 rate=1         -> 0 moved, under way
          after 0
          queue redrive                      -> 1 moved, under way
-         after 1000
+         after 999
          queue redrive                      -> 1 moved, under way
-         after 0
+         after 1
          queue redrive                      -> 2 moved, done",
     );
+}
+
+/// Where a redrive goes on is remembered by a job's place in memory, and another job may have it meanwhile.
+#[test]
+fn a_redrive_goes_on_though_the_job_it_stood_at_is_gone() {
+    for meanwhile in ["", "lease kinds=a -> 4", "lease kinds=a -> 4\nfail 4 fatal"] {
+        check(&format!(
+            "enqueue kind=a | kind=b | kind=b
+             lease 3
+             fail 1 2 3 fatal
+             redrive kind=b rate=1          -> 1 moved, under way
+             delete_dead ids=1              -> 1 deleted
+             enqueue kind=a                 -> 4 ready     # in the place of 1
+             {meanwhile}
+             after 1000
+             queue redrive                  -> 2 moved, done
+             show 3 state                   -> ready"
+        ));
+    }
 }
