@@ -57,14 +57,20 @@ fn a_shard_has_so_many_queues_and_no_more() {
 fn a_shard_has_jobs_of_so_many_kinds_and_no_more() {
     let mut world = World::new();
     let names: Vec<String> = (0..=KINDS_MAX).map(|n| format!("kind-{n}")).collect();
-    let (last, names) = names.split_last().expect("there are kinds");
+    let (names, last) = names.split_at(KINDS_MAX - 1);
     for batch in names.chunks(1_000) {
         let jobs = batch.iter().map(|kind| (kind.as_str(), job())).collect();
         for item in world.enqueue_all("q", jobs) {
             accepted(item);
         }
     }
-    let jobs = vec![(last.as_str(), job()), (names[0].as_str(), job())];
+    // There is room for one, and a batch brings two.
+    let jobs = vec![(last[0].as_str(), job()), (last[1].as_str(), job()), (names[0].as_str(), job())];
+    let items = world.enqueue_all("q", jobs);
+    accepted(items[0]);
+    assert_eq!(refusal(items[1]), Refusal::TooManyKinds);
+    accepted(items[2]);
+    let jobs = vec![(last[1].as_str(), job()), (names[0].as_str(), job())];
     let items = world.enqueue_all("q", jobs);
     assert_eq!(refusal(items[0]), Refusal::TooManyKinds);
     accepted(items[1]);
@@ -84,6 +90,22 @@ fn a_kind_is_forgotten_with_its_last_job() {
             }
         }
         world.after(0);
+    }
+}
+
+#[test]
+fn a_kind_of_refused_jobs_only_takes_no_room() {
+    let mut world = World::new();
+    let late = job_with(NewJobMore { expires_at: Some(When::In(0)), ..NewJobMore::default() });
+    for round in 0..2 {
+        let mut enqueue = Enqueue::new("q");
+        for n in 0..KINDS_MAX - 10 {
+            let kind = enqueue.kind(&format!("kind-{round}-{n}"));
+            enqueue.jobs.push(NewJob { kind, ..if n == 0 { job() } else { late.clone() } });
+        }
+        let Outcome::Enqueued(items) = world.decide(Command::Enqueue(enqueue)) else { panic!("items") };
+        accepted(items[0]);
+        assert!(items[1..].iter().all(|item| *item == Item::Refused(Refusal::AlreadyExpired)));
     }
 }
 

@@ -85,6 +85,8 @@ fn a_plain_job_takes_76_bytes() {
     let (world, one) = growth("configure", "enqueue");
     assert_eq!((one, world.state.extra_bytes()), (76, 0));
     assert_eq!(growth("configure", "enqueue times=10").1, 760);
+    let (world, done) = growth("configure", "enqueue\nlease\ncomplete 1");
+    assert_eq!((done, world.state.extra_bytes()), (76, 0), "also when it is done and left no result");
 }
 
 #[test]

@@ -280,3 +280,17 @@ fn a_transaction_says_whether_it_brings_work() {
     assert!(!brings(vec![Operation::Complete(complete.clone())]));
     assert!(brings(vec![Operation::Complete(complete), Operation::Enqueue(enqueue)]));
 }
+
+/// A result lies behind what the same turn placed before it.
+#[test]
+fn a_result_lies_behind_the_payloads_of_its_transaction() {
+    let world = check_in(
+        World::new(),
+        "enqueue
+         lease                              -> 1
+         transact enqueue len=100 ; complete 1 result=40 -> 2 ready, 1 completed",
+    );
+    let (payload, result) = (world.job(JobId::new(0, 2)).payload, world.job(JobId::new(0, 1)).result);
+    assert_eq!((payload.offset, payload.len, result.offset, result.len), (0, 100, 100, 40));
+    assert_eq!(payload.frame, result.frame);
+}
