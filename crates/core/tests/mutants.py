@@ -28,7 +28,7 @@ TREE = WORK / "tree"
 RESULTS = WORK / "results.json"
 
 # What the judges may use: of processor time, not of the clock's, since the machine may be busy; and of memory.
-CPU_S = {"rules": 6, "golden": 6, "lib": 20, "replay": 30, "sim": 240}
+CPU_S = {"rules": 12, "golden": 6, "lib": 20, "replay": 30, "sim": 240}
 MEMORY_BYTES = 6 << 30
 
 # Needed by the compiler as constants, so they cannot choose at run time.

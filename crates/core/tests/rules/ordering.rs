@@ -469,3 +469,15 @@ fn pausing_and_resuming_what_is_so_already_writes_nothing() {
     assert_eq!(world.state.key_is_paused("q", "other"), None);
     assert_eq!(world.state.key_is_paused("other", "k"), None);
 }
+
+/// What is given back goes before all that waits, also when it has an ordering key.
+#[test]
+fn a_released_job_with_a_key_goes_before_jobs_without() {
+    check(
+        "enqueue key=k
+         enqueue times=2
+         lease                              -> 1
+         release 1                          -> 1 ready
+         lease 9                            -> 1 2 3",
+    );
+}
