@@ -294,6 +294,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_deletion_says_that_there_was_more() {
+        for outcome in
+            [Outcome::Deleted { deleted: 1_000, more: true }, Outcome::Deleted { deleted: 3, more: false }]
+        {
+            let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+            assert_eq!(back, outcome);
+        }
+    }
+
+    #[test]
     fn a_stored_transaction_brings_back_what_was_answered() {
         let done = Outcome::Transacted(alloc::vec![
             Item::Is { id: JobId::new(3, 8), state: JobState::Ready, at: None },

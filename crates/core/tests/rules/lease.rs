@@ -1,6 +1,6 @@
 //! Which jobs a lease gets, and in which order.
 
-use crate::support::script::check;
+use crate::support::script::{check, check_in};
 use crate::support::{World, job};
 use tidegate_core::command::{Lease, Release, Work};
 use tidegate_core::outcome::LeasedJob;
@@ -226,6 +226,21 @@ fn positions_count_all_kinds_and_higher_priorities() {
          lease 18                           -> 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18
          show 18 position                   -> -",
     );
+}
+
+/// A walk writes jobs anew in the order of their ids; their places in line are another.
+#[test]
+fn jobs_keep_their_places_after_a_restart_from_a_walk_on() {
+    let mut world = check_in(
+        World::new(),
+        "enqueue times=4
+         lease                              -> 1
+         fail 1 retry_after=0               -> 1 ready",
+    );
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    world.state = world.replayed_from(target);
+    check_in(world, "lease 9 -> 2 3 4 1");
 }
 
 #[test]
