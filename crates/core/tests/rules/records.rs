@@ -6,6 +6,7 @@ use crate::support::World;
 use crate::support::script::check_in;
 use tidegate_core::record::{Record, RecordMessage};
 use tidegate_core::state::{State, StateLimits};
+use tidegate_core::view::JobFilter;
 
 /// A log with something of most kinds in it.
 fn some_log() -> World {
@@ -121,4 +122,29 @@ fn unknown_choices_do_not_stop_a_replay() {
     state.finish_replay();
     assert!(changed > 0);
     assert_eq!(state.job_count(), 3);
+}
+
+/// A digest says how long payloads and results are; where they lie must be found again too.
+#[test]
+fn payloads_and_results_lie_where_they_did_after_a_restart() {
+    let world = check_in(
+        World::new(),
+        "enqueue len=10 times=3 | len=20 | len=30 key=k
+         lease 5
+         complete 1 2 5 result=7
+         fail 3 fatal
+         edit 3 len=44
+         transact enqueue len=50 ; enqueue len=60 ; complete 4 result=8",
+    );
+    let blobs = |state: &State| {
+        let page = state.list(&JobFilter::default(), 0, 100);
+        page.jobs.iter().map(|job| (job.payload, job.result)).collect::<Vec<_>>()
+    };
+    let live = blobs(&world.state);
+    assert_eq!(live.len(), 7);
+    assert_eq!(blobs(&world.replayed_from(0)), live);
+    let offsets: Vec<u32> = [3, 6, 7].map(|n| live[n - 1].0.offset).to_vec();
+    assert_eq!(offsets, [0, 0, 50]);
+    let results: Vec<u32> = [1, 2, 5, 4].map(|n| live[n - 1].1.offset).to_vec();
+    assert_eq!(results, [0, 7, 14, 110]);
 }
