@@ -4,9 +4,9 @@ CARGO ?= cargo
 # The tests call a real image tool on real photographs; see `prepare`.
 PHOTOGRAPHS ?= /usr/share/backgrounds/mate/nature
 
-.PHONY: check fmt lint test docs prepare serve bench sim
+.PHONY: check fmt lint test docs prepare serve bench sim budgets
 
-check: prepare fmt lint test docs ## Everything a change must pass.
+check: prepare fmt lint test docs budgets ## Everything a change must pass.
 
 fmt: ## Formatting is rustfmt's.
 	$(CARGO) fmt --all --check
@@ -20,18 +20,21 @@ test: prepare ## Every test, documentation examples included.
 docs: ## The reference builds without a broken link.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-prepare: ## Installs, on Debian and its kin, what the tests call: photographs, an image tool, a mail server, a browser.
-	@if command -v gm >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
+budgets: prepare ## Instructions a job takes, against docs/budgets.toml; WRITE=1 writes it anew.
+	$(CARGO) run --release --locked -p tidegate-budgets -- $(if $(WRITE),--write)
+
+prepare: ## Installs, on Debian and its kin, what the tests call: photographs, an image tool, a mail server, a browser, valgrind.
+	@if command -v gm >/dev/null && command -v valgrind >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
 	  [ -n "$$(ls $(PHOTOGRAPHS)/*.jpg 2>/dev/null)" ] && \
 	  { /usr/bin/python3 -c 'import aiosmtpd' || python3 -c 'import aiosmtpd'; } 2>/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
 	  echo "The tests need a folder of JPEG photographs, GraphicsMagick (gm), Python with aiosmtpd,"; \
-	  echo "and Chromium with chromedriver. Install them, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
+	  echo "Chromium with chromedriver, and valgrind. Install them, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
 	fi; \
 	SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	$$SUDO apt-get update -qq && \
 	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds python3-aiosmtpd \
-	  chromium chromium-driver gcc libc6-dev
+	  chromium chromium-driver gcc libc6-dev valgrind
 
 serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 	$(CARGO) run --release --locked -p tidegate-cli -- serve
