@@ -9,9 +9,10 @@ DENY_VERSION = 0.20.2
 DENY_SHA256 = ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
 DENY ?= $(or $(shell command -v cargo-deny),target/audit/bin/cargo-deny)
 
-.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants
+.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets
 
-check: prepare fmt lint test docs audit-offline ## Everything a change must pass.
+check: prepare fmt lint test docs audit-offline budgets ## Everything a change must pass.
+
 
 fmt: ## Formatting is rustfmt's.
 	$(CARGO) fmt --all --check
@@ -25,18 +26,21 @@ test: prepare ## Every test, documentation examples included.
 docs: ## The reference builds without a broken link.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-prepare: ## Installs, on Debian and its kin, what the tests call: photographs, an image tool, a mail server, a browser.
-	@if command -v gm >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
+budgets: prepare ## Instructions a job takes, against docs/budgets.toml; WRITE=1 writes it anew.
+	$(CARGO) run --release --locked -p tidegate-budgets -- $(if $(WRITE),--write)
+
+prepare: ## Installs, on Debian and its kin, what the tests call: photographs, an image tool, a mail server, a browser, valgrind.
+	@if command -v gm >/dev/null && command -v valgrind >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
 	  [ -n "$$(ls $(PHOTOGRAPHS)/*.jpg 2>/dev/null)" ] && \
 	  { /usr/bin/python3 -c 'import aiosmtpd' || python3 -c 'import aiosmtpd'; } 2>/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
 	  echo "The tests need a folder of JPEG photographs, GraphicsMagick (gm), Python with aiosmtpd,"; \
-	  echo "and Chromium with chromedriver. Install them, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
+	  echo "Chromium with chromedriver, and valgrind. Install them, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
 	fi; \
 	SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	$$SUDO apt-get update -qq && \
 	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds python3-aiosmtpd \
-	  chromium chromium-driver gcc libc6-dev
+	  chromium chromium-driver gcc libc6-dev valgrind
 
 serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 	$(CARGO) run --release --locked -p tidegate-cli -- serve
