@@ -137,7 +137,8 @@ impl FrameBuilder {
             checksum: 0,
         };
         bytes.clear();
-        bytes.reserve(frame_bytes);
+        // Exactly: a buffer that grew to twice what it holds would soon be too large to be kept for the next frame.
+        bytes.reserve_exact(frame_bytes);
         bytes.resize(HEADER_BYTES, 0);
         bytes.extend_from_slice(&self.records);
         bytes.extend_from_slice(&self.payloads);
