@@ -22,6 +22,7 @@ use super::{BLOCK_BYTES, LocalOptions, SegmentFile, segment_name};
 use crate::disk::Disk;
 use crate::error::{LogFailure, OpenError};
 use crate::frame::SealedFrame;
+use crate::limits::CACHED_SEGMENTS;
 use crate::log::RecoveryReport;
 use crate::position::{Epoch, Sequence};
 use crate::sabotage;
@@ -238,6 +239,9 @@ impl Segments {
         let (file, capacity) = new_segment(&*self.disk, &self.spares, first, capacity)?;
         self.active = Arc::clone(&file);
         self.index.push(file);
+        if let Some(old) = self.index.behind_active(CACHED_SEGMENTS + 1) {
+            old.file().let_go_of_cache();
+        }
         (self.capacity, self.end) = (capacity, 0);
         Ok(())
     }
