@@ -4,6 +4,7 @@
 //! server stops it takes no new connections, closes the engine (which answers those who wait), lets requests that were
 //! begun end, and after a grace period goes anyway.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 
 use crate::door::Door;
 use crate::limits;
+use crate::reply::Reply;
 
 /// How a server is set up.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +125,20 @@ impl Server {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Server {
+    /// Serves one connection that needs no socket, as any other, until it ends. For fuzzers and tests.
+    pub async fn serve_stream<S>(engine: Engine, options: Options, stream: S)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let door = Door::new(engine, &options);
+        if let Err(error) = connection_builder().serve_connection(TokioIo::new(stream), service(door)).await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
 /// Accepts connections for ever.
 async fn accept(listener: &TcpListener, options: Options, door: &Door, graceful: &GracefulShutdown) {
     let builder = Arc::new(connection_builder());
@@ -148,12 +164,7 @@ async fn accept(listener: &TcpListener, options: Options, door: &Door, graceful:
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             continue;
         }
-        let door = door.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let door = door.clone();
-            async move { Ok::<_, std::convert::Infallible>(door.answer(request).await) }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), service(door.clone())).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -163,6 +174,16 @@ async fn accept(listener: &TcpListener, options: Options, door: &Door, graceful:
             drop(permit);
         });
     }
+}
+
+/// What a connection asks: the door.
+fn service(
+    door: Door,
+) -> impl Service<Request<Incoming>, Response = Reply, Error = Infallible, Future: Send + 'static> {
+    service_fn(move |request: Request<Incoming>| {
+        let door = door.clone();
+        async move { Ok(door.answer(request).await) }
+    })
 }
 
 fn connection_builder() -> auto::Builder<TokioExecutor> {
