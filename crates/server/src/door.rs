@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,8 +40,12 @@ struct Shared {
 impl Door {
     /// A door to the engine.
     pub(crate) fn new(engine: Engine, options: &Options) -> Self {
-        let document = tidegate_api::openapi::document(env!("CARGO_PKG_VERSION"));
-        let openapi = serde_json::to_vec(&document).expect("the document is JSON").into();
+        // Made once: it takes some milliseconds, and whoever opens many doors would feel it.
+        static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| {
+            let document = tidegate_api::openapi::document(env!("CARGO_PKG_VERSION"));
+            serde_json::to_vec(&document).expect("the document is JSON").into()
+        });
+        let openapi = OPENAPI.clone();
         let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
         Self(Arc::new(Shared { engine, intake, openapi, bench: options.bench }))
     }

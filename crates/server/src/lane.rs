@@ -26,8 +26,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 use crate::body::RequestBody;
@@ -43,9 +42,14 @@ const TOGETHER_BYTES: usize = 4 << 10;
 /// Answers to requests that came together are written together, up to about so many bytes.
 const OUT_BYTES: usize = 64 << 10;
 
+/// What a connection is to the server: a socket, or two ends in memory for fuzzers.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
 /// One connection on the short way.
-pub(crate) struct Lane {
-    stream: TcpStream,
+pub(crate) struct Lane<S> {
+    stream: S,
     door: Door,
     /// Turns true when the server stops.
     stop: watch::Receiver<bool>,
@@ -58,11 +62,11 @@ pub(crate) struct Lane {
 }
 
 /// How a connection left the short way.
-pub(crate) enum Left {
+pub(crate) enum Left<S> {
     /// It is over.
     Ended,
     /// The general server goes on with it; the bytes were read and not answered.
-    ForHyper(TcpStream, Bytes),
+    ForHyper(S, Bytes),
 }
 
 /// What woke a lane that had nothing to do.
@@ -72,9 +76,9 @@ enum Woken {
     Idle,
 }
 
-impl Lane {
+impl<S: Stream> Lane<S> {
     /// A lane for a new connection.
-    pub(crate) fn new(stream: TcpStream, door: Door, stop: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(stream: S, door: Door, stop: watch::Receiver<bool>) -> Self {
         Self { stream, door, stop, buffer: BytesMut::new(), read_bytes: LANE_READ_BYTES, out: Vec::new() }
     }
 
@@ -82,7 +86,7 @@ impl Lane {
     ///
     /// # Errors
     /// The connection broke.
-    pub(crate) async fn run(mut self) -> io::Result<Left> {
+    pub(crate) async fn run(mut self) -> io::Result<Left<S>> {
         let mut stop = self.stop.clone();
         let mut stopping = pin!(async move {
             let _ = stop.wait_for(|stop| *stop).await.is_ok();
@@ -223,7 +227,7 @@ impl Lane {
         Ok(())
     }
 
-    fn for_hyper(self) -> Left {
+    fn for_hyper(self) -> Left<S> {
         Left::ForHyper(self.stream, self.buffer.freeze())
     }
 }

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::body::RequestBody;
 use crate::door::Door;
-use crate::lane::{Lane, Left};
+use crate::lane::{Lane, Left, Stream};
 use crate::limits;
 
 /// How a server is set up.
@@ -132,6 +132,23 @@ impl Server {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Server {
+    /// Serves one connection that needs no socket, as any other, until it ends. For fuzzers and tests.
+    pub async fn serve_stream<S>(engine: Engine, options: Options, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let door = Door::new(engine, &options);
+        let (_going_on, stop) = watch::channel(false);
+        let lane = Lane::new(stream, door.clone(), stop);
+        let graceful = GracefulShutdown::new();
+        if let Err(error) = connection(lane, &connection_builder(), door, graceful.watcher()).await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
 /// Accepts connections for ever.
 async fn accept(
     listener: &TcpListener,
@@ -166,15 +183,7 @@ async fn accept(
         let (builder, door, watcher) = (Arc::clone(&builder), door.clone(), graceful.watcher());
         let lane = Lane::new(stream, door.clone(), stop.clone());
         tokio::spawn(async move {
-            let ended = match lane.run().await {
-                // Apart, since few connections need the room that a general server's state takes.
-                Ok(Left::ForHyper(stream, read)) => {
-                    Box::pin(general(&builder, stream, read, door, watcher)).await
-                }
-                Ok(Left::Ended) => Ok(()),
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = ended {
+            if let Err(error) = connection(lane, &builder, door, watcher).await {
                 // A client that goes away in the middle, or does not speak HTTP, is no event.
                 tracing::debug!(%peer, %error, "a connection ended early");
             }
@@ -183,14 +192,31 @@ async fn accept(
     }
 }
 
-/// Serves what is left of a connection by the general server. `read` was read from it already.
-async fn general(
+/// Why a connection ended early: its own way of failing, or the general server's.
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves one connection until it ends: on the short way as long as that goes.
+async fn connection<S: Stream>(
+    lane: Lane<S>,
     builder: &auto::Builder<TokioExecutor>,
-    stream: TcpStream,
+    door: Door,
+    watcher: Watcher,
+) -> Result<(), ConnectionError> {
+    match lane.run().await? {
+        Left::Ended => Ok(()),
+        // Apart, since few connections need the room that a general server's state takes.
+        Left::ForHyper(stream, read) => Box::pin(general(builder, stream, read, door, watcher)).await,
+    }
+}
+
+/// Serves what is left of a connection by the general server. `read` was read from it already.
+async fn general<S: Stream>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: S,
     read: Bytes,
     door: Door,
     watcher: Watcher,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<(), ConnectionError> {
     let service = service_fn(move |request: Request<Incoming>| {
         let door = door.clone();
         async move { Ok::<_, Infallible>(door.answer(request.map(RequestBody::Incoming)).await) }
@@ -201,12 +227,12 @@ async fn general(
 
 /// A connection of which something was read already; that is read again first.
 #[derive(Debug)]
-struct Rewound {
+struct Rewound<S> {
     read: Bytes,
-    stream: TcpStream,
+    stream: S,
 }
 
-impl AsyncRead for Rewound {
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -221,7 +247,7 @@ impl AsyncRead for Rewound {
     }
 }
 
-impl AsyncWrite for Rewound {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
