@@ -6,7 +6,6 @@ use anyhow::bail;
 use tidegate::Client;
 use tidegate::api::{job::Job, query::JobsQuery, queue::Counts};
 
-use crate::caller::NAME;
 use crate::history::{Event, History};
 
 /// How long the working off may take.
@@ -55,8 +54,7 @@ pub(crate) async fn audit(client: &Client, queue: &str, history: &History) -> an
         counts = client.show_queue(queue).await?.counts;
     }
     for job in &jobs {
-        let name = job.metadata.as_ref().and_then(|metadata| metadata.get(NAME)).cloned();
-        history.add("audit", Event::Found { id: job.id.to_string(), name, state: job.state });
+        history.add("audit", Event::Found { id: job.id.to_string(), state: job.state });
     }
     let Counts { completed, dead, cancelled, .. } = counts;
     history.add("audit", Event::Audited { completed, dead, cancelled, unfinished: unfinished(&counts) });

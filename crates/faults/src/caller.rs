@@ -16,9 +16,6 @@ use tidegate::{Client, Error};
 use crate::chance::{Chance, digest};
 use crate::history::{Answer, Ask, Event, History, How, Leased, NewJob, Settle};
 
-/// Under this name a job's metadata has its name, for the lists that show no payloads.
-pub(crate) const NAME: &str = "name";
-
 /// A job's payload.
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
@@ -137,7 +134,6 @@ fn new_job(draft: &Draft) -> enqueue::NewJob<'static> {
         )),
         ordering_key: written.ordering_key.clone().map(Into::into),
         delay_ms: (written.delay_ms > 0).then_some(written.delay_ms),
-        metadata: Some([(NAME, written.name.clone())].into_iter().collect()),
         ..enqueue::NewJob::default()
     }
 }

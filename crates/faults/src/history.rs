@@ -50,8 +50,6 @@ pub enum Event {
     Found {
         /// Its id.
         id: String,
-        /// The name it was given by its producer.
-        name: Option<String>,
         /// Its state.
         state: JobState,
     },

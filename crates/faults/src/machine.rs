@@ -16,7 +16,7 @@ use crate::server::Process;
 
 /// Something this machine does not have, so that a scenario cannot run.
 #[derive(Debug)]
-pub struct Missing(pub String);
+pub(crate) struct Missing(pub(crate) String);
 
 impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -40,7 +40,6 @@ pub struct Run {
 
 pub(crate) struct Stage {
     pub(crate) run: Run,
-    pub(crate) folder: PathBuf,
     histories: PathBuf,
     pub(crate) history: Arc<History>,
     pub(crate) server: Server,
@@ -87,7 +86,6 @@ impl Stage {
         let load = Load::start(&server.url(), QUEUE, &history, run.seed, demand)?;
         Ok(Self {
             run: run.clone(),
-            folder: folder.to_owned(),
             histories,
             history,
             server,
