@@ -180,7 +180,8 @@ impl<'a> Reading<'a> {
             }
             Event::Answer { call, answer } => {
                 let Some(index) = self.open.remove(&(line.who.as_str(), *call)) else {
-                    return self.fault(Kind::NoAnswer, format_args!("{} hears what it never asked", line.who));
+                    return self
+                        .fault(Kind::NoAnswer, format_args!("{} hears what it never asked", line.who));
                 };
                 self.calls[index].answer = Some((line.at, answer));
                 if let Answer::Leased(jobs) = answer {
@@ -221,7 +222,9 @@ impl<'a> Reading<'a> {
         for (call, who) in calls.iter().zip(self.callers.clone()) {
             let codes: Vec<Code> = match call.answer.map(|(_, answer)| answer) {
                 Some(Answer::Refused(code)) => vec![*code],
-                Some(Answer::Enqueued(results)) => results.iter().filter_map(|item| item.as_ref().err().copied()).collect(),
+                Some(Answer::Enqueued(results)) => {
+                    results.iter().filter_map(|item| item.as_ref().err().copied()).collect()
+                }
                 Some(Answer::Settled(results)) => results.iter().filter_map(|item| item.err()).collect(),
                 Some(Answer::Unreadable(why)) => {
                     self.fault(Kind::NoAnswer, format_args!("{who} heard: {why}"));
@@ -249,7 +252,10 @@ impl<'a> Reading<'a> {
                 _ => continue,
             };
             if asked != answered {
-                self.fault(Kind::NoAnswer, format_args!("{who} said {asked} things and heard {answered} answers"));
+                self.fault(
+                    Kind::NoAnswer,
+                    format_args!("{who} said {asked} things and heard {answered} answers"),
+                );
             }
         }
         let figures = &mut self.verdict.figures;
@@ -281,7 +287,10 @@ impl<'a> Reading<'a> {
             let results = match answer {
                 Answer::Enqueued(results) => results,
                 Answer::Refused(code) if answers.contains_key(key.as_str()) && !is_passing(*code) => {
-                    self.fault(Kind::TwoAnswers, format_args!("key {key} was answered, and then refused: {code}"));
+                    self.fault(
+                        Kind::TwoAnswers,
+                        format_args!("key {key} was answered, and then refused: {code}"),
+                    );
                     continue;
                 }
                 _ => continue,
@@ -310,7 +319,10 @@ impl<'a> Reading<'a> {
     fn leases(&mut self, calls: &[Call<'a>], wanted: &mut HashMap<&'a str, Wanted<'a>>) -> Vec<Lease<'a>> {
         let mut leases = Vec::new();
         for (call, who) in calls.iter().zip(self.callers.clone()) {
-            let (Ask::Lease { lease_ms }, Some((heard, Answer::Leased(jobs)))) = (call.ask, call.answer) else { continue };
+            let (Ask::Lease { lease_ms }, Some((heard, Answer::Leased(jobs)))) = (call.ask, call.answer)
+            else {
+                continue;
+            };
             for job in jobs {
                 leases.push(Lease { job, who, asked: call.at, heard, lease_ms: *lease_ms });
                 let Some(name) = &job.name else {
@@ -330,7 +342,10 @@ impl<'a> Reading<'a> {
                 }
                 if early {
                     let ms = (heard - known.first_asked) / 1_000;
-                    self.fault(Kind::TooEarly, format_args!("{name} came after {ms} ms, not {} ms", sent.delay_ms));
+                    self.fault(
+                        Kind::TooEarly,
+                        format_args!("{name} came after {ms} ms, not {} ms", sent.delay_ms),
+                    );
                 }
             }
         }
@@ -363,7 +378,10 @@ impl<'a> Reading<'a> {
                 }
                 if entry.completed && entry.gave_up {
                     let (id, token) = (&item.id, item.token);
-                    self.fault(Kind::SettledTwice, format_args!("{id} under {token} was given up and completed"));
+                    self.fault(
+                        Kind::SettledTwice,
+                        format_args!("{id} under {token} was given up and completed"),
+                    );
                 }
             }
         }
@@ -382,7 +400,10 @@ impl<'a> Reading<'a> {
                 }
                 if let Some(other) = given.insert(job.token, &job.id) {
                     let token = job.token;
-                    self.fault(Kind::TokenFell, format_args!("token {token} is of {other} and of {}", job.id));
+                    self.fault(
+                        Kind::TokenFell,
+                        format_args!("token {token} is of {other} and of {}", job.id),
+                    );
                 }
             }
         }
@@ -396,7 +417,10 @@ impl<'a> Reading<'a> {
                 continue;
             }
             if let Some(other) = completed.insert(id, token) {
-                self.fault(Kind::SettledTwice, format_args!("{id} was completed under {other} and under {token}"));
+                self.fault(
+                    Kind::SettledTwice,
+                    format_args!("{id} was completed under {other} and under {token}"),
+                );
                 // The first completion is the one after which nothing may come.
                 completed.insert(id, token.min(other));
             }
@@ -420,7 +444,9 @@ impl<'a> Reading<'a> {
         let mut accepted: HashMap<&str, Vec<(u64, u64, &str)>> = HashMap::new();
         let mut seen = HashSet::new();
         for call in calls {
-            let (Ask::Enqueue { jobs, .. }, Some((heard, Answer::Enqueued(results)))) = (call.ask, call.answer) else {
+            let (Ask::Enqueue { jobs, .. }, Some((heard, Answer::Enqueued(results)))) =
+                (call.ask, call.answer)
+            else {
                 continue;
             };
             let mut before: HashMap<&str, &str> = HashMap::new();
@@ -584,7 +610,9 @@ impl<'a> Reading<'a> {
             }
         }
         if counted != audited {
-            let what = format!("counted {audited:?} (completed, dead, cancelled, unfinished) and listed {counted:?}");
+            let what = format!(
+                "counted {audited:?} (completed, dead, cancelled, unfinished) and listed {counted:?}"
+            );
             self.fault(Kind::MadeUp, what);
         }
         for (name, job) in wanted {

@@ -26,7 +26,7 @@ const ASKS_ON: Duration = Duration::from_secs(60);
 const WAIT_MS: u64 = 300;
 /// Jobs that a worker leases at once, at most.
 const LEASE_JOBS: u64 = 6;
-/// Accepted and not yet completed jobs at which producers rest, so that the end is not one long draining.
+/// Unfinished jobs at which producers rest, so that the end is not one long draining.
 const BACKLOG_MAX: u64 = 1_500;
 
 /// What the tasks here have reached, and whether they are to go on.
@@ -36,6 +36,8 @@ pub(crate) struct Progress {
     pub(crate) ended: AtomicU64,
     pub(crate) unknown: AtomicU64,
     pub(crate) disk_full: AtomicU64,
+    /// Unfinished jobs in the queue, as it last said.
+    backlog: AtomicU64,
     stop_producing: AtomicBool,
     stop_working: AtomicBool,
 }
@@ -58,6 +60,7 @@ pub(crate) struct Load {
     pub(crate) progress: Arc<Progress>,
     producers: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
+    watcher: JoinHandle<()>,
 }
 
 /// What a worker's process is told.
@@ -85,18 +88,47 @@ pub async fn work(settings: WorkerSettings) -> anyhow::Result<()> {
     let client = Client::connect(&settings.url)?.with_deadline(DEADLINE);
     let history = Arc::new(History::open(&settings.history)?);
     let caller = Caller::new(client, history, settings.who, settings.queue);
-    run_worker(caller, Arc::default(), settings.lease_ms, settings.work_ms).await;
+    // Nobody may be left behind when the scenario's process is killed.
+    let parent = rustix::process::getppid();
+    let orphaned = async {
+        while rustix::process::getppid() == parent {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::select! {
+        () = run_worker(caller, Arc::default(), settings.lease_ms, settings.work_ms) => {}
+        () = orphaned => {}
+    }
     Ok(())
 }
 
+/// Looks how many jobs are unfinished, so that producers can rest.
+async fn watch(client: Client, queue: String, progress: Arc<Progress>) {
+    let client = client.with_deadline(Duration::from_secs(1)).without_retries();
+    loop {
+        if let Ok(queue) = client.show_queue(&queue).await {
+            let counts = queue.counts;
+            progress.backlog.store(counts.scheduled + counts.ready + counts.leased, Ordering::Relaxed);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 impl Load {
-    pub(crate) fn start(url: &str, queue: &str, history: &Arc<History>, seed: u64, demand: &Demand) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        url: &str,
+        queue: &str,
+        history: &Arc<History>,
+        seed: u64,
+        demand: &Demand,
+    ) -> anyhow::Result<Self> {
         let progress = Arc::<Progress>::default();
         let caller = |who: String| -> anyhow::Result<Caller> {
             let client = Client::connect(url)?.with_deadline(DEADLINE);
             Ok(Caller::new(client, Arc::clone(history), who, queue.to_owned()))
         };
-        let mut load = Self { progress, producers: Vec::new(), workers: Vec::new() };
+        let watcher = tokio::spawn(watch(Client::connect(url)?, queue.to_owned(), Arc::clone(&progress)));
+        let mut load = Self { progress, producers: Vec::new(), workers: Vec::new(), watcher };
         for number in 0..demand.producers {
             let who = format!("{queue}-p{number}");
             let chance = Chance::new(seed, &who);
@@ -135,6 +167,7 @@ impl Drop for Load {
         for task in self.producers.drain(..).chain(self.workers.drain(..)) {
             task.abort();
         }
+        self.watcher.abort();
     }
 }
 
@@ -150,8 +183,7 @@ impl Producer {
         let mut sent: Vec<(String, Vec<Draft>)> = Vec::new();
         let (mut calls, mut jobs) = (0, 0);
         while !progress.stop_producing.load(Ordering::Relaxed) {
-            let accepted = progress.accepted.load(Ordering::Relaxed);
-            if accepted.saturating_sub(progress.ended.load(Ordering::Relaxed)) < BACKLOG_MAX {
+            if progress.backlog.load(Ordering::Relaxed) < BACKLOG_MAX {
                 let again = !sent.is_empty() && self.chance.percent(5);
                 if again {
                     let (key, drafts) = sent[self.chance.below(sent.len() as u64) as usize].clone();
@@ -176,7 +208,8 @@ impl Producer {
             *jobs += 1;
             // A key is one producer's, so that the order in which its jobs are accepted is the order in which it asks.
             let key = self.chance.percent(60).then(|| format!("{}-k{}", self.who, self.chance.below(8)));
-            let delay_ms = if key.is_none() && self.chance.percent(10) { 100 + self.chance.below(900) } else { 0 };
+            let delay_ms =
+                if key.is_none() && self.chance.percent(10) { 100 + self.chance.below(900) } else { 0 };
             let bytes = self.chance.below(self.demand.payload_bytes.max(1)) as usize;
             drafts.push(Draft::new(format!("{}-{jobs}", self.who), bytes, key, delay_ms));
         }

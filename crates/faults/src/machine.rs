@@ -217,7 +217,10 @@ impl Tampering {
     /// How many calls went wrong so far.
     pub(crate) fn injected(&self) -> usize {
         let text = fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().filter(|line| line.contains("(INJECTED)") || line.contains("(DELAYED)")).count()
+        String::from_utf8_lossy(&text)
+            .lines()
+            .filter(|line| line.contains("(INJECTED)") || line.contains("(DELAYED)"))
+            .count()
     }
 
     /// Leaves the process alone; how many calls went wrong.

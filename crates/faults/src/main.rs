@@ -98,7 +98,13 @@ async fn run(asked: Asked) -> anyhow::Result<ExitCode> {
 
 async fn play(asked: Asked) -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("finding this program's own file")?;
-    let run = Run { server: server(asked.server.as_deref(), &program)?, program, seed: asked.seed, rounds: asked.rounds, tell };
+    let run = Run {
+        server: server(asked.server.as_deref(), &program)?,
+        program,
+        seed: asked.seed,
+        rounds: asked.rounds,
+        tell,
+    };
     let scenarios = if asked.scenarios.is_empty() { Scenario::value_variants() } else { &asked.scenarios };
     let since = Instant::now();
     let mut reports = Vec::new();
@@ -141,7 +147,10 @@ fn server(given: Option<&Path>, program: &Path) -> anyhow::Result<PathBuf> {
     let beside = program.with_file_name("tidegate");
     let server = given.unwrap_or(&beside);
     if !server.is_file() {
-        anyhow::bail!("there is no {}; build it (cargo build -p tidegate-cli) or name it by --server", server.display());
+        anyhow::bail!(
+            "there is no {}; build it (cargo build -p tidegate-cli) or name it by --server",
+            server.display()
+        );
     }
     Ok(server.canonicalize()?)
 }
@@ -156,11 +165,18 @@ fn show(report: &Report, run: &Run, json: bool) -> anyhow::Result<()> {
         Ending::Passed => tell(&format!("{name}: passed in {seconds:.0} s")),
         Ending::NotRun => tell(&format!("{name}: NOT RUN: {}", report.why.as_deref().unwrap_or_default())),
         Ending::Failed => {
-            tell(&format!("{name}: FAILED after {seconds:.0} s: {}", report.why.as_deref().unwrap_or_default()));
+            tell(&format!(
+                "{name}: FAILED after {seconds:.0} s: {}",
+                report.why.as_deref().unwrap_or_default()
+            ));
             for fault in report.faults.iter().take(20) {
                 tell(&format!("  {fault}"));
             }
-            let rounds = if report.scenario == Scenario::Kills { format!(" --rounds {}", run.rounds) } else { String::new() };
+            let rounds = if report.scenario == Scenario::Kills {
+                format!(" --rounds {}", run.rounds)
+            } else {
+                String::new()
+            };
             tell(&format!("again: tidegate-faults {name} --seed {}{rounds}", run.seed));
         }
     }

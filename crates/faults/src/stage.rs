@@ -135,18 +135,20 @@ impl Stage {
     /// Waits until so many more jobs were accepted and so many more were ended.
     pub(crate) async fn wait_more(&self, accepted: u64, ended: u64) -> anyhow::Result<()> {
         let progress = &self.load.progress;
-        let more = |counter: &AtomicU64, more| (counter.load(Ordering::Relaxed) + more, more);
-        let (accepted_to, _) = more(&progress.accepted, accepted);
-        let (ended_to, _) = more(&progress.ended, ended);
+        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (accepted, ended) = (now(&progress.accepted) + accepted, now(&progress.ended) + ended);
         self.wait_for("jobs to be accepted and worked off", || {
-            progress.accepted.load(Ordering::Relaxed) >= accepted_to
-                && progress.ended.load(Ordering::Relaxed) >= ended_to
+            now(&progress.accepted) >= accepted && now(&progress.ended) >= ended
         })
         .await
     }
 
     /// Waits for something that must happen.
-    pub(crate) async fn wait_for(&self, what: &str, mut happened: impl FnMut() -> bool) -> anyhow::Result<()> {
+    pub(crate) async fn wait_for(
+        &self,
+        what: &str,
+        mut happened: impl FnMut() -> bool,
+    ) -> anyhow::Result<()> {
         let since = Instant::now();
         while !happened() {
             if since.elapsed() > PATIENCE {

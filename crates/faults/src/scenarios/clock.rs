@@ -26,7 +26,6 @@ const SETTINGS: &[(i64, bool)] = &[
 pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     let clock = Clock::new(folder)?;
     let mut stage = Stage::set(run, folder, folder.join("data"), clock.environment()?, &DEMAND).await?;
-    // That the clock can be moved at all is seen from the times the server gives.
     for &(seconds, restart) in SETTINGS {
         stage.wait_more(60, 40).await?;
         if restart {

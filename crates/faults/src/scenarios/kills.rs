@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{DEMAND, Run, expect};
 use crate::checker::Verdict;
+use crate::load::Demand;
 use crate::stage::Stage;
 
 /// Workers in processes of their own.
@@ -14,7 +15,9 @@ const WORKERS: u64 = 2;
 const LEASE_MS: u64 = 1_500;
 
 pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
-    let mut stage = Stage::set(run, folder, folder.join("data"), Vec::new(), &DEMAND).await?;
+    // A long run is as long as its kills; its history need not be.
+    let demand = Demand { pause_ms: (u64::from(run.rounds) / 10).clamp(5, 200), ..DEMAND };
+    let mut stage = Stage::set(run, folder, folder.join("data"), Vec::new(), &demand).await?;
     for _ in 0..WORKERS {
         stage.add_worker(LEASE_MS, 5)?;
     }
@@ -28,7 +31,7 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
             stage.chance.below(60)
         } else {
             stage.server.wait_ready().await?;
-            50 + stage.chance.below(750)
+            30 + stage.chance.below(600)
         };
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         stage.server.kill()?;

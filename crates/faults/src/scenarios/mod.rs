@@ -50,7 +50,8 @@ pub enum Scenario {
 impl Scenario {
     /// Its name, as it is written on the command line.
     pub fn name(self) -> String {
-        clap::ValueEnum::to_possible_value(&self).map_or_else(String::new, |value| value.get_name().to_owned())
+        clap::ValueEnum::to_possible_value(&self)
+            .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 }
 
@@ -124,7 +125,8 @@ async fn stage(scenario: Scenario, run: &Run, folder: &Path) -> anyhow::Result<V
 }
 
 /// The load of most scenarios.
-const DEMAND: Demand = Demand { producers: 3, workers: 3, lease_ms: 2_000, payload_bytes: 2_048, pause_ms: 5 };
+const DEMAND: Demand =
+    Demand { producers: 3, workers: 3, lease_ms: 2_000, payload_bytes: 2_048, pause_ms: 5 };
 
 /// Says what must have happened in a scenario, or else shows nothing.
 fn expect(happened: bool, what: &str) -> anyhow::Result<()> {

@@ -39,7 +39,8 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     }
     stage.wait_more(60, 30).await?;
     let verdict = stage.end().await?;
-    let late = ["stale_token", "job_ended", "not_leased"].map(|code| verdict.figures.refused.get(code).copied());
+    let late =
+        ["stale_token", "job_ended", "not_leased"].map(|code| verdict.figures.refused.get(code).copied());
     expect(late.iter().flatten().sum::<u64>() > 0, "a late completion that is refused by name")?;
     expect(verdict.figures.unknown_by.contains_key("silence"), "a caller whose patience ended")?;
     Ok(verdict)

@@ -19,6 +19,7 @@ const WINDOWS: &[(&str, &str, u64, bool)] = &[
     (SYNCS, "error=EIO", 1_500, false),
     (SYNCS, "error=EIO:when=2+5", 2_500, false),
     (WRITES, "error=EIO:when=3+7", 2_000, false),
+    (WRITES, "error=ENOSPC:when=2+5", 1_500, false),
     (SYNCS, "delay_exit=200000", 1_000, true),
     (SYNCS, "error=EIO", 700, true),
 ];
