@@ -48,6 +48,8 @@ pub(crate) struct Demand {
     pub(crate) producers: u32,
     pub(crate) workers: u32,
     pub(crate) lease_ms: u64,
+    /// How long a worker works on what it leased.
+    pub(crate) work_ms: u64,
     /// The longest payload, about.
     pub(crate) payload_bytes: u64,
     /// The pause between two calls of a producer.
@@ -138,7 +140,7 @@ impl Load {
         for number in 0..demand.workers {
             let caller = caller(format!("{queue}-w{number}"))?;
             let progress = Arc::clone(&load.progress);
-            load.workers.push(tokio::spawn(run_worker(caller, progress, demand.lease_ms, 0)));
+            load.workers.push(tokio::spawn(run_worker(caller, progress, demand.lease_ms, demand.work_ms)));
         }
         Ok(load)
     }

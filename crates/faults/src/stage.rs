@@ -18,6 +18,8 @@ use crate::server::{Process, Server};
 
 /// The queue that producers and workers use.
 pub(crate) const QUEUE: &str = "surge";
+/// The folder of the histories, in the scenario's.
+pub(crate) const HISTORY: &str = "history";
 /// How long something may take that must happen.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Finished jobs are kept for the audit, however far the clock is moved: most of a year.
@@ -63,7 +65,7 @@ impl Stage {
         environment: Vec<(String, String)>,
         demand: &Demand,
     ) -> anyhow::Result<Self> {
-        let histories = folder.join("history");
+        let histories = folder.join(HISTORY);
         std::fs::create_dir_all(&histories)?;
         let history = Arc::new(History::open(&histories.join("here.jsonl"))?);
         let mut server = Server::new(&run.server, data, folder.join("server.log"))?;

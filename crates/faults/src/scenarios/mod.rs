@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::checker::{Fault, Figures, Verdict};
+use crate::checker::{self, Fault, Figures, Kind, Verdict};
+use crate::history;
 use crate::load::Demand;
 use crate::machine::Missing;
+use crate::stage::HISTORY;
 pub use crate::stage::Run;
 
 mod clock;
@@ -99,15 +101,27 @@ pub async fn play(scenario: Scenario, run: &Run, folder: &Path) -> Report {
             let why = format!("the checker found {} faults", faults.len());
             report(Ending::Failed, Some(why), faults, Some(figures))
         }
+        Ok(Err(error)) if error.is::<Missing>() => {
+            report(Ending::NotRun, Some(format!("{error:#}")), Vec::new(), None)
+        }
         Ok(Err(error)) => {
-            let ending = if error.is::<Missing>() { Ending::NotRun } else { Ending::Failed };
-            report(ending, Some(format!("{error:#}")), Vec::new(), None)
+            let so_far = so_far(folder);
+            report(Ending::Failed, Some(format!("{error:#}")), so_far.faults, Some(so_far.figures))
         }
         Err(_) => {
             let why = format!("it did not end within {} s", limit.as_secs());
-            report(Ending::Failed, Some(why), Vec::new(), None)
+            let so_far = so_far(folder);
+            report(Ending::Failed, Some(why), so_far.faults, Some(so_far.figures))
         }
     }
+}
+
+/// What the history shows of a scenario that did not come to its end: often the reason.
+fn so_far(folder: &Path) -> Verdict {
+    let lines = history::read(&folder.join(HISTORY)).unwrap_or_default();
+    let mut verdict = checker::check(&lines);
+    verdict.faults.retain(|fault| fault.kind != Kind::NoAudit);
+    verdict
 }
 
 async fn stage(scenario: Scenario, run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
@@ -126,7 +140,7 @@ async fn stage(scenario: Scenario, run: &Run, folder: &Path) -> anyhow::Result<V
 
 /// The load of most scenarios.
 const DEMAND: Demand =
-    Demand { producers: 3, workers: 3, lease_ms: 2_000, payload_bytes: 2_048, pause_ms: 5 };
+    Demand { producers: 3, workers: 3, lease_ms: 2_000, work_ms: 0, payload_bytes: 2_048, pause_ms: 5 };
 
 /// Says what must have happened in a scenario, or else shows nothing.
 fn expect(happened: bool, what: &str) -> anyhow::Result<()> {
