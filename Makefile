@@ -1,6 +1,9 @@
 # Recipes. `make check` is what continuous integration runs, and what a change must pass.
 
 CARGO ?= cargo
+# Where cargo puts what it builds, and how the short run of real faults is asked for: without root most of them cannot run.
+BUILT ?= $(or $(CARGO_TARGET_DIR),target)
+FAULTS ?= $(if $(filter 0,$(shell id -u)),,--allow-missing)
 # The tests call a real image tool on real photographs; see `prepare`.
 PHOTOGRAPHS ?= /usr/share/backgrounds/mate/nature
 
@@ -16,9 +19,9 @@ CONTRACT_SEED ?= 1
 # Where the contract's check has its own Python packages.
 CONTRACT_PYTHON = $(or $(CARGO_TARGET_DIR),target)/contract
 
-.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short
+.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick
 
-check: prepare fmt lint test docs audit-offline budgets fuzz-short contract-short ## Everything a change must pass.
+check: prepare fmt lint test faults-quick docs audit-offline budgets fuzz-short contract-short ## Everything a change must pass.
 
 fmt: ## Formatting is rustfmt's.
 	$(CARGO) fmt --all --check
@@ -30,26 +33,31 @@ lint: ## No warnings, in tests and examples either.
 test: prepare ## Every test, documentation examples included.
 	TIDEGATE_PHOTOGRAPHS=$(PHOTOGRAPHS) $(CARGO) test --workspace --locked
 
+faults-quick: test ## Every real fault once, on what the tests were built with.
+	$(BUILT)/debug/tidegate-faults --server $(BUILT)/debug/tidegate $(FAULTS)
+
 docs: ## The reference builds without a broken link.
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
 budgets: prepare ## Instructions a job takes, against docs/budgets.toml; WRITE=1 writes it anew.
 	$(CARGO) run --release --locked -p tidegate-budgets -- $(if $(WRITE),--write)
 
-prepare: ## Installs, on Debian and its kin, what the tests call: photographs, an image tool, a mail server, a browser, valgrind.
-	@if command -v gm >/dev/null && command -v valgrind >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
+prepare: ## Installs, on Debian and its kin, what the checks call: photographs, an image tool, a mail server, a browser, tools for faults and fuzzing.
+	@PATH=$$PATH:/usr/sbin:/sbin; export PATH; \
+	if command -v gm >/dev/null && command -v strace >/dev/null && command -v faketime >/dev/null && command -v valgrind >/dev/null && \
+	  command -v mkfs.ext4 >/dev/null && command -v losetup >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
 	  [ -n "$$(ls $(PHOTOGRAPHS)/*.jpg 2>/dev/null)" ] && \
 	  command -v c++ >/dev/null && python3 -c 'import ensurepip, venv' 2>/dev/null && \
 	  { /usr/bin/python3 -c 'import aiosmtpd' || python3 -c 'import aiosmtpd'; } 2>/dev/null; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
 	  echo "The tests need a folder of JPEG photographs, GraphicsMagick (gm), Python with aiosmtpd,"; \
-	  echo "Chromium with chromedriver, valgrind, a C++ compiler, and Python's venv. Install them, and run:"; \
-	  echo "make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
+	  echo "Chromium with chromedriver, strace, faketime, e2fsprogs, util-linux, valgrind, a C++ compiler, and Python's venv."; \
+	  echo "Install them, and run: make check PHOTOGRAPHS=/path/to/photographs"; exit 1; \
 	fi; \
 	SUDO=; [ "$$(id -u)" = 0 ] || SUDO=sudo; \
 	$$SUDO apt-get update -qq && \
 	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds python3-aiosmtpd \
-	  chromium chromium-driver gcc g++ libc6-dev python3-venv valgrind
+	  chromium chromium-driver gcc g++ libc6-dev python3-venv valgrind strace faketime e2fsprogs util-linux mount
 
 serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 	$(CARGO) run --release --locked -p tidegate-cli -- serve
@@ -60,6 +68,11 @@ bench: ## Every workload against a server of its own.
 sim: ## Three hundred simulated worlds, SEED=n begins with another one; and every deliberate bug is found.
 	$(CARGO) run --release --locked -p tidegate-sim -- --seed $(or $(SEED),1) --seeds $(or $(SEEDS),300)
 	$(CARGO) test --release --locked -p tidegate-sim --features sabotage --test sabotage -- --nocapture
+
+faults: ## Real faults at length, SEED=n draws others, ROUNDS=n kills more often; and deliberate bugs are found.
+	$(CARGO) build --release --locked -p tidegate-cli -p tidegate-faults
+	$(BUILT)/release/tidegate-faults --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),300) $(FAULTS)
+	$(CARGO) test --release --locked -p tidegate-faults --features sabotage --test sabotage -- --nocapture
 
 audit: $(DENY) ## Dependencies: licences, bans, sources, and advisories; the last needs the network.
 	$(DENY) --locked check
