@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use crate::damage::DAMAGED;
 use tidegate_core::command::{DeadFilter, Pause, Redrive};
 use tidegate_core::id::Blob;
 use tidegate_core::outcome::{Item, LeasedJob};
@@ -67,7 +68,8 @@ pub struct Worked {
     pub extend: Vec<Item>,
     pub release: Vec<Item>,
     pub leased: Vec<(LeasedJob, Bytes)>,
-    pub damaged: usize,
+    /// Leased, and failed because their payloads are damaged; and why.
+    pub damaged: Vec<(JobId, String)>,
     pub replayed: bool,
 }
 
@@ -251,7 +253,7 @@ fn stored(stored: Stored) -> Option<Bytes> {
     match stored {
         Stored::None => None,
         Stored::Here(envelope) => Some(envelope.payload),
-        Stored::Damaged(why) => Some(format!("damaged: {why}").into()),
+        Stored::Damaged(why) => Some(format!("{DAMAGED}{why}").into()),
     }
 }
 
@@ -279,7 +281,7 @@ fn worked(answer: Result<Answer<tidegate_engine::Worked>, CallError>) -> Reply {
                 .into_iter()
                 .map(|leased| (LeasedJob { blob: Blob::default(), ..leased.job }, leased.payload.payload))
                 .collect(),
-            damaged: value.damaged.len(),
+            damaged: value.damaged.into_iter().map(|damaged| (damaged.id, damaged.why)).collect(),
             replayed,
         }))
     })

@@ -102,6 +102,11 @@ impl Coverage {
         *self.0.entry(format!("{kind}: {name}")).or_default() += 1;
     }
 
+    /// Counts several.
+    pub fn note_many(&mut self, kind: &str, name: &str, count: u64) {
+        *self.0.entry(format!("{kind}: {name}")).or_default() += count;
+    }
+
     /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
         for (name, count) in &other.0 {

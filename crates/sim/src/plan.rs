@@ -89,11 +89,13 @@ pub enum Fault {
     WriteIsShort,
     SyncFails,
     DiskFillsUp,
+    SyncIsSlow,
+    BitFlips,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ProcessDies,
         Self::ProcessIsStopped,
         Self::PowerFails,
@@ -102,6 +104,8 @@ impl Fault {
         Self::WriteIsShort,
         Self::SyncFails,
         Self::DiskFillsUp,
+        Self::SyncIsSlow,
+        Self::BitFlips,
     ];
 }
 
@@ -123,7 +127,7 @@ impl Plan {
         for (event, least) in events.iter_mut().zip([60, 30, 30, 8]) {
             *event = (*event).max(least);
         }
-        let faults = [2, 2, 3, 6, 2, 2, 2, 1].into_iter().map(&mut weight).collect();
+        let faults = [2, 2, 3, 6, 2, 2, 2, 1, 2, 3].into_iter().map(&mut weight).collect();
         let rare = |chance: &mut Chance, yes: u64, no: u64| if chance.percent(25) { yes } else { no };
         let small_disk = chance.percent(15);
         Self {

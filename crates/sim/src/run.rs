@@ -31,9 +31,36 @@ pub struct Found {
     pub story: Vec<String>,
 }
 
+impl Found {
+    /// What kind of a finding it is: its first words, without numbers and without what was said in the case at hand. Two
+    /// histories with one kind most likely show one fault.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        let line = self.what.lines().next().unwrap_or_default();
+        let words = line.split(['(', '{', '[', '"']).next().unwrap_or_default();
+        let mut kind = String::new();
+        for c in words.chars() {
+            match c.is_ascii_digit() {
+                true if kind.ends_with('#') => {}
+                true => kind.push('#'),
+                false => kind.push(c),
+            }
+        }
+        // Which of two moments it was seen at is chance.
+        let kind = kind.trim().trim_start_matches("after the turn of frame #: ");
+        kind.trim_start_matches("after the recovery of frame #: ").to_owned()
+    }
+}
+
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, steps: u64) -> Ran {
+    run_steps(seed, steps, 1..=steps)
+}
+
+/// Runs only some steps of a seed, in rising order; then its end.
+#[must_use]
+pub fn run_steps(seed: u64, steps: u64, only: impl IntoIterator<Item = u64>) -> Ran {
     let mut ran = Ran { seed, steps, coverage: Coverage::default(), digest: 0, found: None };
     let mut world = match World::new(seed) {
         Ok(world) => world,
@@ -42,9 +69,9 @@ pub fn run(seed: u64, steps: u64) -> Ran {
             return ran;
         }
     };
-    for step in 1..=steps + 1 {
+    for step in only.into_iter().chain([steps + 1]) {
         let happened =
-            catch_unwind(AssertUnwindSafe(|| if step <= steps { world.step() } else { world.drain() }));
+            catch_unwind(AssertUnwindSafe(|| if step <= steps { world.step(step) } else { world.drain(step) }));
         let what = match happened {
             Ok(Ok(())) => continue,
             Ok(Err(what)) => what,
@@ -53,7 +80,7 @@ pub fn run(seed: u64, steps: u64) -> Ran {
         ran.found = Some(Found { step, what, story: world.story() });
         break;
     }
-    ran.coverage = world.coverage.clone();
+    ran.coverage = world.reached();
     if ran.found.is_none() {
         ran.digest = world.digest();
     } else {

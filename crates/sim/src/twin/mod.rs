@@ -138,6 +138,12 @@ impl Twin {
         std::mem::take(&mut self.told)
     }
 
+    /// The last token that was given.
+    #[must_use]
+    pub const fn last_token(&self) -> u64 {
+        self.next_token - 1
+    }
+
     /// What a crash takes: everybody who waits.
     pub fn forget_callers(&mut self) {
         self.waiters.clear();
