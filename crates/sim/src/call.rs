@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crate::damage::DAMAGED;
+use bytes::Bytes;
 use tidegate_core::command::{DeadFilter, Pause, Redrive};
 use tidegate_core::id::Blob;
 use tidegate_core::outcome::{Item, LeasedJob};
@@ -14,6 +14,7 @@ use tidegate_core::view::{Counts, JobFilter, JobView, RedriveView};
 use tidegate_core::{JobId, Refusal};
 use tidegate_engine::{
     Answer, CallError, Engine, Enqueue, Envelope, IdempotencyKey, Stored, Transaction, Work, fingerprint,
+    limits,
 };
 
 /// A call.
@@ -51,6 +52,7 @@ pub enum Reply {
     Causes(Option<Vec<SeenCause>>),
     Refused { refusal: Refusal, replayed: bool },
     OperationRefused { operation: u32, refusal: Refusal, replayed: bool },
+    TooLarge,
     InboxFull,
     WaitersFull,
     DiskFull,
@@ -142,6 +144,13 @@ impl Call {
             *key = Some(IdempotencyKey { key: name.into(), fingerprint: body });
         }
         self
+    }
+
+    /// Whether no frame has room for it.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        let Self::Enqueue { ask, .. } = self else { return false };
+        ask.payloads.iter().any(|payload| payload.payload.len() > limits::CALL_BYTES)
     }
 
     /// The command's name, for the table of what was reached.
@@ -294,6 +303,7 @@ fn reply<T>(answer: Result<T, CallError>, told: impl FnOnce(T) -> Reply) -> Repl
         Err(CallError::OperationRefused { operation, refusal, replayed }) => {
             Reply::OperationRefused { operation, refusal, replayed }
         }
+        Err(CallError::CallTooLarge { .. }) => Reply::TooLarge,
         Err(CallError::InboxFull { .. }) => Reply::InboxFull,
         Err(CallError::WaitersFull { .. }) => Reply::WaitersFull,
         Err(CallError::DiskFull { .. }) => Reply::DiskFull,

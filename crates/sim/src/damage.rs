@@ -122,8 +122,9 @@ impl Flips {
         let mut names = disk.list().ok()?;
         names.sort_unstable();
         let last = names.iter().rev().find(|name| segment_first(name).is_some()).cloned();
-        let wanted = [Place::Payload, Place::Header, Place::Records, Place::Meta, Place::Spare, Place::Unused]
-            [chance.weighted(&[8, 2, 3, 2, 1, 1])];
+        let wanted =
+            [Place::Payload, Place::Header, Place::Records, Place::Meta, Place::Spare, Place::Unused]
+                [chance.weighted(&[8, 2, 3, 2, 1, 1])];
         let candidates: Vec<&String> = names
             .iter()
             .filter(|name| match wanted {
@@ -226,16 +227,18 @@ impl Flips {
         self.live.iter().any(|flip| matches!(flip.place, Place::Header | Place::Records | Place::Meta))
     }
 
-    /// Frames in the last segment that a crash could have torn, for all that the disk says: nothing claims them.
+    /// Frames that a crash could have torn, for all that the disk says: none behind them in their segment claims them.
     pub(crate) fn unclaimed(&self, disk: &SimulatedDisk) -> Vec<u64> {
-        let hit = |flip: &&Flip| flip.active && flip.frame > 0;
-        let Some(flip) = self.live.iter().find(hit) else { return Vec::new() };
-        let Some(first) = segment_first(&flip.file) else { return Vec::new() };
-        let frames = frames_in(first.0, &self.healed(&flip.file, disk.bytes_of(&flip.file)));
-        let is_hit = |sequence: u64| self.live.iter().any(|flip| flip.frame == sequence);
-        let sound = frames.iter().filter(|frame| !is_hit(frame.header.sequence.0));
-        let claim = sound.map(|frame| frame.header.durable.0).max().unwrap_or(0);
-        self.live.iter().filter(hit).map(|flip| flip.frame).filter(|&frame| frame > claim).collect()
+        let mut unclaimed = Vec::new();
+        for flip in self.live.iter().filter(|flip| flip.frame > 0) {
+            let Some(first) = segment_first(&flip.file) else { continue };
+            let frames = frames_in(first.0, &self.healed(&flip.file, disk.bytes_of(&flip.file)));
+            let is_hit = |sequence: u64| self.live.iter().any(|flip| flip.frame == sequence);
+            let sound = frames.iter().filter(|frame| !is_hit(frame.header.sequence.0));
+            let claim = sound.map(|frame| frame.header.durable.0).max().unwrap_or(0);
+            unclaimed.extend((flip.frame > claim).then_some(flip.frame));
+        }
+        unclaimed
     }
 
     /// Whether a start stopped as it must, with the right words; then somebody mends the bytes.
@@ -254,8 +257,8 @@ impl Flips {
             OpenError::NewerFormat { .. } => meta,
             _ => None,
         };
-        let place = place
-            .ok_or_else(|| format!("the log does not open: {error}; flipped were {:?}", self.live))?;
+        let place =
+            place.ok_or_else(|| format!("the log does not open: {error}; flipped were {:?}", self.live))?;
         for flip in self.live.extract_if(.., |flip| flip.place != Place::Payload) {
             disk.flip(&flip.file, flip.offset, flip.mask);
         }
@@ -281,9 +284,10 @@ impl Flips {
     /// Whether a payload was hit at some time.
     fn is_hit(&self, payload: &Bytes) -> bool {
         !payload.is_empty()
-            && self.stored.iter().any(|stored| {
-                stored.windows(payload.len()).any(|window| window == &payload[..])
-            })
+            && self
+                .stored
+                .iter()
+                .any(|stored| stored.windows(payload.len()).any(|window| window == &payload[..]))
     }
 
     /// Whether a caller heard what he must: what is expected, but for payloads that were hit.
@@ -316,8 +320,10 @@ impl Flips {
             .iter()
             .filter(|(job, _)| heard.damaged.iter().any(|(id, _)| *id == job.id))
             .collect();
-        let there = expected.leased.iter().filter(|(job, _)| !missing.iter().any(|(other, _)| other.id == job.id));
-        let rest = Worked { leased: there.cloned().collect(), damaged: heard.damaged.clone(), ..expected.clone() };
+        let there =
+            expected.leased.iter().filter(|(job, _)| !missing.iter().any(|(other, _)| other.id == job.id));
+        let rest =
+            Worked { leased: there.cloned().collect(), damaged: heard.damaged.clone(), ..expected.clone() };
         missing.len() == heard.damaged.len()
             && missing.iter().all(|(_, payload)| self.is_hit(payload))
             && *heard == rest

@@ -37,7 +37,7 @@ pub mod world;
 pub use chance::Chance;
 pub use clock::SimulatedClock;
 pub use coverage::Coverage;
-pub use run::{Found, Ran, run, run_steps};
+pub use run::{Found, Ran, jobs, run, run_many, run_steps};
 
 /// Steps of a seed unless somebody says otherwise.
 pub const STEPS: u64 = 4_000;

@@ -2,12 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tidegate_sim::shrink::{self, Shrunk, shrink};
-use tidegate_sim::{Coverage, Ran, STEPS, run_steps};
+use tidegate_sim::{Coverage, Ran, STEPS, run_many, run_steps};
 
 const USAGE: &str = "\
 usage: tidegate-sim [--seed FIRST] [--seeds COUNT] [--steps COUNT] [--only STEPS] [--jobs COUNT] [--shrink SECONDS] [--json]
@@ -31,20 +29,19 @@ struct Asked {
     seeds: u64,
     steps: u64,
     only: Option<Vec<u64>>,
-    jobs: u64,
+    jobs: usize,
     shrink: Duration,
     json: bool,
 }
 
 fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
     let (mut seed, mut seeds, mut steps, mut only, mut json) = (None, None, STEPS, None, false);
-    let mut jobs = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let mut jobs = tidegate_sim::jobs();
     let mut seconds = 60;
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
-        let number = |value: String| {
-            value.parse::<u64>().map_err(|_| format!("{word} needs a number, not {value}"))
-        };
+        let number =
+            |value: String| value.parse::<u64>().map_err(|_| format!("{word} needs a number, not {value}"));
         match word.as_str() {
             "--seed" => seed = Some(number(value()?)?),
             "--seeds" => seeds = Some(number(value()?)?),
@@ -53,7 +50,7 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
                 let value = value()?;
                 only = Some(shrink::read(&value).ok_or(format!("--only needs rising steps, not {value}"))?);
             }
-            "--jobs" => jobs = number(value()?)?.max(1),
+            "--jobs" => jobs = number(value()?)?.max(1) as usize,
             "--shrink" => seconds = number(value()?)?,
             "--json" => json = true,
             _ => return Err(format!("{word} means nothing here")),
@@ -99,38 +96,21 @@ fn main() -> ExitCode {
 
 /// Runs the seeds, some at a time, until all are through or one has found something.
 fn run_all(asked: &Asked, begun: Instant) -> Sum {
-    let sum = Mutex::new(Sum::default());
-    let next = AtomicU64::new(asked.seed);
-    let end = asked.seed + asked.seeds;
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                return;
-            }
-            let ran = match &asked.only {
-                Some(only) => run_steps(seed, asked.steps, only.iter().copied()),
-                None => run_steps(seed, asked.steps, 1..=asked.steps),
-            };
-            let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
-            sum.coverage.add(&ran.coverage);
-            sum.done += 1;
-            if ran.found.is_some() {
-                next.store(end, Ordering::Relaxed);
-                if sum.found.as_ref().is_none_or(|first| ran.seed < first.seed) {
-                    sum.found = Some(ran);
-                }
-            }
-            progress(&mut sum, asked, begun.elapsed());
-        }
+    let mut sum = Sum::default();
+    let run = |seed| match &asked.only {
+        Some(only) => run_steps(seed, asked.steps, only.iter().copied()),
+        None => run_steps(seed, asked.steps, 1..=asked.steps),
     };
-    std::thread::scope(|scope| {
-        for _ in 1..asked.jobs.min(asked.seeds) {
-            scope.spawn(work);
+    run_many(asked.seed..asked.seed + asked.seeds, asked.jobs, run, |ran| {
+        sum.coverage.add(&ran.coverage);
+        sum.done += 1;
+        if ran.found.is_some() && sum.found.as_ref().is_none_or(|first| ran.seed < first.seed) {
+            sum.found = Some(ran);
         }
-        work();
+        progress(&mut sum, asked, begun.elapsed());
+        sum.found.is_none()
     });
-    sum.into_inner().unwrap_or_else(PoisonError::into_inner)
+    sum
 }
 
 fn progress(sum: &mut Sum, asked: &Asked, since: Duration) {
@@ -150,8 +130,10 @@ fn shorten(asked: &Asked, ran: &Ran) -> Shrunk {
     let all: Vec<u64> = asked.only.clone().unwrap_or_else(|| (1..=asked.steps).collect());
     let terminal = io::stderr().is_terminal();
     let mut told = (Instant::now(), usize::MAX);
-    shrink(ran, &all, asked.shrink, |left, tried| {
-        if told.0.elapsed() >= if terminal { Duration::from_millis(100) } else { PROGRESS } && told.1 != left {
+    let begun = Instant::now();
+    shrink(ran, &all, |left, tried| {
+        if told.0.elapsed() >= if terminal { Duration::from_millis(100) } else { PROGRESS } && told.1 != left
+        {
             told = (Instant::now(), left);
             let (before, after) = if terminal { ("\r", " ") } else { ("", "\n") };
             let _ = write!(
@@ -159,13 +141,15 @@ fn shorten(asked: &Asked, ran: &Ran) -> Shrunk {
                 "{before}shrinking: {left} steps are left after {tried} histories{after}"
             );
         }
+        begun.elapsed() < asked.shrink
     })
 }
 
 fn text(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> String {
     let (done, steps, coverage) = (sum.done, asked.steps, &sum.coverage);
     let pace = done as f64 / seconds.max(0.001);
-    let mut text = format!("\n{coverage}\n{done} seeds of {steps} steps in {seconds:.1} s, {pace:.1} a second");
+    let mut text =
+        format!("\n{coverage}\n{done} seeds of {steps} steps in {seconds:.1} s, {pace:.1} a second");
     let Some(ran) = &sum.found else {
         text.push_str(": nothing found\n");
         for missing in coverage.missing() {
@@ -179,7 +163,10 @@ fn text(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> Stri
     let (seed, step, what) = (shown.seed, found.step, &found.what);
     text.push_str(&format!("\nseed {seed}, step {step}: {what}\n"));
     if let Some(Shrunk { steps, tried, .. }) = shrunk {
-        text.push_str(&format!("\n{} steps are left after {tried} shorter histories were tried\n", steps.len()));
+        text.push_str(&format!(
+            "\n{} steps are left after {tried} shorter histories were tried\n",
+            steps.len()
+        ));
     }
     text.push_str(&format!("\nagain: {}\n", again(asked, ran, shrunk)));
     text

@@ -159,6 +159,8 @@ impl Plan {
                 jobs_max: [50, 150, 300][chance.below(3) as usize],
                 idempotency_ms: [60_000, 3_600_000, 86_400_000][chance.below(3) as usize],
                 idempotency_records_max: rare(chance, 6, 10_000) as usize,
+                queues_max: if chance.percent(8) { chance.between(1, 2) as usize } else { 100 },
+                kinds_max: if chance.percent(8) { chance.between(1, 2) as usize } else { 100 },
                 ..StateLimits::default()
             },
         }

@@ -1,6 +1,9 @@
 //! One seed from its beginning to its end.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::coverage::Coverage;
 use crate::world::World;
@@ -71,7 +74,9 @@ pub fn run_steps(seed: u64, steps: u64, only: impl IntoIterator<Item = u64>) -> 
     };
     for step in only.into_iter().chain([steps + 1]) {
         let happened =
-            catch_unwind(AssertUnwindSafe(|| if step <= steps { world.step(step) } else { world.drain(step) }));
+            catch_unwind(AssertUnwindSafe(
+                || if step <= steps { world.step(step) } else { world.drain(step) },
+            ));
         let what = match happened {
             Ok(Ok(())) => continue,
             Ok(Err(what)) => what,
@@ -88,6 +93,42 @@ pub fn run_steps(seed: u64, steps: u64, only: impl IntoIterator<Item = u64>) -> 
         std::mem::forget(world);
     }
     ran
+}
+
+/// Runs many seeds, `jobs` at a time, and hands over each as it ends, in no order, for as long as `each` wants more.
+pub fn run_many(
+    seeds: Range<u64>,
+    jobs: usize,
+    run: impl Fn(u64) -> Ran + Sync,
+    each: impl FnMut(Ran) -> bool + Send,
+) {
+    let next = AtomicU64::new(seeds.start);
+    let each = Mutex::new(each);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let ran = run(seed);
+            let mut each = each.lock().unwrap_or_else(PoisonError::into_inner);
+            if !each(ran) {
+                next.store(seeds.end, Ordering::Relaxed);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..jobs {
+            scope.spawn(work);
+        }
+        work();
+    });
+}
+
+/// How many seeds run at a time: as many as there are processors.
+#[must_use]
+pub fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

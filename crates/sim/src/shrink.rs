@@ -2,10 +2,9 @@
 //!
 //! Steps are left out, many at a time and then few, for as long as a finding of the same kind comes of what is left (delta
 //! debugging). Each step has its own chance, so those that are left choose as before. Promises: what comes back was run and
-//! shows it; the search ends when its time is over. Left out: a shortest history; that would take for ever.
+//! shows it; the search ends when it is told to. Left out: a shortest history; that would take for ever.
 
 use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
 
 use crate::run::{Found, Ran, run_steps};
 
@@ -20,10 +19,9 @@ pub struct Shrunk {
     pub tried: u64,
 }
 
-/// Shrinks a run that found something, for at most `time`. `progress` hears of every try: how many steps are left, and how
-/// many histories were tried.
-pub fn shrink(ran: &Ran, only: &[u64], time: Duration, mut progress: impl FnMut(usize, u64)) -> Shrunk {
-    let begun = Instant::now();
+/// Shrinks a run of the steps `only` that found something. `go_on` hears after every try how many steps are left and how many
+/// histories were tried, and says whether to try another.
+pub fn shrink(ran: &Ran, only: &[u64], mut go_on: impl FnMut(usize, u64) -> bool) -> Shrunk {
     let mut best = Shrunk { steps: only.to_vec(), ran: ran.clone(), tried: 0 };
     let Some(first) = &ran.found else { return best };
     let kind = first.kind();
@@ -33,9 +31,6 @@ pub fn shrink(ran: &Ran, only: &[u64], time: Duration, mut progress: impl FnMut(
         let mut from = 0;
         let mut shorter = false;
         while from < best.steps.len() {
-            if begun.elapsed() >= time {
-                return best;
-            }
             let to = best.steps.len().min(from + size);
             let rest: Vec<u64> = best.steps[..from].iter().chain(&best.steps[to..]).copied().collect();
             best.tried += 1;
@@ -49,7 +44,9 @@ pub fn shrink(ran: &Ran, only: &[u64], time: Duration, mut progress: impl FnMut(
                 }
                 _ => from = to,
             }
-            progress(best.steps.len(), best.tried);
+            if !go_on(best.steps.len(), best.tried) {
+                return best;
+            }
         }
         if !(shorter && size == 1) {
             size /= 2;

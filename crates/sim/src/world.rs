@@ -14,14 +14,16 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
-use tidegate_core::command::{Fail, Release, Work as WorkCommand};
+use bytes::Bytes;
+use tidegate_core::command::{Fail, NewJob, Release, Work as WorkCommand};
 use tidegate_core::record::RedriveEnd;
 use tidegate_core::{JobId, Time, Token};
-use tidegate_engine::{Cleaning, Clock, Engine, Options, PAYLOAD_DAMAGED, Solo};
+use tidegate_engine::limits::CALL_BYTES;
+use tidegate_engine::{Cleaning, Clock, Engine, Enqueue, Envelope, Options, PAYLOAD_DAMAGED, Solo};
 use tidegate_log::disk::Disk;
 use tidegate_log::disk::simulated::{SimulatedDisk, Survival};
 use tidegate_log::{LocalLog, LocalOptions, Log, OpenError, Opened};
@@ -292,6 +294,9 @@ impl World {
                 return self.ask(other.keyed(&name));
             }
         }
+        if self.chance.below(500) == 0 {
+            return self.ask(too_large());
+        }
         let Some(mut call) = self.make() else { return Ok(()) };
         if self.chance.percent(self.plan.keyed) {
             let name = format!("idem-{}", self.next_call);
@@ -322,12 +327,16 @@ impl World {
     fn ask(&mut self, call: Call) -> Result<(), String> {
         let number = self.next_call;
         self.next_call += 1;
-        self.coverage.note("command", call.name());
+        self.coverage.note_call(&call);
         self.tell(format!("#{number} asks: {}", brief(&call)));
         let mut asked = call.ask(&self.engine);
         let full = self.inbox.len() >= self.plan.inbox_calls_max;
         match (poll(&mut asked), full) {
             (None, false) => {}
+            (Some(Reply::TooLarge), _) if call.is_too_large() => {
+                self.coverage.note_reply(&Reply::TooLarge);
+                return Ok(());
+            }
             (Some(Reply::InboxFull), true) => {
                 self.coverage.note_reply(&Reply::InboxFull);
                 return Ok(());
@@ -605,7 +614,10 @@ impl World {
         self.tell(format!("#{number} hears {}", cut(&text)));
         self.coverage.note_reply(reply);
         if let Reply::Job(Some(job)) = reply
-            && [&job.payload, &job.result].into_iter().flatten().any(|read| read.starts_with(DAMAGED.as_bytes()))
+            && [&job.payload, &job.result]
+                .into_iter()
+                .flatten()
+                .any(|read| read.starts_with(DAMAGED.as_bytes()))
         {
             self.coverage.note("damage", "a read says that a payload is damaged");
         }
@@ -675,19 +687,16 @@ impl World {
                 Ok(())
             }
             Fault::WriteFails => {
-                self.coverage.note("fault", "write fails");
                 self.tell(format!("the disk's operation {soon} will fail"));
                 self.disk.fail_at(soon, std::io::ErrorKind::Other);
                 Ok(())
             }
             Fault::WriteIsShort => {
-                self.coverage.note("fault", "write is short");
                 self.tell(format!("the disk's operation {soon} will fail half-way"));
                 self.disk.fail_half_way_at(soon, std::io::ErrorKind::StorageFull);
                 Ok(())
             }
             Fault::SyncFails => {
-                self.coverage.note("fault", "sync fails");
                 self.tell("the next sync will fail".into());
                 self.disk.fail_next_sync();
                 Ok(())
@@ -703,7 +712,12 @@ impl World {
                         let segment = if flip.active { "in the last segment" } else { "in a sealed segment" };
                         self.coverage.note("flip", segment);
                     }
-                    self.tell(format!("a bit flips: {} in {}, byte {}", flip.place.as_str(), flip.file, flip.offset));
+                    self.tell(format!(
+                        "a bit flips: {} in {}, byte {}",
+                        flip.place.as_str(),
+                        flip.file,
+                        flip.offset
+                    ));
                 }
                 Ok(())
             }
@@ -848,7 +862,7 @@ impl World {
                         return Err(format!("the log does not open, and something is changed: {error}"));
                     }
                     let place = self.flips.stopped(&error, &self.disk)?;
-                    self.coverage.note("damage", &format!("a start stops at a flipped {}", place.as_str()));
+                    self.coverage.note("damage", &format!("a start stops: {}", place.as_str()));
                 }
             }
         };
@@ -865,7 +879,7 @@ impl World {
             self.coverage.note("recovery", "closed log");
         }
         // Only a log that holds all it was given is noted as closed; the note may be durable though closing did not go well.
-        if (recovery.closed || was_closed) && last != self.last {
+        if (recovery.closed || was_closed) && last != self.last && unclaimed.is_empty() {
             return Err(format!("a closed log ends at frame {last} and was given {}", self.last));
         }
         if recovery.torn.is_some() {
@@ -1017,6 +1031,16 @@ impl World {
     pub const fn seed(&self) -> u64 {
         self.seed
     }
+}
+
+/// A call that no frame has room for.
+fn too_large() -> Call {
+    static PAYLOAD: OnceLock<Bytes> = OnceLock::new();
+    let payload = PAYLOAD.get_or_init(|| vec![b' '; CALL_BYTES + 1].into()).clone();
+    let mut command = tidegate_core::command::Enqueue::new("queue-0");
+    let kind = command.kind("kind-0");
+    command.jobs.push(NewJob { kind, ..NewJob::new(0) });
+    Call::Enqueue { ask: Enqueue { command, payloads: vec![Envelope::json(payload)] }, key: None }
 }
 
 fn log_options(plan: &Plan) -> LocalOptions {

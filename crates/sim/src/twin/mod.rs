@@ -361,7 +361,12 @@ impl Twin {
 
 /// Whether an answer only says that there was no room or no work.
 fn says_not_now(said: &Said) -> bool {
-    let not_now = |refusal: &Refusal| matches!(refusal, Refusal::QueueFull(_) | Refusal::ShardFull(_));
+    let not_now = |refusal: &Refusal| {
+        matches!(
+            refusal,
+            Refusal::QueueFull(_) | Refusal::ShardFull(_) | Refusal::TooManyQueues | Refusal::TooManyKinds
+        )
+    };
     match said {
         Said::Refused(refusal) | Said::OperationRefused { refusal, .. } => not_now(refusal),
         Said::Items(items) => {
