@@ -23,7 +23,7 @@ use tidegate_log::{Damage, FrameHeader, OpenError, RecoveryReport};
 use crate::call::{Reply, SeenJob, Worked};
 use crate::chance::Chance;
 
-/// Bytes on each side by which a flipped one is known again.
+/// Bytes before a flipped one by which it is known again. Those behind it may be a later frame's.
 const AROUND: usize = 12;
 /// What a read begins with whose bytes are not what was written.
 pub(crate) const DAMAGED: &str = "damaged: ";
@@ -65,7 +65,7 @@ pub(crate) struct Flip {
     /// The frame it is in, and where that begins.
     frame: u64,
     frame_at: u64,
-    /// The bytes around, as they are since.
+    /// It and the bytes before it, as they are since.
     around: Vec<u8>,
 }
 
@@ -113,7 +113,7 @@ fn frames_in(first: u64, bytes: &[u8]) -> Vec<FrameAt> {
 
 fn around(bytes: &[u8], offset: u64) -> Vec<u8> {
     let offset = offset as usize;
-    bytes[offset.saturating_sub(AROUND)..bytes.len().min(offset + AROUND)].to_vec()
+    bytes[offset.saturating_sub(AROUND)..=offset].to_vec()
 }
 
 impl Flips {
@@ -199,7 +199,7 @@ impl Flips {
         }
         let now = disk.bytes_of(&flip.file);
         for known in self.live.iter_mut().filter(|known| known.file == flip.file) {
-            if known.offset.abs_diff(flip.offset) < AROUND as u64 {
+            if known.offset.abs_diff(flip.offset) <= AROUND as u64 {
                 known.around = around(&now, known.offset);
             }
         }
