@@ -30,8 +30,9 @@ fmt: ## Formatting is rustfmt's.
 lint: ## No warnings, in tests and examples either.
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-test: prepare ## Every test, documentation examples included.
+test: prepare ## Every test, documentation examples included; and the simulator finds every deliberate bug.
 	TIDEGATE_PHOTOGRAPHS=$(PHOTOGRAPHS) $(CARGO) test --workspace --locked
+	$(CARGO) test --locked -p tidegate-sim --features sabotage --test sabotage
 
 faults-quick: test ## Every real fault once, on what the tests were built with.
 	$(BUILT)/debug/tidegate-faults --server $(BUILT)/debug/tidegate $(FAULTS)
@@ -65,8 +66,8 @@ serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 bench: ## Every workload against a server of its own.
 	$(CARGO) run --release --locked -p tidegate-cli -- bench
 
-sim: ## Three hundred simulated worlds, SEED=n begins with another one; and every deliberate bug is found.
-	$(CARGO) run --release --locked -p tidegate-sim -- --seed $(or $(SEED),1) --seeds $(or $(SEEDS),300)
+sim: ## Two thousand simulated worlds, or SEEDS=n, beginning with SEED=n; and every deliberate bug is found.
+	$(CARGO) run --release --locked -p tidegate-sim -- --seed $(or $(SEED),1) --seeds $(or $(SEEDS),2000)
 	$(CARGO) test --release --locked -p tidegate-sim --features sabotage --test sabotage -- --nocapture
 
 faults: ## Real faults at length, SEED=n draws others, ROUNDS=n kills more often; and deliberate bugs are found.

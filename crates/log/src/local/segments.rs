@@ -171,7 +171,10 @@ impl Segments {
         self.check()?;
         if !self.unsynced.is_empty() {
             let skipped = sabotage::is("sync_skipped");
-            let synced = if skipped { Ok(()) } else { self.active.file().sync_data() };
+            let mut synced = if skipped { Ok(()) } else { self.active.file().sync_data() };
+            if synced.is_err() && sabotage::is("failed_sync_tried_again") {
+                synced = self.active.file().sync_data();
+            }
             synced.map_err(|error| self.fail(LogFailure::new("syncing", self.active.name(), &error)))?;
             self.index.extend(&self.unsynced, self.end);
             self.unsynced.clear();
