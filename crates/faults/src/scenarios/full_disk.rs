@@ -41,6 +41,8 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     stage.note(format!("{} MiB are free", image.free_bytes()? / MIB));
     let progress = std::sync::Arc::clone(&stage.load.progress);
     stage.wait_for("refusals by name", || progress.disk_full.load(Ordering::Relaxed) >= 5).await?;
+    // What was accepted just before is heard of by now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let accepted = stage.accepted();
     audit::wait_drained(&stage.server.client()?, QUEUE).await?;
     stage.note("what was accepted is worked off, while new jobs are refused");
