@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the fuzzers and lets each run: first over its whole corpus, then on inputs of its own making.
 #
-#   run.sh SECONDS [TARGET…]     so long for each target; 0 only replays the corpora
+#   run.sh SECONDS [TARGET…]     so long for each target (`cli`, which builds the whole program, is run by name); 0 only
+#                                replays the corpora
 #   run.sh merge [TARGET…]       writes the seeds anew and adds to each corpus what earlier runs found and it does not reach
 #
 # The instrumentation is libFuzzer's, by flags that the stable compiler takes, so nothing has to be installed but a C++
@@ -12,13 +13,13 @@ cd "$(dirname "$0")"
 what=${1:?seconds for each target, or merge}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(frame record segments history bodies door cli)
+[ ${#targets[@]} -gt 0 ] || targets=(frame record segments history bodies door)
 
 work=${CARGO_TARGET_DIR:-../target}/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
 flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
-flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
+flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Cforce-frame-pointers"
 bins=()
 for target in "${targets[@]}"; do bins+=(--bin "$target"); done
 [ "$what" != merge ] || bins+=(--bin seeds)
