@@ -11,8 +11,8 @@ const PAGE: usize = 512;
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// The values of one page. It is aligned as the system's pages are, and so should its size be: an allocator that is asked
-/// for less alignment may take the next larger size to be able to give it (mimalloc does: a fifth
-/// of all jobs' memory lay unused so).
+/// for less alignment may take the next larger size to be able to give it (mimalloc does, and a fifth of all jobs' memory would lie
+/// unused).
 #[derive(Debug)]
 #[repr(align(4096))]
 pub(crate) struct Page<T, const N: usize>([T; N]);
