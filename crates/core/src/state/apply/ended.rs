@@ -1,6 +1,8 @@
 //! What records do at the end of a job's life: completed, failed, cancelled, expired, forgotten; and how a redrive
 //! brings it back.
 
+use alloc::collections::BTreeSet;
+
 use super::super::jobs::Slot;
 use super::super::lists::ListId;
 use super::super::paged::NONE;
@@ -186,21 +188,11 @@ impl State {
                 reason,
                 kind: (**self.kinds.name(kind)).into(),
                 error_kind: last.and_then(|failure| failure.kind.as_deref()).map(Into::into),
-                message: last.map_or("", |failure| failure.message.as_str()).into(),
-                count: 0,
-                first_at: died_at,
-                last_at: died_at,
-                sample: sequence,
+                dead: BTreeSet::new(),
             };
             self.causes.insert(queue, &text, entry)
         });
-        let entry = self.causes.get_mut(index);
-        entry.count += 1;
-        entry.first_at = entry.first_at.min(died_at);
-        if (died_at, sequence) >= (entry.last_at, entry.sample) {
-            entry.last_at = died_at;
-            entry.sample = sequence;
-        }
+        self.causes.get_mut(index).dead.insert((died_at, sequence));
         self.extra_mut(slot, |extra| extra.cause = index);
         if key != NONE {
             self.keys.get_mut(key).dead.insert(sequence);
@@ -215,13 +207,13 @@ impl State {
     /// has waited for.
     fn unnote_dead(&mut self, slot: Slot) {
         let job = self.jobs.get(slot);
-        let (sequence, queue) = (job.sequence.get(), u32::from(job.queue));
+        let (sequence, queue, died_at) = (job.sequence.get(), u32::from(job.queue), job.time);
         let Some(extra) = self.jobs.extra_of(slot) else { return };
         let (cause, key) = (extra.cause, extra.key);
         if cause != NONE {
             let entry = self.causes.get_mut(cause);
-            entry.count -= 1;
-            if entry.count == 0 {
+            entry.dead.remove(&(died_at, sequence));
+            if entry.dead.is_empty() {
                 self.causes.remove(cause);
             }
             self.extra_mut(slot, |extra| extra.cause = NONE);
