@@ -312,7 +312,7 @@ fn a_log_whose_meta_file_has_lost_a_slot_is_not_taken_for_closed() {
     drop(opened);
     let (places, _) = walk(&disk);
     let last = &places[FRAMES as usize];
-    disk.flip(&last.file, last.offset + 20, 1);
+    disk.flip(&last.file, last.offset + field::TIME_MS.start as u64, 1);
     let meta = disk.bytes_of("meta");
     let is_closed = |slot: &[u8]| slot.windows(10).any(|window| window == b"closed yes");
     let newer = if is_closed(&meta[..4_096]) { 4_096 } else { 0 };

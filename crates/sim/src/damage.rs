@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tidegate_core::outcome::LeasedJob;
 use tidegate_log::disk::Disk;
 use tidegate_log::disk::simulated::SimulatedDisk;
-use tidegate_log::frame::{HEADER_BYTES, PAYLOAD_PREFIX_BYTES};
+use tidegate_log::frame::{HEADER_BYTES, PAYLOAD_PREFIX_BYTES, field};
 use tidegate_log::local::segment_first;
 use tidegate_log::{Damage, FrameHeader, OpenError, RecoveryReport};
 
@@ -239,6 +239,14 @@ impl Flips {
             unclaimed.extend((flip.frame > claim).then_some(flip.frame));
         }
         unclaimed
+    }
+
+    /// Whether nothing is left by which a frame could be known: what names it in its header was hit.
+    pub(crate) fn is_nameless(&self, frame: u64) -> bool {
+        let named = field::SEQUENCE.end as u64;
+        self.live.iter().any(|flip| {
+            flip.frame == frame && flip.place == Place::Header && flip.offset < flip.frame_at + named
+        })
     }
 
     /// Whether a start stopped as it must, with the right words; then somebody mends the bytes.

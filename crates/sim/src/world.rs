@@ -844,6 +844,8 @@ impl World {
         }
         self.flips.forget_overwritten(&self.disk);
         let mut unclaimed = self.flips.unclaimed(&self.disk);
+        let nameless: Vec<u64> =
+            unclaimed.iter().copied().filter(|&frame| self.flips.is_nameless(frame)).collect();
         let (log, recovery) = loop {
             let before = self.flips.may_stop().then(|| self.disk_digest());
             match LocalLog::open_stepped(Arc::new(self.disk.clone()), log_options(&self.plan)) {
@@ -896,7 +898,8 @@ impl World {
         ));
         if last < self.durable {
             // Nothing on the disk tells a frame that was damaged from one that was never synced; but it is told of.
-            if !(unclaimed.contains(&(last + 1)) && recovery.torn.is_some()) {
+            let told = recovery.torn.is_some() || nameless.contains(&(last + 1));
+            if !(unclaimed.contains(&(last + 1)) && told) {
                 return Err(format!(
                     "frame {} was acknowledged, and {last} is the last one found",
                     self.durable
