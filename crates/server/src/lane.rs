@@ -12,14 +12,19 @@
 //! long bodies, a request whose rest is slow to come, what is not HTTP at all) is hyper's as if it had been so from
 //! the beginning, and so are its answers and its timeouts.
 //!
-//! Promises: the same handlers, limits and answers as behind hyper; requests of a connection are answered in order,
-//! and no answer is kept back by the request behind it; a caller who goes away while a request waits is noticed, and
-//! the request dropped. Left out: any reading of HTTP beyond `httparse`, which is also hyper's.
+//! Requests that follow each other without waiting are taken one after the other, with one exception: those that enqueue
+//! into one queue are all given to its shard as they come, so that many share one sync, and answered in order. The
+//! shard's inbox is a line, so they still have their effects in the order in which they were sent.
+//!
+//! Promises: the same handlers, limits and answers as behind hyper; requests of a connection have their effects and are
+//! answered in order, and no answer is kept back by the request behind it; a caller who goes away while a request waits
+//! is noticed, and the request dropped. Left out: any reading of HTTP beyond `httparse`, which is also hyper's.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::collections::VecDeque;
+use std::future::{self, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,7 +37,7 @@ use tokio::sync::watch;
 use crate::body::RequestBody;
 use crate::door::Door;
 use crate::limits::{
-    CONNECTION_BUFFER_BYTES, HEAD_TIMEOUT, LANE_HEADERS, LANE_READ_BYTES, LANE_REST_TIMEOUT,
+    CONNECTION_BUFFER_BYTES, HEAD_TIMEOUT, LANE_ENQUEUES, LANE_HEADERS, LANE_READ_BYTES, LANE_REST_TIMEOUT,
 };
 use crate::reply::{Reply, ReplyBody};
 
@@ -69,6 +74,42 @@ pub(crate) enum Left<S> {
     ForHyper(S, Bytes),
 }
 
+/// Enqueues into one queue that were begun and are not answered yet, in the order in which they came.
+#[derive(Default)]
+struct Begun {
+    answers: VecDeque<(Answering, usize)>,
+    /// The path of all of them.
+    path: String,
+    /// What all of them took in the buffer.
+    bytes: usize,
+}
+
+/// A request that its handler has, and what will be answered.
+type Answering = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+impl Begun {
+    /// Whether this request, of so many bytes, may begin before those are answered.
+    fn takes(&self, request: &Request<RequestBody>, bytes: usize) -> bool {
+        self.answers.is_empty()
+            || (is_enqueue(request)
+                && request.uri().path() == self.path
+                && self.answers.len() < LANE_ENQUEUES
+                && self.bytes + bytes <= CONNECTION_BUFFER_BYTES)
+    }
+
+    fn push(&mut self, request_path: String, answer: Answering, bytes: usize) {
+        self.path = request_path;
+        self.answers.push_back((answer, bytes));
+        self.bytes += bytes;
+    }
+}
+
+/// Enqueues, and whatever else is posted to such a path.
+fn is_enqueue(request: &Request<RequestBody>) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::POST && path.starts_with("/v1/queues/") && path.ends_with("/jobs")
+}
+
 /// What woke a lane that had nothing to do.
 enum Woken {
     Read(usize),
@@ -94,19 +135,42 @@ impl<S: Stream> Lane<S> {
         // Armed anew only when it has gone off: a request costs it nothing.
         let mut idle = pin!(tokio::time::sleep(HEAD_TIMEOUT));
         let mut active_at = Instant::now();
+        let mut begun = Begun::default();
         loop {
-            match look(&self.buffer) {
+            let look = look(&self.buffer);
+            if !begun.answers.is_empty() && !matches!(look, Look::Whole { .. }) {
+                // More enqueues may come; anything else has to wait for its turn.
+                if !self.go_on(&mut begun, look != Look::Other).await? {
+                    return Ok(Left::Ended);
+                }
+                active_at = Instant::now();
+                continue;
+            }
+            match look {
                 Look::Whole { head_bytes, bytes } => {
                     self.read_bytes = bytes.max(LANE_READ_BYTES);
                     let whole = self.buffer.split_to(bytes).freeze();
-                    let Some(request) = request(&whole, head_bytes) else {
+                    let request = request(&whole, head_bytes);
+                    while !request
+                        .as_ref()
+                        .map_or(begun.answers.is_empty(), |request| begun.takes(request, bytes))
+                    {
+                        if !self.go_on(&mut begun, false).await? {
+                            return Ok(Left::Ended);
+                        }
+                    }
+                    let Some(request) = request else {
                         // What http does not take hyper does not take either, and it knows what to say.
                         self.flush().await?;
                         return Ok(Left::ForHyper(self.stream, [&whole, &self.buffer[..]].concat().into()));
                     };
                     drop(whole);
+                    if is_enqueue(&request) && !(begun.answers.is_empty() && self.buffer.is_empty()) {
+                        self.begin(request, bytes, &mut begun).await?;
+                        continue;
+                    }
                     match self.answer(request).await? {
-                        Some(reply) => self.put(reply).await?,
+                        Some(reply) => self.put(reply, true).await?,
                         None => return Ok(Left::Ended),
                     }
                     active_at = Instant::now();
@@ -156,6 +220,64 @@ impl<S: Stream> Lane<S> {
         }
     }
 
+    /// Gives an enqueue to its handler, behind those that are begun already.
+    async fn begin(
+        &mut self,
+        request: Request<RequestBody>,
+        bytes: usize,
+        begun: &mut Begun,
+    ) -> io::Result<()> {
+        let (door, path) = (self.door.clone(), request.uri().path().to_owned());
+        let mut answer: Answering = Box::pin(async move { door.answer(request).await });
+        // The first poll brings it into the shard's inbox.
+        match poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await {
+            Poll::Ready(reply) if begun.answers.is_empty() => return self.put(reply, true).await,
+            Poll::Ready(reply) => begun.push(path, Box::pin(future::ready(reply)), bytes),
+            Poll::Pending => begun.push(path, answer, bytes),
+        }
+        Ok(())
+    }
+
+    /// Waits until the oldest of those that are begun is answered, or, with `or_read`, until more was read; false if the
+    /// connection is over.
+    async fn go_on(&mut self, begun: &mut Begun, or_read: bool) -> io::Result<bool> {
+        let (oldest, bytes) = begun.answers.front_mut().expect("the caller saw that there is one");
+        let mut reply = poll_fn(|context| Poll::Ready(oldest.as_mut().poll(context))).await;
+        if reply.is_pending() {
+            self.flush().await?;
+            let mut is_gone = false;
+            reply = poll_fn(|context| {
+                if let Poll::Ready(reply) = oldest.as_mut().poll(context) {
+                    return Poll::Ready(Ok(Poll::Ready(reply)));
+                }
+                while self.buffer.len() < CONNECTION_BUFFER_BYTES {
+                    if self.buffer.capacity() == self.buffer.len() {
+                        self.buffer.reserve(LANE_READ_BYTES);
+                    }
+                    let read = ready!(self.poll_read(context));
+                    is_gone = matches!(read, Ok(0));
+                    if or_read || is_gone || read.is_err() {
+                        return Poll::Ready(read.map(|_| Poll::Pending));
+                    }
+                }
+                Poll::Pending
+            })
+            .await?;
+            if is_gone {
+                return Ok(false);
+            }
+        }
+        let Poll::Ready(reply) = reply else { return Ok(true) };
+        begun.bytes -= *bytes;
+        begun.answers.pop_front();
+        self.put(reply, begun.answers.is_empty()).await?;
+        if begun.answers.is_empty() && *self.stop.borrow() {
+            self.flush().await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Asks the door. Meanwhile the answers before this one go out, and the caller's going away is noticed: then
     /// there is no answer.
     async fn answer(&mut self, request: Request<RequestBody>) -> io::Result<Option<Reply>> {
@@ -191,8 +313,9 @@ impl<S: Stream> Lane<S> {
         pin!(self.stream.read_buf(&mut self.buffer)).poll(context)
     }
 
-    /// Puts an answer behind those that wait to be written; a long one is written at once.
-    async fn put(&mut self, reply: Reply) -> io::Result<()> {
+    /// Puts an answer behind those that wait to be written; a long one is written at once. After the last one a server
+    /// that stops closes the connection.
+    async fn put(&mut self, reply: Reply, is_last: bool) -> io::Result<()> {
         let (head, body) = reply.into_parts();
         let ReplyBody::Whole(body) = body else { unreachable!("only streams are answered in pieces") };
         let mut body = body.unwrap_or_default();
@@ -205,7 +328,7 @@ impl<S: Stream> Lane<S> {
             put_header(out, name.as_str(), value.as_bytes());
         }
         put_header(out, "content-length", itoa::Buffer::new().format(body.len()).as_bytes());
-        if *self.stop.borrow() {
+        if is_last && *self.stop.borrow() {
             put_header(out, "connection", b"close");
         }
         with_date(|date| put_header(out, "date", date.as_bytes()));

@@ -2,7 +2,8 @@
 //!
 //! A request is the general server's if it says `te: trailers`, which means nothing here.
 
-use crate::support::{House, JSON, Said, request};
+use crate::refusals::breakable;
+use crate::support::{House, JSON, Said, request, until};
 
 const JOBS: &str = "/v1/queues/q/jobs";
 const GENERAL: (&str, &str) = ("te", "trailers");
@@ -88,6 +89,49 @@ fn a_request_is_the_same_however_it_is_cut() {
         connection.write(&whole[..cut]);
         connection.write(&whole[cut..]);
         assert_eq!(connection.hear("POST", JOBS).status, 201, "cut at {cut}");
+    }
+}
+
+#[test]
+fn enqueues_in_a_row_have_their_effects_and_answers_in_order() {
+    let house = House::open();
+    let mut connection = house.connect();
+    // More than may be under way at a time, refused ones among them, and then other requests about what they did.
+    let mut row = Vec::new();
+    for n in 0..200 {
+        let body = if n % 10 == 3 { "{nonsense".to_owned() } else { format!("{{\"kind\":\"k{n}\"}}") };
+        row.extend(request("POST", JOBS, &[JSON], body.as_bytes()));
+    }
+    row.extend(request("POST", "/v1/queues/other/jobs", &[JSON], b"{}"));
+    row.extend(request("GET", "/v1/jobs/0-180", &[], b""));
+    row.extend(request("POST", JOBS, &[JSON], b"{}"));
+    connection.write(&row);
+    let mut next = 0;
+    for n in 0..200 {
+        let said = connection.hear("POST", JOBS);
+        if n % 10 == 3 {
+            assert_eq!(said.status, 400, "{n}: {}", said.text);
+        } else {
+            next += 1;
+            assert_eq!(said.json["id"], format!("0-{next}"), "{n}");
+        }
+    }
+    assert_eq!(connection.hear("POST", JOBS).json["id"], "0-181");
+    assert_eq!(connection.hear("GET", "/v1/jobs/0-180").json["kind"], "k199");
+    assert_eq!(connection.hear("POST", JOBS).json["id"], "0-182");
+}
+
+#[test]
+fn enqueues_in_a_row_do_not_wait_for_each_other() {
+    let (house, log) = breakable(false);
+    log.hold();
+    let mut connection = house.connect();
+    let row: Vec<u8> = (0..20).flat_map(|_| request("POST", JOBS, &[JSON], b"{}")).collect();
+    connection.write(&row);
+    until("all are decided, and none is durable", || house.engine.status().shards[0].jobs == 20);
+    log.release();
+    for n in 1..=20 {
+        assert_eq!(connection.hear("POST", JOBS).json["id"], format!("0-{n}"));
     }
 }
 
