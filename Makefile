@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The tests call a real image tool on real photographs; see `prepare`.
 PHOTOGRAPHS ?= /usr/share/backgrounds/mate/nature
 
-.PHONY: check fmt lint test docs prepare serve bench sim
+.PHONY: check fmt lint test docs prepare serve bench sim peers peers-check
 
 check: prepare fmt lint test docs ## Everything a change must pass.
 
@@ -42,3 +42,18 @@ bench: ## Every workload against a server of its own.
 sim: ## Three hundred simulated worlds, SEED=n begins with another one; and every deliberate bug is found.
 	$(CARGO) run --release --locked -p tidegate-sim -- --seed $(or $(SEED),1) --seeds $(or $(SEEDS),300)
 	$(CARGO) test --release --locked -p tidegate-sim --features sabotage --test sabotage -- --nocapture
+
+PEERS := $(CARGO) run --release --locked --manifest-path bench/Cargo.toml --
+
+peers: ## Tidegate beside Redis, RabbitMQ, PostgreSQL, beanstalkd and JetStream; QUICK=1 for a first look.
+	bench/install.sh
+	$(CARGO) build --release --locked -p tidegate-cli
+	$(PEERS) $(if $(QUICK),--quick) --json target/peers/peers.json --svg target/peers/peers.svg
+
+peers-check: ## The comparison's own tests, and a small run of it that shows that its drivers lose nothing.
+	bench/install.sh quick
+	cd bench && $(CARGO) fmt --check && $(CARGO) clippy --all-targets --locked -- -D warnings && $(CARGO) test --locked
+	$(CARGO) build --locked -p tidegate-cli
+	$(CARGO) run --locked --manifest-path bench/Cargo.toml -- --quick --seconds 0.4 --backlog-jobs 2000 \
+	  --only lists,singles,life,latency,backlog --peers tidegate,redis-stream,redis-list,beanstalkd \
+	  --tidegate target/debug/tidegate --data target/peers/data --markdown target/peers/smoke.md
