@@ -197,6 +197,9 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     Ok(Report { machine, payload_bytes: jobs::PAYLOAD_BYTES, scale, settings, samples })
 }
 
+/// How long a server runs before it is stopped to wait for its turn.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
+
 struct Bench {
     programs: Programs,
     data: PathBuf,
@@ -247,6 +250,8 @@ impl Bench {
         let peer = peers::start(name, &self.programs, data.path()).await?;
         let setting = peer.in_force().await.with_context(|| format!("{name} would answer before a sync"))?;
         self.settings.insert(name, setting);
+        // What a young server still prepares is not part of a measurement.
+        tokio::time::sleep(SETTLE).await;
         peer.freeze();
         Ok(Running { name, peer, _data: data })
     }
