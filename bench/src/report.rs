@@ -105,10 +105,10 @@ impl Report {
         let middle = |peer| median(&self.values(metric, peer));
         let own = middle(peer)?;
         let (least, greatest) = range(&self.values(metric, peer))?;
-        let others = self.peers().into_iter().filter_map(middle);
+        let mut others = self.peers().into_iter().filter_map(middle);
         let first = match metric.better {
-            Better::More => others.fold(true, |first, other| first && own >= other),
-            Better::Less => others.fold(true, |first, other| first && own <= other),
+            Better::More => others.all(|other| own >= other),
+            Better::Less => others.all(|other| own <= other),
         };
         let ratio = middle(Name::Tidegate).filter(|tidegate| *tidegate > 0.0).map(|tidegate| own / tidegate);
         Some(Figure { median: own, least, greatest, ratio, first })

@@ -72,10 +72,10 @@ fn stat(stats: &str, name: &str) -> Option<String> {
 /// Length of the reply at the start of these bytes, its data included.
 fn reply_length(bytes: &[u8]) -> Option<usize> {
     let end = memchr::memchr(b'\n', bytes)? + 1;
-    let words = bytes[..end - 2].split(|byte| *byte == b' ');
+    let mut words = bytes[..end - 2].split(|byte| *byte == b' ');
     let has_data = bytes.starts_with(b"OK ") || bytes.starts_with(b"RESERVED ");
     let data = match has_data {
-        true => std::str::from_utf8(words.last()?).ok()?.parse::<usize>().ok()? + 2,
+        true => std::str::from_utf8(words.next_back()?).ok()?.parse::<usize>().ok()? + 2,
         false => 0,
     };
     (bytes.len() >= end + data).then_some(end + data)
