@@ -19,7 +19,7 @@ CONTRACT_SEED ?= 1
 # Where the contract's check has its own Python packages.
 CONTRACT_PYTHON = $(or $(CARGO_TARGET_DIR),target)/contract
 
-.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick
+.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick peers peers-check
 
 check: prepare fmt lint test faults-quick docs audit-offline budgets fuzz-short contract-short ## Everything a change must pass.
 
@@ -117,3 +117,18 @@ $(CONTRACT_PYTHON)/ready: contract/requirements.txt
 	python3 -m venv $(CONTRACT_PYTHON)
 	$(CONTRACT_PYTHON)/bin/pip install --quiet --disable-pip-version-check --requirement contract/requirements.txt
 	touch $@
+
+PEERS := $(CARGO) run --release --locked --manifest-path bench/Cargo.toml --
+
+peers: ## Tidegate beside Redis, RabbitMQ, PostgreSQL, beanstalkd and JetStream; QUICK=1 for a first look.
+	bench/install.sh
+	$(CARGO) build --release --locked -p tidegate-cli
+	$(PEERS) $(if $(QUICK),--quick) --json target/peers/peers.json --svg target/peers/peers.svg
+
+peers-check: ## The comparison's own tests, and a small run of it that shows that its drivers lose nothing.
+	bench/install.sh quick
+	cd bench && $(CARGO) fmt --check && $(CARGO) clippy --all-targets --locked -- -D warnings && $(CARGO) test --locked
+	$(CARGO) build --locked -p tidegate-cli
+	$(CARGO) run --locked --manifest-path bench/Cargo.toml -- --quick --seconds 0.4 --backlog-jobs 2000 \
+	  --only lists,singles,life,latency,backlog --peers tidegate,redis-stream,redis-list,beanstalkd \
+	  --tidegate target/debug/tidegate --data target/peers/data --markdown target/peers/smoke.md
