@@ -419,7 +419,12 @@ fn replay(state: &mut State, log: &dyn Log) -> Result<(), ReplayError> {
         while !records.is_empty() {
             let message = RecordMessage::decode_length_delimited(&mut records)
                 .map_err(|source| ReplayError::Record { sequence, source })?;
-            state.apply(&message.record.ok_or(ReplayError::Newer { sequence })?);
+            let record = message.record.ok_or(ReplayError::Newer { sequence })?;
+            if !record.is_possible() {
+                let record = format!("{record:.200?}");
+                return Err(ReplayError::Impossible { sequence, record });
+            }
+            state.apply(&record);
         }
     }
     state.finish_replay();

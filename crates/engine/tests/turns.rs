@@ -295,6 +295,35 @@ fn a_long_poll_gets_what_lies_behind_more_expired_jobs_than_a_turn_ends() {
     assert_eq!(texts(&asked.answer().expect("leased").value), ["lives"]);
 }
 
+/// Found by the simulator (seed 20033): the job behind an expired one was left for the turn after, and whoever asked in that turn
+/// got it before those who had waited.
+#[test]
+fn a_long_poll_gets_what_an_expired_job_has_held_up_before_anybody_who_asks_later() {
+    let mut world = World::new();
+    let engine = world.engine.clone();
+    let mut line = short_lived("a", &["late", "lives"], 1_000);
+    for job in &mut line.command.jobs {
+        job.more.as_mut().expect("it is short-lived").ordering_key = Some("k".into());
+    }
+    line.command.jobs[1].more.as_mut().expect("it is short-lived").expires_at = None;
+    let enqueued = Asked::new(engine.enqueue(line, None));
+    world.turn();
+    enqueued.answer().expect("enqueued");
+    let held = world.leased("a", 1).leased;
+    let first = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    let mut second = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    world.turn();
+    world.clock.pass(2_000);
+    let released = Asked::new(engine.work(release(&held), NO_WAIT, None));
+    world.solo.turn(world.clock.now()).expect("the log takes frames");
+    released.answer().expect("released");
+    let later = Asked::new(engine.lease(wish(&["a"], 1), NO_WAIT, None));
+    world.turn();
+    assert_eq!(texts(&later.answer().expect("an answer").value), Vec::<String>::new());
+    assert_eq!(texts(&first.answer().expect("leased").value), ["lives"]);
+    second.waits("there was only one");
+}
+
 #[test]
 fn a_deadline_comes_although_the_clock_is_set_back() {
     let mut world = World::new();

@@ -12,7 +12,9 @@
 //! | `call` | what is said and heard |
 //! | `twin/` | the rules once more, naively |
 //! | `judge` | a state against the twin, and by itself |
+//! | `damage` | bits that flip on the platter, and what must come of it |
 //! | `coverage` | what was reached |
+//! | `shrink` | from a long history that shows something to a short one |
 //! | `sabotage` | deliberate bugs, behind a feature: the proof that such are found |
 //!
 //! Left out: threads, several shards, HTTP, and speed.
@@ -21,19 +23,21 @@ pub mod call;
 mod chance;
 mod clock;
 pub mod coverage;
+mod damage;
 mod judge;
 pub mod operations;
 pub mod plan;
 pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
+pub mod shrink;
 pub mod twin;
 pub mod world;
 
 pub use chance::Chance;
 pub use clock::SimulatedClock;
 pub use coverage::Coverage;
-pub use run::{Found, Ran, run};
+pub use run::{Found, Ran, jobs, run, run_many, run_steps};
 
 /// Steps of a seed unless somebody says otherwise.
 pub const STEPS: u64 = 4_000;

@@ -68,13 +68,19 @@ impl ShardLog {
     /// What a server would know after opening this log.
     pub(crate) fn replay(&self) -> anyhow::Result<(State, Report)> {
         let mut state = State::new(self.shard, StateLimits::default());
-        let mut unreadable = None;
+        let mut unreadable: Option<(Sequence, String)> = None;
         let report = self.walk(Sequence::ZERO, |frame| {
             state.begin_turn(frame.header.sequence.0, Time(frame.header.time_ms));
             match records_of(frame.records) {
-                Ok(records) => records.iter().flatten().for_each(|record| state.apply(record)),
+                Ok(records) if records.iter().flatten().all(Record::is_possible) => {
+                    records.iter().flatten().for_each(|record| state.apply(record));
+                }
+                Ok(_) => {
+                    unreadable = Some((frame.header.sequence, "a number that no log can reach".to_owned()));
+                    return ControlFlow::Break(());
+                }
                 Err(error) => {
-                    unreadable = Some((frame.header.sequence, error));
+                    unreadable = Some((frame.header.sequence, error.to_string()));
                     return ControlFlow::Break(());
                 }
             }

@@ -108,6 +108,10 @@ pub struct StateLimits {
     pub idempotency_ms: u64,
     /// How many of them at most.
     pub idempotency_records_max: usize,
+    /// Queues; at most [`limits::QUEUES_MAX`].
+    pub queues_max: usize,
+    /// Kinds that jobs are of at a time; at most [`limits::KINDS_MAX`].
+    pub kinds_max: usize,
 }
 
 impl Default for StateLimits {
@@ -118,6 +122,8 @@ impl Default for StateLimits {
             hash_seed: 0,
             idempotency_ms: limits::IDEMPOTENCY_MS,
             idempotency_records_max: limits::IDEMPOTENCY_RECORDS_MAX,
+            queues_max: limits::QUEUES_MAX,
+            kinds_max: limits::KINDS_MAX,
         }
     }
 }
@@ -231,7 +237,12 @@ impl State {
         let seed = limits.hash_seed;
         Self {
             shard,
-            limits: StateLimits { jobs_max: limits.jobs_max.min(limits::JOBS_MAX), ..limits },
+            limits: StateLimits {
+                jobs_max: limits.jobs_max.min(limits::JOBS_MAX),
+                queues_max: limits.queues_max.min(limits::QUEUES_MAX),
+                kinds_max: limits.kinds_max.min(limits::KINDS_MAX),
+                ..limits
+            },
             seed: None,
             frame: 0,
             now: Time(0),

@@ -45,8 +45,27 @@ fn dead_letters_that_died_alike_are_one_cause() {
          fail 3 fatal kind=db : user 4 not found
          fail 4 fatal : no user
          fail 5 fatal : user 4 not found
-         causes -> 2 fatal \"user 17 not found\" like 2, 1 fatal \"no user\" like 4, \
+         causes -> 2 fatal \"user 4 not found\" like 2, 1 fatal \"no user\" like 4, \
                    1 fatal db \"user 4 not found\" like 3, 1 fatal \"user 4 not found\" like 5",
+    );
+}
+
+/// It once went on to name a job that was deleted, and a restart from a trimmed log told other times than the process before.
+#[test]
+fn a_cause_is_told_by_those_that_are_still_there() {
+    check(
+        "enqueue times=3
+         lease 3
+         fail 1 fatal : disk 1 is full
+         after 5
+         fail 2 fatal : disk 2 is full
+         after 5
+         fail 3 fatal : disk 3 is full
+         causes                             -> 3 fatal \"disk 3 is full\" like 3
+         delete_dead ids=3                  -> 1 deleted
+         causes                             -> 2 fatal \"disk 2 is full\" like 2
+         delete_dead ids=1                  -> 1 deleted
+         causes                             -> 1 fatal \"disk 2 is full\" like 2",
     );
 }
 

@@ -4,7 +4,7 @@ use prost::Message as _;
 
 use crate::support::World;
 use crate::support::script::check_in;
-use tidegate_core::record::{Record, RecordMessage};
+use tidegate_core::record::{self, Record, RecordMessage};
 use tidegate_core::state::{State, StateLimits};
 use tidegate_core::view::JobFilter;
 
@@ -147,4 +147,27 @@ fn payloads_and_results_lie_where_they_did_after_a_restart() {
     assert_eq!(offsets, [0, 0, 50]);
     let results: Vec<u32> = [1, 2, 5, 4].map(|n| live[n - 1].1.offset).to_vec();
     assert_eq!(results, [0, 7, 14, 110]);
+}
+
+/// A replay asks before it applies: such a record would overflow a counter, or name a job that no id can name.
+#[test]
+fn a_record_whose_numbers_no_log_can_reach_is_impossible() {
+    let shard = |next_job| record::Shard { seed: 1, next_job, next_token: 1, next_redrive: 1 };
+    assert!(Record::Shard(shard(1)).is_possible());
+    assert!(!Record::Shard(shard(u64::MAX)).is_possible());
+    let leased = |first_token| record::Leased { first_token, jobs: vec![1], ..record::Leased::default() };
+    assert!(Record::Leased(leased(7)).is_possible());
+    assert!(!Record::Leased(leased(u64::MAX)).is_possible());
+    let enqueued = |first_job, first_offset| {
+        let job = record::EnqueuedJob { blob_len: 10, ..record::EnqueuedJob::default() };
+        record::Enqueued { first_job, first_offset, jobs: vec![job], ..record::Enqueued::default() }
+    };
+    assert!(Record::Enqueued(enqueued(1, 0)).is_possible());
+    assert!(!Record::Enqueued(enqueued(1 << 48, 0)).is_possible());
+    assert!(!Record::Enqueued(enqueued(1, u32::MAX)).is_possible());
+    // An answer of a few bytes that would unfold to four thousand million items.
+    let run = tidegate_core::answer::AnswerItem { job: 1, further: u32::MAX, ..Default::default() };
+    let answer = tidegate_core::answer::Answer { kind: 1, items: vec![run], ..Default::default() };
+    let kept = record::AnswerKept { answer: answer.encode_to_vec(), ..record::AnswerKept::default() };
+    assert!(!Record::AnswerKept(kept).is_possible());
 }

@@ -167,6 +167,11 @@ impl DiskFile for RealFile {
             done => Ok(done?),
         }
     }
+
+    fn let_go_of_cache(&self) {
+        // It is advice. Where it is not taken, the system lets go when it wants the room.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+    }
 }
 
 /// The right to write in a directory: an advisory lock on its lock file, given back when this is dropped, or

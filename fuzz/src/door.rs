@@ -1,0 +1,357 @@
+//! Requests through the whole server, on a connection in memory, with an engine whose log and clock are in this file's hands.
+//!
+//! An input is text: requests, one after the other on one connection, each with its head as in HTTP/1.1 and its body behind an
+//! empty line; between two of them stands a line `===`. The length of a body is counted here. An input that begins with `!`
+//! is sent as it is instead, byte for byte: then there is nothing to hold the answers to but that the server survives.
+//!
+//! Every answer must be one that the table of operations has: its status, its type, its refusal's code, those of its items, and
+//! a body that the client's own types read. None may be a 5xx. At the end the engine starts over from its log, and must be
+//! in the state in which it was.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tidegate_api::operations::{OPERATIONS, Operation};
+use tidegate_api::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem};
+use tidegate_api::{dead, enqueue, job, lease, queue, settle, transaction, work};
+use tidegate_core::Time;
+use tidegate_engine::{Engine, Now, Options, Solo};
+use tidegate_log::{Log, MemoryLog, Opened};
+use tidegate_server::Server;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// Where the clock begins.
+const START_MS: u64 = 1_700_000_000_000;
+/// Rounds without an answer after which time goes on to when something is due.
+const PATIENCE: u32 = 40;
+/// Rounds without an answer after which there will be none.
+const ROUNDS_MAX: u32 = 20_000;
+/// Requests of one conversation.
+const REQUESTS_MAX: usize = 24;
+
+/// See the module.
+pub fn check(data: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without threads");
+    runtime.block_on(converse(data));
+}
+
+/// The engine's log and clock, and whoever runs its turns.
+struct House {
+    log: MemoryLog,
+    solo: Solo,
+    now_ms: u64,
+    idle: u32,
+}
+
+fn opened(opened: Opened<MemoryLog>) -> (MemoryLog, Opened<Arc<dyn Log>>) {
+    let log = opened.log.clone();
+    (log, Opened { log: Arc::new(opened.log) as Arc<dyn Log>, recovery: opened.recovery })
+}
+
+impl House {
+    fn now(&self) -> Now {
+        Now { wall: Time(START_MS + self.now_ms), steady_ms: self.now_ms }
+    }
+
+    /// One round: a turn, and if nothing has happened for a while, time.
+    fn round(&mut self) {
+        let now = self.now();
+        self.solo.turn(now).expect("a log in memory does not fail");
+        self.idle += 1;
+        if self.idle.is_multiple_of(PATIENCE) {
+            self.now_ms += self.solo.sleep_ms(now).unwrap_or(1_000).clamp(1, 60_000);
+        }
+        assert!(self.idle < ROUNDS_MAX, "a request is never answered");
+    }
+
+    fn rest(&mut self) {
+        let now = self.now();
+        while self.solo.turn(now).expect("a log in memory does not fail").more {}
+    }
+
+    /// The state, as its digest's text.
+    fn digest(&mut self) -> String {
+        self.rest();
+        self.solo.state().expect("it is open").digest_text()
+    }
+}
+
+async fn converse(data: &[u8]) {
+    let (log, opening) = opened(MemoryLog::open());
+    let options = Options { readers: 0, seed: Some(7), ..Options::default() };
+    let (engine, solo) = Engine::solo(opening, options).expect("an engine in memory");
+    let mut house = House { log, solo, now_ms: 0, idle: 0 };
+    let (mut client, stream) = tokio::io::duplex(256 << 10);
+    let served = tokio::spawn(Server::serve_stream(engine, tidegate_server::Options::default(), stream));
+    let text = String::from_utf8_lossy(data);
+    if let Some(raw) = data.strip_prefix(b"!") {
+        let _ = during(&mut house, client.write_all(raw)).await;
+        let _ = during(&mut house, client.shutdown()).await;
+        let mut heard = Vec::new();
+        let _ = during(&mut house, client.read_to_end(&mut heard)).await;
+        for refusal in heard.windows(12).filter(|window| window.starts_with(b"HTTP/1.1 5")) {
+            panic!("{}", String::from_utf8_lossy(refusal));
+        }
+    } else {
+        for request in text.split("\n===\n").take(REQUESTS_MAX) {
+            let Some(request) = Request::read(request) else { continue };
+            if !ask(&mut house, &mut client, &request).await {
+                break;
+            }
+        }
+    }
+    drop(client);
+    let ended = during(&mut house, served).await;
+    ended.expect("the connection's task does not panic");
+    starts_over(house);
+}
+
+/// Runs the engine until something has come to its end.
+async fn during<T>(house: &mut House, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    house.idle = 0;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut future => return done,
+            () = tokio::task::yield_now() => house.round(),
+        }
+    }
+}
+
+/// A replay of the log gives the state there was.
+fn starts_over(mut house: House) {
+    let before = house.digest();
+    let (log, opening) = opened(house.log.reopen());
+    house.log = log;
+    house.solo.crash();
+    house.solo.reopen(opening).expect("its own log");
+    let after = house.digest();
+    assert!(before == after, "before:\n{before}\nafter:\n{after}");
+}
+
+/// A request, as the input has it.
+struct Request<'a> {
+    method: &'a str,
+    target: &'a str,
+    headers: Vec<&'a str>,
+    body: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a request if it can be sent as one.
+    fn read(text: &'a str) -> Option<Self> {
+        let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+        let mut lines = head.lines();
+        let (method, target) = lines.next()?.split_once(' ')?;
+        let is_token = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let plain = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+        if !is_token(method) || method == "CONNECT" || !target.starts_with('/') || !plain(target) {
+            return None;
+        }
+        // What says how long the body is, or that the connection is something else, is not the input's to say.
+        let sayable = |line: &&str| {
+            let Some((name, value)) = line.split_once(':') else { return false };
+            let name = name.to_ascii_lowercase();
+            let name_fits =
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let framing = ["content-length", "transfer-encoding", "connection", "upgrade", "expect", "host"];
+            let value_fits = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+            name_fits && value_fits && !framing.contains(&name.as_str())
+        };
+        Some(Self { method, target, headers: lines.filter(sayable).take(16).collect(), body })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let Self { method, target, headers, body } = self;
+        let mut head =
+            format!("{method} {target} HTTP/1.1\r\nhost: tidegate\r\ncontent-length: {}\r\n", body.len());
+        for header in headers {
+            head.push_str(header);
+            head.push_str("\r\n");
+        }
+        head.push_str("\r\n");
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(body.as_bytes());
+        bytes
+    }
+}
+
+/// An answer.
+struct Said {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// Asks and holds the answer to the table. False if the server has closed the connection.
+async fn ask(house: &mut House, client: &mut DuplexStream, request: &Request<'_>) -> bool {
+    let no_body = request.method == "HEAD";
+    let talk = async {
+        let bytes = request.bytes();
+        let (mut reading, mut writing) = tokio::io::split(client);
+        // An answer may come before the body has gone out.
+        let (_, said) = tokio::join!(writing.write_all(&bytes), hear(&mut reading, no_body));
+        said
+    };
+    let Some(said) = during(house, talk).await else { return false };
+    said.hold_to_the_table(request);
+    said.header("connection") != Some("close")
+}
+
+/// Hears an answer to its end; none if the connection ends before.
+async fn hear(stream: &mut (impl AsyncReadExt + Unpin), no_body: bool) -> Option<Said> {
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        heard.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(heard).expect("a head is text");
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().expect("a status");
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    let mut said = Said { status, headers, body: Vec::new() };
+    if no_body {
+        return Some(said);
+    }
+    if let Some(length) = said.header("content-length") {
+        let length: usize = length.parse().expect("a length");
+        said.body = vec![0; length];
+        stream.read_exact(&mut said.body).await.expect("an answer is whole");
+        return Some(said);
+    }
+    assert_eq!(said.header("transfer-encoding"), Some("chunked"), "an answer without a length: {head}");
+    loop {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(stream.read_u8().await.expect("an answer is whole"));
+        }
+        let line = std::str::from_utf8(&line).expect("a chunk's length").trim();
+        let length = usize::from_str_radix(line, 16).expect("a chunk's length");
+        let mut chunk = vec![0; length + 2];
+        stream.read_exact(&mut chunk).await.expect("an answer is whole");
+        if length == 0 {
+            return Some(said);
+        }
+        said.body.extend_from_slice(&chunk[..length]);
+    }
+}
+
+impl Said {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value.as_str())
+    }
+
+    fn hold_to_the_table(&self, request: &Request<'_>) {
+        let text = String::from_utf8_lossy(&self.body);
+        let asked = format!("{} {}", request.method, request.target);
+        assert!(self.status < 500, "{asked} is answered {}: {text}", self.status);
+        let operation = operation(request.method, request.target);
+        if self.status < 400 {
+            let operation = operation.unwrap_or_else(|| panic!("{asked} is in no table"));
+            let answers: Vec<_> =
+                operation.answers.iter().filter(|answer| answer.status == self.status).collect();
+            assert!(!answers.is_empty(), "{asked}: {} does not announce {}", operation.id, self.status);
+            if request.method != "HEAD" {
+                self.hold_body(operation, answers[0].schema, &asked);
+            }
+            return;
+        }
+        if self.status == 400 && self.body.is_empty() && self.header("content-type").is_none() {
+            // What is no HTTP at all does not come to the door.
+            return;
+        }
+        assert_eq!(self.header("content-type"), Some(PROBLEM_MEDIA_TYPE), "{asked}");
+        if request.method == "HEAD" {
+            return;
+        }
+        let problem: Problem = serde_json::from_slice(&self.body).expect("a problem");
+        let code = problem.refusal.code;
+        assert_ne!(code, Code::Unknown, "{asked}: {text}");
+        assert_eq!((problem.status, code.status()), (self.status, self.status), "{asked}: {text}");
+        assert!(self.status != 429 || self.header("retry-after").is_some(), "{asked}: {text}");
+        match operation {
+            Some(operation) => {
+                let announced = operation.codes().any(|announced| announced == code);
+                assert!(announced, "{asked}: {} does not announce {code}: {text}", operation.id);
+            }
+            None => assert!(matches!(code, Code::NotFound | Code::MethodNotAllowed), "{asked}: {code}"),
+        }
+    }
+
+    fn hold_body(&self, operation: &Operation, schema: &str, asked: &str) {
+        let body = &self.body;
+        if self.header("content-type") == Some("application/x-ndjson") {
+            for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                reads::<enqueue::EnqueueResult>(line, asked);
+                hold_items(operation, &[serde_json::from_slice(line).expect("JSON")], asked);
+            }
+            return;
+        }
+        match schema {
+            "Enqueued" => reads::<enqueue::Enqueued>(body, asked),
+            "EnqueueAnswer" if body.starts_with(b"{\"results\"") => {
+                reads::<enqueue::EnqueueResults>(body, asked);
+            }
+            "EnqueueAnswer" => reads::<enqueue::Enqueued>(body, asked),
+            "LeaseAnswer" => reads::<lease::LeaseAnswer>(body, asked),
+            "SettleResults" => reads::<settle::SettleResults>(body, asked),
+            "WorkAnswer" => reads::<work::WorkAnswer>(body, asked),
+            "TransactionAnswer" => reads::<transaction::TransactionAnswer>(body, asked),
+            "Job" => reads::<job::Job>(body, asked),
+            "JobPage" => reads::<job::JobPage>(body, asked),
+            "JobStateAnswer" => reads::<job::JobStateAnswer>(body, asked),
+            "Queue" => reads::<queue::Queue>(body, asked),
+            "QueueList" => reads::<queue::QueueList>(body, asked),
+            "PauseAnswer" if body.starts_with(b"{\"queue\"") => reads::<queue::KeyAnswer>(body, asked),
+            "PauseAnswer" => reads::<queue::Queue>(body, asked),
+            "CauseList" => reads::<dead::CauseList>(body, asked),
+            "RedriveAnswer" => reads::<dead::RedriveAnswer>(body, asked),
+            "DeletedAnswer" => reads::<dead::DeletedAnswer>(body, asked),
+            "" => return,
+            other => panic!("nobody reads a {other}"),
+        }
+        let json: Value = serde_json::from_slice(body).expect("JSON");
+        for list in ["results", "complete", "fail", "extend", "release"] {
+            hold_items(operation, json[list].as_array().map_or(&[], Vec::as_slice), asked);
+        }
+    }
+}
+
+/// The refusals of items are announced too.
+fn hold_items(operation: &Operation, items: &[Value], asked: &str) {
+    for code in items.iter().filter_map(|item| item["error"]["code"].as_str()) {
+        let announced = operation.item_codes().any(|announced| announced.as_str() == code);
+        assert!(announced, "{asked}: {} does not announce {code} for an item", operation.id);
+    }
+}
+
+/// The client's type reads the body.
+fn reads<T: DeserializeOwned>(body: &[u8], asked: &str) {
+    if let Err(error) = serde_json::from_slice::<T>(body) {
+        panic!("{asked}: {error}: {}", String::from_utf8_lossy(body));
+    }
+}
+
+/// The operation that the table has for a request.
+fn operation(method: &str, target: &str) -> Option<&'static Operation> {
+    let path = target.split('?').next().unwrap_or_default();
+    let method = if method == "HEAD" { "GET" } else { method };
+    let fits = |template: &str| {
+        let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+        template.len() == path.len()
+            && template.iter().zip(path).all(|(part, found)| part.starts_with('{') || *part == found)
+    };
+    // A path without a placeholder is meant before one with.
+    let mut found: Vec<_> =
+        OPERATIONS.iter().filter(|operation| operation.method == method && fits(operation.path)).collect();
+    found.sort_by_key(|operation| operation.path.contains('{'));
+    found.first().copied()
+}
