@@ -34,7 +34,7 @@ use http::{Method, Request, Uri};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
-use crate::body::RequestBody;
+use crate::body::{RequestBody, Room};
 use crate::door::Door;
 use crate::limits::{
     CONNECTION_BUFFER_BYTES, HEAD_TIMEOUT, LANE_ENQUEUES, LANE_HEADERS, LANE_READ_BYTES, LANE_REST_TIMEOUT,
@@ -58,6 +58,8 @@ pub(crate) struct Lane<S> {
     door: Door,
     /// Turns true when the server stops.
     stop: watch::Receiver<bool>,
+    /// Whether a request was taken here: then the connection speaks HTTP/1.1, and goes on doing so.
+    answers: bool,
     /// What was read and not answered.
     buffer: BytesMut,
     /// Bytes read at once: as long as the last request was, since the next one is likely to be.
@@ -71,7 +73,14 @@ pub(crate) enum Left<S> {
     /// It is over.
     Ended,
     /// The general server goes on with it; the bytes were read and not answered.
-    ForHyper(S, Bytes),
+    ForHyper {
+        /// The connection.
+        stream: S,
+        /// What was read.
+        read: Bytes,
+        /// Whether it is known to speak HTTP/1.1.
+        is_http1: bool,
+    },
 }
 
 /// Enqueues into one queue that were begun and are not answered yet, in the order in which they came.
@@ -120,7 +129,15 @@ enum Woken {
 impl<S: Stream> Lane<S> {
     /// A lane for a new connection.
     pub(crate) fn new(stream: S, door: Door, stop: watch::Receiver<bool>) -> Self {
-        Self { stream, door, stop, buffer: BytesMut::new(), read_bytes: LANE_READ_BYTES, out: Vec::new() }
+        Self {
+            stream,
+            door,
+            stop,
+            answers: false,
+            buffer: BytesMut::new(),
+            read_bytes: LANE_READ_BYTES,
+            out: Vec::new(),
+        }
     }
 
     /// Answers requests until the connection ends or asks for more than plain ones.
@@ -136,8 +153,15 @@ impl<S: Stream> Lane<S> {
         let mut idle = pin!(tokio::time::sleep(HEAD_TIMEOUT));
         let mut active_at = Instant::now();
         let mut begun = Begun::default();
+        // Of the request whose rest is to come: its length and the room for it, and how long it may take.
+        let (mut rest, mut rest_until): (Option<(usize, Room)>, _) = (None, None);
         loop {
-            let look = look(&self.buffer);
+            let look = match &rest {
+                Some((bytes, _)) if self.buffer.len() < *bytes => {
+                    Look::Rest { bytes: *bytes, is_known: true }
+                }
+                _ => look(&self.buffer),
+            };
             if !begun.answers.is_empty() && !matches!(look, Look::Whole { .. }) {
                 // More enqueues may come; anything else has to wait for its turn.
                 if !self.go_on(&mut begun, look != Look::Other).await? {
@@ -148,6 +172,8 @@ impl<S: Stream> Lane<S> {
             }
             match look {
                 Look::Whole { head_bytes, bytes } => {
+                    (rest, rest_until) = (None, None);
+                    self.answers = true;
                     self.read_bytes = bytes.max(LANE_READ_BYTES);
                     let whole = self.buffer.split_to(bytes).freeze();
                     let request = request(&whole, head_bytes);
@@ -162,11 +188,12 @@ impl<S: Stream> Lane<S> {
                     let Some(request) = request else {
                         // What http does not take hyper does not take either, and it knows what to say.
                         self.flush().await?;
-                        return Ok(Left::ForHyper(self.stream, [&whole, &self.buffer[..]].concat().into()));
+                        let read = [&whole, &self.buffer[..]].concat().into();
+                        return Ok(Left::ForHyper { stream: self.stream, read, is_http1: true });
                     };
                     drop(whole);
                     if is_enqueue(&request) && !(begun.answers.is_empty() && self.buffer.is_empty()) {
-                        self.begin(request, bytes, &mut begun).await?;
+                        self.begin(request, bytes, &mut begun).await;
                         continue;
                     }
                     match self.answer(request).await? {
@@ -179,18 +206,33 @@ impl<S: Stream> Lane<S> {
                         return Ok(Left::Ended);
                     }
                 }
-                Look::Rest { bytes } => {
+                Look::Rest { bytes, is_known } => {
                     self.flush().await?;
-                    let missing = bytes.saturating_sub(self.buffer.len());
-                    self.buffer.reserve(missing.max(LANE_READ_BYTES));
-                    let rest = poll_fn(|context| self.poll_read(context));
-                    match tokio::time::timeout(LANE_REST_TIMEOUT, rest).await {
-                        Ok(Ok(0)) => return Ok(Left::Ended),
-                        Ok(read) => {
-                            read?;
-                            active_at = Instant::now();
+                    if is_known && rest.is_none() {
+                        // Its room is taken before its memory. Where there is none, the general server says so.
+                        match self.door.intake().take(bytes) {
+                            Ok(room) => rest = Some((bytes, room)),
+                            Err(_) => return Ok(self.for_hyper()),
                         }
-                        Err(_) => return Ok(self.for_hyper()),
+                    }
+                    let missing = bytes.saturating_sub(self.buffer.len());
+                    self.buffer.reserve(if is_known { missing } else { LANE_READ_BYTES });
+                    // One limit for all of it, however many pieces it comes in.
+                    let until = *rest_until.get_or_insert_with(|| Instant::now() + LANE_REST_TIMEOUT);
+                    let mut late = pin!(tokio::time::sleep_until(until.into()));
+                    let woken = poll_fn(|context| {
+                        if let Poll::Ready(read) = self.poll_read(context) {
+                            return Poll::Ready(read.map(Woken::Read));
+                        }
+                        if stopping.as_mut().poll(context).is_ready() {
+                            return Poll::Ready(Ok(Woken::Stopping));
+                        }
+                        late.as_mut().poll(context).map(|()| Ok(Woken::Idle))
+                    });
+                    match woken.await? {
+                        Woken::Read(0) | Woken::Stopping => return Ok(Left::Ended),
+                        Woken::Read(_) => active_at = Instant::now(),
+                        Woken::Idle => return Ok(self.for_hyper()),
                     }
                 }
                 Look::Nothing => {
@@ -221,21 +263,14 @@ impl<S: Stream> Lane<S> {
     }
 
     /// Gives an enqueue to its handler, behind those that are begun already.
-    async fn begin(
-        &mut self,
-        request: Request<RequestBody>,
-        bytes: usize,
-        begun: &mut Begun,
-    ) -> io::Result<()> {
+    async fn begin(&mut self, request: Request<RequestBody>, bytes: usize, begun: &mut Begun) {
         let (door, path) = (self.door.clone(), request.uri().path().to_owned());
         let mut answer: Answering = Box::pin(async move { door.answer(request).await });
         // The first poll brings it into the shard's inbox.
         match poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await {
-            Poll::Ready(reply) if begun.answers.is_empty() => return self.put(reply, true).await,
             Poll::Ready(reply) => begun.push(path, Box::pin(future::ready(reply)), bytes),
             Poll::Pending => begun.push(path, answer, bytes),
         }
-        Ok(())
     }
 
     /// Waits until the oldest of those that are begun is answered, or, with `or_read`, until more was read; false if the
@@ -351,7 +386,7 @@ impl<S: Stream> Lane<S> {
     }
 
     fn for_hyper(self) -> Left<S> {
-        Left::ForHyper(self.stream, self.buffer.freeze())
+        Left::ForHyper { stream: self.stream, read: self.buffer.freeze(), is_http1: self.answers }
     }
 }
 
@@ -382,9 +417,10 @@ fn with_date(put: impl FnOnce(&str)) {
 #[derive(Debug, PartialEq, Eq)]
 enum Look {
     Nothing,
-    /// The beginning of what may become a plain request, of so many bytes as far as that is known.
+    /// The beginning of what may become a plain request, of so many bytes, or of more if its head is not whole yet.
     Rest {
         bytes: usize,
+        is_known: bool,
     },
     /// A plain request with so long a head, of so many bytes together.
     Whole {
@@ -404,7 +440,7 @@ fn look(buffer: &[u8]) -> Look {
     let head_bytes = match head.parse(buffer) {
         Ok(httparse::Status::Complete(bytes)) => bytes,
         Ok(httparse::Status::Partial) if buffer.len() < LANE_READ_BYTES => {
-            return Look::Rest { bytes: buffer.len() + 1 };
+            return Look::Rest { bytes: buffer.len() + 1, is_known: false };
         }
         Ok(httparse::Status::Partial) | Err(_) => return Look::Other,
     };
@@ -419,7 +455,7 @@ fn look(buffer: &[u8]) -> Look {
             Look::Other
         }
         Some(body_bytes) if head_bytes + body_bytes > buffer.len() => {
-            Look::Rest { bytes: head_bytes + body_bytes }
+            Look::Rest { bytes: head_bytes + body_bytes, is_known: true }
         }
         Some(body_bytes) => Look::Whole { head_bytes, bytes: head_bytes + body_bytes },
     }
@@ -501,8 +537,8 @@ mod tests {
     fn what_may_become_one_is_waited_for() {
         check("", Look::Nothing);
         let bytes = with("content-length: 9\r\n").len() + 7;
-        check(&with("content-length: 9\r\n"), Look::Rest { bytes });
-        check("POST /v1/wo", Look::Rest { bytes: 12 });
+        check(&with("content-length: 9\r\n"), Look::Rest { bytes, is_known: true });
+        check("POST /v1/wo", Look::Rest { bytes: 12, is_known: false });
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Server {
         let (_going_on, stop) = watch::channel(false);
         let lane = Lane::new(stream, door.clone(), stop);
         let graceful = GracefulShutdown::new();
-        if let Err(error) = connection(lane, &connection_builder(), door, graceful.watcher()).await {
+        if let Err(error) = connection(lane, &Builders::new(), door, graceful.watcher()).await {
             tracing::debug!(%error, "a connection ended early");
         }
     }
@@ -157,7 +157,7 @@ async fn accept(
     graceful: &GracefulShutdown,
     stop: &watch::Receiver<bool>,
 ) {
-    let builder = Arc::new(connection_builder());
+    let builders = Arc::new(Builders::new());
     let room = Arc::new(Semaphore::new(options.connections_max));
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -180,10 +180,10 @@ async fn accept(
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             continue;
         }
-        let (builder, door, watcher) = (Arc::clone(&builder), door.clone(), graceful.watcher());
+        let (builders, door, watcher) = (Arc::clone(&builders), door.clone(), graceful.watcher());
         let lane = Lane::new(stream, door.clone(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(lane, &builder, door, watcher).await {
+            if let Err(error) = connection(lane, &builders, door, watcher).await {
                 // A client that goes away in the middle, or does not speak HTTP, is no event.
                 tracing::debug!(%peer, %error, "a connection ended early");
             }
@@ -198,14 +198,18 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 /// Serves one connection until it ends: on the short way as long as that goes.
 async fn connection<S: Stream>(
     lane: Lane<S>,
-    builder: &auto::Builder<TokioExecutor>,
+    builders: &Builders,
     door: Door,
     watcher: Watcher,
 ) -> Result<(), ConnectionError> {
     match lane.run().await? {
         Left::Ended => Ok(()),
         // Apart, since few connections need the room that a general server's state takes.
-        Left::ForHyper(stream, read) => Box::pin(general(builder, stream, read, door, watcher)).await,
+        Left::ForHyper { stream, read, is_http1 } => {
+            // A connection does not change to HTTP/2 after it has spoken HTTP/1.1: a proxy may share it among its callers.
+            let builder = if is_http1 { &builders.http1 } else { &builders.auto };
+            Box::pin(general(builder, stream, read, door, watcher)).await
+        }
     }
 }
 
@@ -274,6 +278,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+/// The general server, for connections that have not begun and for those that speak HTTP/1.1.
+struct Builders {
+    auto: auto::Builder<TokioExecutor>,
+    http1: auto::Builder<TokioExecutor>,
+}
+
+impl Builders {
+    fn new() -> Self {
+        Self { auto: connection_builder(), http1: connection_builder().http1_only() }
     }
 }
 

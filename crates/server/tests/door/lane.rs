@@ -2,6 +2,8 @@
 //!
 //! A request is the general server's if it says `te: trailers`, which means nothing here.
 
+use tidegate_server::Options;
+
 use crate::refusals::breakable;
 use crate::support::{House, JSON, Said, request, until};
 
@@ -153,4 +155,30 @@ fn a_connection_that_asks_to_be_closed_is() {
     connection.send("POST", JOBS, &[JSON, ("connection", "close")], b"{}");
     assert_eq!(connection.hear("POST", JOBS).status, 201);
     assert!(!connection.hear_more());
+}
+
+#[test]
+fn a_rest_that_does_not_come_does_not_hold_up_the_end() {
+    let grace = std::time::Duration::from_secs(3_600);
+    let options = Options { grace, ..Options::default() };
+    let mut house = House::with(tidegate_engine::Options::default(), options);
+    let mut connection = house.connect();
+    let whole = request("POST", JOBS, &[JSON], b"{}");
+    connection.write(&whole);
+    assert_eq!(connection.hear("POST", JOBS).status, 201);
+    connection.write(&whole[..whole.len() - 1]);
+    house.stop().unwrap();
+    assert!(!connection.hear_more());
+}
+
+#[test]
+fn a_connection_that_spoke_http1_does_not_change_to_http2() {
+    let house = House::open();
+    let mut connection = house.connect();
+    connection.send("POST", JOBS, &[JSON], b"{}");
+    assert_eq!(connection.hear("POST", JOBS).status, 201);
+    connection.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    while connection.hear_more() {}
+    // The connection is closed without a word; an HTTP/2 server would begin with its settings.
+    assert!(connection.heard.is_empty(), "{:?}", connection.heard);
 }

@@ -139,7 +139,7 @@ pub(crate) const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson")
 /// One connection that speaks HTTP/1.1.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
-    heard: Vec<u8>,
+    pub(crate) heard: Vec<u8>,
 }
 
 impl Connection {
