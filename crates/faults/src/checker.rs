@@ -13,6 +13,7 @@
 //! | refused and done | a job that was only ever refused is there all the same |
 //! | altered | a payload, a name or an ordering key that is not what was sent |
 //! | accepted twice | one job has two ids |
+//! | id of two | one id was given to two jobs, told by an acceptance or a lease: the first of them is lost |
 //! | two answers | one idempotency key was answered in two ways |
 //! | delivered after completion | a lease with a higher token than the one that completed the job |
 //! | settled twice | two ends of a job, or of a lease, were acknowledged |
@@ -66,6 +67,7 @@ pub enum Kind {
     RefusedAndDone,
     Altered,
     AcceptedTwice,
+    IdOfTwo,
     TwoAnswers,
     DeliveredAfterCompletion,
     SettledTwice,
@@ -160,6 +162,8 @@ struct Reading<'a> {
     callers: Vec<&'a str>,
     token_heard: u64,
     clock_set: Vec<u64>,
+    /// The names of the jobs that each id was given to, as acceptances and leases tell.
+    names: HashMap<&'a str, BTreeSet<&'a str>>,
     found: Vec<(&'a str, JobState)>,
     audited: Option<(u64, u64, u64, u64)>,
     verdict: Verdict,
@@ -168,6 +172,16 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn fault(&mut self, kind: Kind, what: impl fmt::Display) {
         self.verdict.faults.push(Fault { kind, what: what.to_string() });
+    }
+
+    /// Somebody heard that this job has this id. An id that is given again hides that its first job is gone: it is there, and
+    /// completed, and is another one.
+    fn heard_of(&mut self, id: &'a str, name: &'a str) {
+        let names = self.names.entry(id).or_default();
+        if names.insert(name) && names.len() > 1 {
+            let what = format!("{id} is of {names:?}");
+            self.fault(Kind::IdOfTwo, what);
+        }
     }
 
     fn read(&mut self, line: &'a Line) {
@@ -208,7 +222,7 @@ impl<'a> Reading<'a> {
         self.after_completion(&leases, &said);
         self.order(&leases, &calls);
         self.exclusion(&leases, &said);
-        self.end(&wanted, &leases, &said, &calls);
+        self.end(&wanted, &said, &calls);
         self.verdict.figures.accepted = wanted.values().filter(|job| job.acknowledged).count() as u64;
         self.verdict.figures.accepted_perhaps =
             wanted.values().filter(|job| !job.acknowledged && job.perhaps).count() as u64;
@@ -300,6 +314,7 @@ impl<'a> Reading<'a> {
                     let entry = wanted.get_mut(job.name.as_str()).expect("it was entered above");
                     entry.ids.insert(id);
                     entry.acknowledged = true;
+                    self.heard_of(id, &job.name);
                 }
             }
             match answers.insert(key, results) {
@@ -334,6 +349,7 @@ impl<'a> Reading<'a> {
                     continue;
                 };
                 known.ids.insert(&job.id);
+                self.heard_of(&job.id, name);
                 let Some(sent) = known.job else { continue };
                 let early = self.clock_set.iter().all(|&set| !(known.first_asked..=heard).contains(&set))
                     && heard + GRAIN_US < known.first_asked + sent.delay_ms * 1_000;
@@ -456,7 +472,7 @@ impl<'a> Reading<'a> {
                     self.fault(Kind::Reordered, format_args!("{key}: {before} stood before {id} in a list"));
                 }
                 // A key's first answer counts: by a later one it may have been accepted long ago.
-                if seen.insert(id) {
+                if seen.insert((&job.name, id)) {
                     accepted.entry(key).or_default().push((call.at, heard, id));
                 }
             }
@@ -544,7 +560,6 @@ impl<'a> Reading<'a> {
     fn end(
         &mut self,
         wanted: &HashMap<&'a str, Wanted<'a>>,
-        leases: &[Lease<'a>],
         said: &HashMap<(&'a str, u64), Said>,
         calls: &[Call<'a>],
     ) {
@@ -562,14 +577,6 @@ impl<'a> Reading<'a> {
                         .and_modify(|how| *how = if *how == item.how { *how } else { How::Extend(0) })
                         .or_insert(item.how);
                 }
-            }
-        }
-        let mut names: HashMap<&str, &str> = HashMap::new();
-        for lease in leases {
-            if let Some(name) = &lease.job.name
-                && let Some(other) = names.insert(&lease.job.id, name).filter(|other| other != name)
-            {
-                self.fault(Kind::Altered, format_args!("{} came as {other} and as {name}", lease.job.id));
             }
         }
         let found = std::mem::take(&mut self.found);

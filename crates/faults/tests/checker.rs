@@ -263,6 +263,26 @@ fn one_job_has_one_id() {
         .check(&[Kind::AcceptedTwice]);
 }
 
+/// A power cut took the first job, and the server, which knew nothing of it any more, gave its id to the next.
+#[test]
+fn one_id_has_one_job() {
+    let mut told = tale();
+    told.accept("one", "0-1").live("two", "0-1", 1).check(&[Kind::IdOfTwo]);
+    // The first was handed out, though its producer heard nothing; the second's producer heard nothing either.
+    let mut leased = tale();
+    leased.enqueue("k", &["one"], Some(unknown())).lease("one", "0-1", 1);
+    leased.enqueue("l", &["two"], None).lease("two", "0-1", 2).complete("0-1", 2);
+    leased.lease("two", "0-1", 3);
+    leased.find("0-1", JobState::Completed);
+    leased.check(&[Kind::IdOfTwo, Kind::DeliveredAfterCompletion, Kind::TwoLeases]);
+    // Told by one call, and out of the order of acceptance besides.
+    let mut keyed = tale();
+    keyed.accept("one@k", "0-1").live("two@k", "0-1", 1).check(&[Kind::IdOfTwo, Kind::Reordered]);
+    // The same job is told its id as often as it asks.
+    let mut again = tale();
+    again.live("one@k", "0-1", 1).accept("one@k", "0-1").check(&[]);
+}
+
 #[test]
 fn one_key_has_one_answer() {
     let mut other = tale();

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use tidegate::api::words::JobState;
+use tidegate_faults::history::{Answer, Ask, Event, Line, NewJob, read};
 
 /// The server beside the harness. `cargo test --workspace` has built both; for this crate alone it may be missing.
 fn server() -> PathBuf {
@@ -48,6 +50,14 @@ fn rewrite(from: &Path, to: &Path, mut change: impl FnMut(Value) -> Vec<Value>) 
     }
 }
 
+/// Adds what one more caller saw, from this time on.
+fn add(histories: &Path, at: u64, events: Vec<Event>) {
+    let line =
+        |(at, event)| serde_json::to_string(&Line { at, who: "one more".into(), event }).expect("JSON");
+    let lines: String = (at..).zip(events).map(line).map(|line| line + "\n").collect();
+    fs::write(histories.join("one-more.jsonl"), lines).expect("room");
+}
+
 #[test]
 fn kills_leave_a_history_without_a_fault_and_every_tampering_with_it_is_caught() {
     let folder = tempfile::tempdir().expect("a directory");
@@ -70,6 +80,20 @@ fn kills_leave_a_history_without_a_fault_and_every_tampering_with_it_is_caught()
     });
     check(&lost, "lost");
     check(&lost, "vanished");
+
+    // A job was accepted before all others and lost without a trace: its id is a later job's, which lived and was completed.
+    let given_again = folder.path().join("given-again");
+    rewrite(&history, &given_again, |line| vec![line]);
+    let lines = read(&history).expect("a history");
+    let of_another = lines.iter().find_map(|line| match &line.event {
+        Event::Found { id, state: JobState::Completed } => Some(id.clone()),
+        _ => None,
+    });
+    let job = NewJob { name: "lost".into(), digest: 0, ordering_key: None, delay_ms: 0 };
+    let ask = Ask::Enqueue { key: "lost".into(), once: true, jobs: vec![job] };
+    let answer = Answer::Enqueued(vec![Ok(of_another.expect("a completed job"))]);
+    add(&given_again, 0, vec![Event::Ask { call: 1, ask }, Event::Answer { call: 1, answer }]);
+    check(&given_again, "id_of_two");
 
     // Whatever was handed out is handed out again ten minutes later, under a higher token: also what was completed.
     let again = folder.path().join("again");
