@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tidegate::api::words::JobState;
-use tidegate_faults::history::{Answer, Ask, Event, Line, NewJob, read};
+use tidegate_faults::history::{Answer, Ask, Event, How, Leased, Line, NewJob, Settle, read};
 
 /// The server beside the harness. `cargo test --workspace` has built both; for this crate alone it may be missing.
 fn server() -> PathBuf {
@@ -95,6 +95,41 @@ fn kills_leave_a_history_without_a_fault_and_every_tampering_with_it_is_caught()
     add(&given_again, 0, vec![Event::Ask { call: 1, ask }, Event::Answer { call: 1, answer }]);
     check(&given_again, "id_of_two");
 
+    // A job that failed for good is handed out once more, and fails for good once more: at the end all is as before.
+    let dead_twice = folder.path().join("dead-twice");
+    rewrite(&history, &dead_twice, |line| vec![line]);
+    let dead = lines.iter().filter_map(|line| match &line.event {
+        Event::Ask { call, ask: Ask::Settle(items) } if items[0].how == How::Fatal => {
+            Some((&line.who, *call, &items[0].id))
+        }
+        _ => None,
+    });
+    let was_taken = |who: &str, of: u64| {
+        lines.iter().any(|line| match &line.event {
+            Event::Answer { call, answer: Answer::Settled(results) } => {
+                line.who == who && *call == of && results[0].is_ok()
+            }
+            _ => false,
+        })
+    };
+    let (.., id) = dead.into_iter().find(|(who, call, _)| was_taken(who, *call)).expect("a dead job");
+    let leased = lines.iter().find_map(|line| match &line.event {
+        Event::Answer { answer: Answer::Leased(jobs), .. } => jobs.iter().find(|job| job.id == *id),
+        _ => None,
+    });
+    let token = 1_000_000_000;
+    let leased = Leased { token, ..leased.expect("its lease").clone() };
+    let settle = Settle { id: id.clone(), token, how: How::Fatal };
+    let events = vec![
+        Event::Ask { call: 1, ask: Ask::Lease { lease_ms: 1_000 } },
+        Event::Answer { call: 1, answer: Answer::Leased(vec![leased]) },
+        Event::Ask { call: 2, ask: Ask::Settle(vec![settle]) },
+        Event::Answer { call: 2, answer: Answer::Settled(vec![Ok(())]) },
+    ];
+    add(&dead_twice, lines.last().expect("an end").at + 600_000_000, events);
+    check(&dead_twice, "delivered_after_end");
+    check(&dead_twice, "settled_twice");
+
     // Whatever was handed out is handed out again ten minutes later, under a higher token: also what was completed.
     let again = folder.path().join("again");
     let mut token = 1_000_000_000_u64;
@@ -114,7 +149,7 @@ fn kills_leave_a_history_without_a_fault_and_every_tampering_with_it_is_caught()
         }
         lines
     });
-    check(&again, "delivered_after_completion");
+    check(&again, "delivered_after_end");
 
     // Nobody ever asked for what was worked on.
     let ghosts = folder.path().join("ghosts");
