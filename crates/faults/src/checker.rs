@@ -8,14 +8,15 @@
 //! |---|---|
 //! | lost | a job was accepted, and at the end it is not there |
 //! | unfinished | the faults have ended, workers were there, and a job still has not ended |
-//! | vanished | a completion was acknowledged, and at the end the job is not completed |
+//! | vanished | a job's end was acknowledged, and at the end the job is not completed, or not dead, as was said |
 //! | made up | a job nobody asked for, or an end that no worker reported |
 //! | refused and done | a job that was only ever refused is there all the same |
 //! | altered | a payload, a name or an ordering key that is not what was sent |
 //! | accepted twice | one job has two ids |
+//! | id of two | one id was given to two jobs, told by an acceptance or a lease: the first of them is lost |
 //! | two answers | one idempotency key was answered in two ways |
-//! | delivered after completion | a lease with a higher token than the one that completed the job |
-//! | settled twice | two ends of a job, or of a lease, were acknowledged |
+//! | delivered after end | a lease with a higher token than the one under which the job was completed or failed for good |
+//! | settled twice | two ends of a job, or of a lease, were acknowledged; a completion may be said again under its token |
 //! | reordered | within an ordering key: ids against the order of acceptance, or leases against that of ids |
 //! | two leases | of one job or ordering key, at one moment |
 //! | token fell | a token that is not higher than one that had been heard before it was asked for, or one given twice |
@@ -66,8 +67,9 @@ pub enum Kind {
     RefusedAndDone,
     Altered,
     AcceptedTwice,
+    IdOfTwo,
     TwoAnswers,
-    DeliveredAfterCompletion,
+    DeliveredAfterEnd,
     SettledTwice,
     Reordered,
     TwoLeases,
@@ -137,9 +139,15 @@ struct Said {
     end_asked: Option<u64>,
     /// When it lasts until, if extended.
     extended_to: u64,
-    completed: bool,
-    /// Ended in another way.
-    gave_up: bool,
+    /// The end of it that was acknowledged. If several were, which cannot be, it is one that also ends the job.
+    ended: Option<How>,
+}
+
+impl Said {
+    /// How it ended the job, if it did.
+    fn ended_job(&self) -> Option<How> {
+        self.ended.filter(|&how| ends_job(how))
+    }
 }
 
 /// A job by its name.
@@ -160,6 +168,8 @@ struct Reading<'a> {
     callers: Vec<&'a str>,
     token_heard: u64,
     clock_set: Vec<u64>,
+    /// The names of the jobs that each id was given to, as acceptances and leases tell.
+    names: HashMap<&'a str, BTreeSet<&'a str>>,
     found: Vec<(&'a str, JobState)>,
     audited: Option<(u64, u64, u64, u64)>,
     verdict: Verdict,
@@ -168,6 +178,16 @@ struct Reading<'a> {
 impl<'a> Reading<'a> {
     fn fault(&mut self, kind: Kind, what: impl fmt::Display) {
         self.verdict.faults.push(Fault { kind, what: what.to_string() });
+    }
+
+    /// Somebody heard that this job has this id. An id that is given again hides that its first job is gone: it is there, and
+    /// completed, and is another one.
+    fn heard_of(&mut self, id: &'a str, name: &'a str) {
+        let names = self.names.entry(id).or_default();
+        if names.insert(name) && names.len() > 1 {
+            let what = format!("{id} is of {names:?}");
+            self.fault(Kind::IdOfTwo, what);
+        }
     }
 
     fn read(&mut self, line: &'a Line) {
@@ -205,10 +225,10 @@ impl<'a> Reading<'a> {
         let leases = self.leases(&calls, &mut wanted);
         let said = self.settlements(&calls);
         self.tokens(&calls);
-        self.after_completion(&leases, &said);
+        self.after_end(&leases, &said);
         self.order(&leases, &calls);
         self.exclusion(&leases, &said);
-        self.end(&wanted, &leases, &said, &calls);
+        self.end(&wanted, &said, &calls);
         self.verdict.figures.accepted = wanted.values().filter(|job| job.acknowledged).count() as u64;
         self.verdict.figures.accepted_perhaps =
             wanted.values().filter(|job| !job.acknowledged && job.perhaps).count() as u64;
@@ -300,6 +320,7 @@ impl<'a> Reading<'a> {
                     let entry = wanted.get_mut(job.name.as_str()).expect("it was entered above");
                     entry.ids.insert(id);
                     entry.acknowledged = true;
+                    self.heard_of(id, &job.name);
                 }
             }
             match answers.insert(key, results) {
@@ -334,6 +355,7 @@ impl<'a> Reading<'a> {
                     continue;
                 };
                 known.ids.insert(&job.id);
+                self.heard_of(&job.id, name);
                 let Some(sent) = known.job else { continue };
                 let early = self.clock_set.iter().all(|&set| !(known.first_asked..=heard).contains(&set))
                     && heard + GRAIN_US < known.first_asked + sent.delay_ms * 1_000;
@@ -354,8 +376,8 @@ impl<'a> Reading<'a> {
     }
 
     /// What was said about each lease, and that at most one end of it was heard.
-    fn settlements(&mut self, calls: &[Call<'a>]) -> HashMap<(&'a str, u64), Said> {
-        let mut said: HashMap<(&str, u64), Said> = HashMap::new();
+    fn settlements(&mut self, calls: &[Call<'a>]) -> BTreeMap<(&'a str, u64), Said> {
+        let mut said: BTreeMap<(&str, u64), Said> = BTreeMap::new();
         for call in calls {
             let Ask::Settle(items) = call.ask else { continue };
             for (index, item) in items.iter().enumerate() {
@@ -371,16 +393,21 @@ impl<'a> Reading<'a> {
                     continue;
                 }
                 entry.end_asked = Some(entry.end_asked.map_or(call.at, |before| before.min(call.at)));
-                match item.how {
-                    How::Complete if taken => entry.completed = true,
-                    How::Fail | How::Fatal | How::Release if taken => entry.gave_up = true,
-                    _ => {}
+                if !taken {
+                    continue;
                 }
-                if entry.completed && entry.gave_up {
-                    let (id, token) = (&item.id, item.token);
+                let before = entry.ended;
+                if !before.is_some_and(ends_job) {
+                    entry.ended = Some(item.how);
+                }
+                // Only a completion may be said again: the others have keys, and a second call has another one.
+                if let Some(before) =
+                    before.filter(|&before| (before, item.how) != (How::Complete, How::Complete))
+                {
+                    let (id, token, how) = (&item.id, item.token, item.how);
                     self.fault(
                         Kind::SettledTwice,
-                        format_args!("{id} under {token} was given up and completed"),
+                        format_args!("{id} under {token} ended by {before:?}, and by {how:?}"),
                     );
                 }
             }
@@ -409,33 +436,33 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A completed job is never handed out again, and is completed by one lease.
-    fn after_completion(&mut self, leases: &[Lease<'a>], said: &HashMap<(&'a str, u64), Said>) {
-        let mut completed: BTreeMap<&str, u64> = BTreeMap::new();
+    /// A job that was completed or failed for good is never handed out again, and ended by one lease.
+    fn after_end(&mut self, leases: &[Lease<'a>], said: &BTreeMap<(&'a str, u64), Said>) {
+        // The first end is the one after which nothing may come; tokens come in their order.
+        let mut ended: BTreeMap<&str, (u64, How)> = BTreeMap::new();
         for (&(id, token), said) in said {
-            if !said.completed {
-                continue;
-            }
-            if let Some(other) = completed.insert(id, token) {
+            let Some(how) = said.ended_job() else { continue };
+            if let Some((first, by)) = ended.get(id) {
                 self.fault(
                     Kind::SettledTwice,
-                    format_args!("{id} was completed under {other} and under {token}"),
+                    format_args!("{id} ended by {by:?} under {first}, and by {how:?} under {token}"),
                 );
-                // The first completion is the one after which nothing may come.
-                completed.insert(id, token.min(other));
+            } else {
+                ended.insert(id, (token, how));
             }
         }
         for lease in leases {
             let (id, token) = (lease.job.id.as_str(), lease.job.token);
-            if let Some(&last) = completed.get(id).filter(|&&last| token > last) {
+            if let Some((last, how)) = ended.get(id).filter(|&&(last, _)| token > last) {
                 let who = lease.who;
                 self.fault(
-                    Kind::DeliveredAfterCompletion,
-                    format_args!("{id} was completed under {last}, and {who} got it under {token}"),
+                    Kind::DeliveredAfterEnd,
+                    format_args!("{id} ended by {how:?} under {last}, and {who} got it under {token}"),
                 );
             }
         }
-        self.verdict.figures.completed = completed.len() as u64;
+        let completed = ended.values().filter(|&&(_, how)| how == How::Complete);
+        self.verdict.figures.completed = completed.count() as u64;
     }
 
     /// Within an ordering key, ids follow the order of acceptance and leases follow that of ids.
@@ -456,7 +483,7 @@ impl<'a> Reading<'a> {
                     self.fault(Kind::Reordered, format_args!("{key}: {before} stood before {id} in a list"));
                 }
                 // A key's first answer counts: by a later one it may have been accepted long ago.
-                if seen.insert(id) {
+                if seen.insert((&job.name, id)) {
                     accepted.entry(key).or_default().push((call.at, heard, id));
                 }
             }
@@ -501,7 +528,7 @@ impl<'a> Reading<'a> {
     }
 
     /// No two leases of one job, or of one ordering key, are certain to stand at one moment.
-    fn exclusion(&mut self, leases: &[Lease<'a>], said: &HashMap<(&'a str, u64), Said>) {
+    fn exclusion(&mut self, leases: &[Lease<'a>], said: &BTreeMap<(&'a str, u64), Said>) {
         let mut of_one: BTreeMap<&str, Vec<(u64, u64, &Lease<'_>)>> = BTreeMap::new();
         for lease in leases {
             let said = said.get(&(lease.job.id.as_str(), lease.job.token));
@@ -544,8 +571,7 @@ impl<'a> Reading<'a> {
     fn end(
         &mut self,
         wanted: &HashMap<&'a str, Wanted<'a>>,
-        leases: &[Lease<'a>],
-        said: &HashMap<(&'a str, u64), Said>,
+        said: &BTreeMap<(&'a str, u64), Said>,
         calls: &[Call<'a>],
     ) {
         let Some(audited) = self.audited else {
@@ -556,20 +582,12 @@ impl<'a> Reading<'a> {
             let Ask::Settle(items) = call.ask else { continue };
             for item in items {
                 // A job that may have been given up for good may be dead; only one that nobody completed cannot be completed.
-                if matches!(item.how, How::Complete | How::Fatal) {
+                if ends_job(item.how) {
                     ended
                         .entry(&item.id)
                         .and_modify(|how| *how = if *how == item.how { *how } else { How::Extend(0) })
                         .or_insert(item.how);
                 }
-            }
-        }
-        let mut names: HashMap<&str, &str> = HashMap::new();
-        for lease in leases {
-            if let Some(name) = &lease.job.name
-                && let Some(other) = names.insert(&lease.job.id, name).filter(|other| other != name)
-            {
-                self.fault(Kind::Altered, format_args!("{} came as {other} and as {name}", lease.job.id));
             }
         }
         let found = std::mem::take(&mut self.found);
@@ -628,15 +646,29 @@ impl<'a> Reading<'a> {
             }
         }
         for (&(id, token), said) in said {
-            let state = states.get(id);
-            if said.completed && state.is_some_and(|state| *state != JobState::Completed) {
-                let state = state.expect("it has one");
-                self.fault(Kind::Vanished, format_args!("{id} was completed under {token} and is {state}"));
-            } else if said.completed && state.is_none() {
-                self.fault(Kind::Vanished, format_args!("{id} was completed under {token} and is not there"));
+            let (how, state) = match said.ended_job() {
+                Some(How::Complete) => (How::Complete, JobState::Completed),
+                Some(how) => (how, JobState::Dead),
+                None => continue,
+            };
+            match states.get(id) {
+                Some(found) if *found == state => {}
+                Some(found) => self.fault(
+                    Kind::Vanished,
+                    format_args!("{id} ended by {how:?} under {token} and is {found}"),
+                ),
+                None => self.fault(
+                    Kind::Vanished,
+                    format_args!("{id} ended by {how:?} under {token} and is not there"),
+                ),
             }
         }
     }
+}
+
+/// Whether it ends the job, and not only the lease.
+fn ends_job(how: How) -> bool {
+    matches!(how, How::Complete | How::Fatal)
 }
 
 /// Refusals that say nothing about the request: it may come again, and may have been done before.

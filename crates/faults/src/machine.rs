@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::Signal;
 
+use crate::history;
 use crate::server::Process;
 
 /// Something this machine does not have, so that a scenario cannot run.
@@ -117,12 +118,22 @@ impl Image {
 
     /// The power fails: whatever did not reach the disk by now is gone. The image as the disk has it takes the place of the
     /// one that is mounted. Nobody may have files open there.
-    pub(crate) fn lose_power(&mut self) -> anyhow::Result<()> {
+    ///
+    /// Gives back whether something was seen to be lost: a file that was written just before, and never synced.
+    pub(crate) fn lose_power(&mut self) -> anyhow::Result<bool> {
+        // Of a new name each time: an earlier one may be there still.
+        let canary = self.mounted_at.join(format!("canary-{}", history::now()));
+        fs::write(&canary, [b'?'; 64 << 10])?;
         let left = self.file.with_extension("left");
         run("cp", &["--sparse=always", text(&self.file)?, text(&left)?])?;
         self.unmount()?;
         fs::rename(&left, &self.file)?;
-        self.mount()
+        self.mount()?;
+        match fs::read(&canary) {
+            Ok(bytes) => Ok(bytes.is_empty()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) fn free_bytes(&self) -> anyhow::Result<u64> {

@@ -91,6 +91,10 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::connect(&self.url())?)
     }
@@ -121,6 +125,12 @@ impl Server {
         self.starts += 1;
         self.process = Some(Process::start(&mut self.command(self.port)?)?);
         Ok(())
+    }
+
+    /// Goes on with a process that was started with this server's data at its port.
+    pub(crate) fn take(&mut self, process: Process) {
+        self.starts += 1;
+        self.process = Some(process);
     }
 
     /// Starts it and waits until it is ready.

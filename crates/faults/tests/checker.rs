@@ -220,7 +220,7 @@ fn an_end_that_no_worker_reported_is_made_up() {
         .lease("one", "0-1", 1)
         .settle("0-1", 1, How::Fatal, done())
         .find("0-1", JobState::Completed)
-        .check(&[Kind::MadeUp]);
+        .check(&[Kind::MadeUp, Kind::Vanished]);
 }
 
 #[test]
@@ -263,6 +263,26 @@ fn one_job_has_one_id() {
         .check(&[Kind::AcceptedTwice]);
 }
 
+/// A power cut took the first job, and the server, which knew nothing of it any more, gave its id to the next.
+#[test]
+fn one_id_has_one_job() {
+    let mut told = tale();
+    told.accept("one", "0-1").live("two", "0-1", 1).check(&[Kind::IdOfTwo]);
+    // The first was handed out, though its producer heard nothing; the second's producer heard nothing either.
+    let mut leased = tale();
+    leased.enqueue("k", &["one"], Some(unknown())).lease("one", "0-1", 1);
+    leased.enqueue("l", &["two"], None).lease("two", "0-1", 2).complete("0-1", 2);
+    leased.lease("two", "0-1", 3);
+    leased.find("0-1", JobState::Completed);
+    leased.check(&[Kind::IdOfTwo, Kind::DeliveredAfterEnd, Kind::TwoLeases]);
+    // Told by one call, and out of the order of acceptance besides.
+    let mut keyed = tale();
+    keyed.accept("one@k", "0-1").live("two@k", "0-1", 1).check(&[Kind::IdOfTwo, Kind::Reordered]);
+    // The same job is told its id as often as it asks.
+    let mut again = tale();
+    again.live("one@k", "0-1", 1).accept("one@k", "0-1").check(&[]);
+}
+
 #[test]
 fn one_key_has_one_answer() {
     let mut other = tale();
@@ -282,6 +302,52 @@ fn one_key_has_one_answer() {
 }
 
 #[test]
+fn a_dead_job_is_not_delivered_again_and_dies_once() {
+    let dead = || {
+        let mut dead = tale();
+        dead.accept("one", "0-1").lease("one", "0-1", 1).settle("0-1", 1, How::Fatal, done());
+        dead
+    };
+    dead().find("0-1", JobState::Dead).check(&[]);
+    dead().lease("one", "0-1", 2).find("0-1", JobState::Dead).check(&[Kind::DeliveredAfterEnd]);
+    dead()
+        .lease("one", "0-1", 2)
+        .settle("0-1", 2, How::Fatal, done())
+        .find("0-1", JobState::Dead)
+        .check(&[Kind::SettledTwice, Kind::DeliveredAfterEnd]);
+    dead().settle("0-1", 1, How::Fatal, done()).find("0-1", JobState::Dead).check(&[Kind::SettledTwice]);
+    // One that was given up, or of whose end nothing was heard, may come again.
+    tale()
+        .accept("one", "0-1")
+        .lease("one", "0-1", 1)
+        .settle("0-1", 1, How::Fatal, unknown())
+        .wait(1_000)
+        .lease("one", "0-1", 2)
+        .settle("0-1", 2, How::Release, done())
+        .lease("one", "0-1", 3)
+        .settle("0-1", 3, How::Fatal, done())
+        .settle("0-1", 3, How::Complete, no(Code::JobEnded))
+        .find("0-1", JobState::Dead)
+        .check(&[]);
+}
+
+#[test]
+fn a_death_that_was_acknowledged_does_not_vanish() {
+    let dead = || {
+        let mut dead = tale();
+        dead.accept("one", "0-1").lease("one", "0-1", 1).settle("0-1", 1, How::Fatal, done());
+        dead
+    };
+    dead().check(&[Kind::Lost, Kind::Vanished]);
+    dead().find("0-1", JobState::Ready).check(&[Kind::Unfinished, Kind::Vanished]);
+    // Somebody completed it, perhaps: nothing is made up, but the acknowledged end is gone.
+    dead()
+        .settle("0-1", 1, How::Complete, unknown())
+        .find("0-1", JobState::Completed)
+        .check(&[Kind::Vanished]);
+}
+
+#[test]
 fn a_completed_job_is_not_delivered_again() {
     tale()
         .accept("one", "0-1")
@@ -289,7 +355,7 @@ fn a_completed_job_is_not_delivered_again() {
         .complete("0-1", 1)
         .lease("one", "0-1", 2)
         .find("0-1", JobState::Completed)
-        .check(&[Kind::DeliveredAfterCompletion]);
+        .check(&[Kind::DeliveredAfterEnd]);
 }
 
 #[test]
@@ -302,7 +368,7 @@ fn a_job_is_settled_once() {
         .complete("0-1", 2)
         .complete("0-1", 1)
         .find("0-1", JobState::Completed)
-        .check(&[Kind::SettledTwice, Kind::DeliveredAfterCompletion]);
+        .check(&[Kind::SettledTwice, Kind::DeliveredAfterEnd]);
     tale()
         .accept("one", "0-1")
         .lease("one", "0-1", 1)
@@ -310,6 +376,18 @@ fn a_job_is_settled_once() {
         .complete("0-1", 1)
         .find("0-1", JobState::Completed)
         .check(&[Kind::SettledTwice]);
+    // Given up in two ways under one token.
+    tale()
+        .accept("one", "0-1")
+        .lease("one", "0-1", 1)
+        .settle("0-1", 1, How::Release, done())
+        .settle("0-1", 1, How::Fail, done())
+        .lease("one", "0-1", 2)
+        .complete("0-1", 2)
+        .find("0-1", JobState::Completed)
+        .check(&[Kind::SettledTwice]);
+    // A completion may be said again.
+    tale().live("one", "0-1", 1).complete("0-1", 1).check(&[]);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use tidegate::api::words::JobState;
+use tidegate_faults::history::{Answer, Ask, Event, How, Leased, Line, NewJob, Settle, read};
 
 /// The server beside the harness. `cargo test --workspace` has built both; for this crate alone it may be missing.
 fn server() -> PathBuf {
@@ -48,6 +50,14 @@ fn rewrite(from: &Path, to: &Path, mut change: impl FnMut(Value) -> Vec<Value>) 
     }
 }
 
+/// Adds what one more caller saw, from this time on.
+fn add(histories: &Path, at: u64, events: Vec<Event>) {
+    let line =
+        |(at, event)| serde_json::to_string(&Line { at, who: "one more".into(), event }).expect("JSON");
+    let lines: String = (at..).zip(events).map(line).map(|line| line + "\n").collect();
+    fs::write(histories.join("one-more.jsonl"), lines).expect("room");
+}
+
 #[test]
 fn kills_leave_a_history_without_a_fault_and_every_tampering_with_it_is_caught() {
     let folder = tempfile::tempdir().expect("a directory");
@@ -71,6 +81,55 @@ fn kills_leave_a_history_without_a_fault_and_every_tampering_with_it_is_caught()
     check(&lost, "lost");
     check(&lost, "vanished");
 
+    // A job was accepted before all others and lost without a trace: its id is a later job's, which lived and was completed.
+    let given_again = folder.path().join("given-again");
+    rewrite(&history, &given_again, |line| vec![line]);
+    let lines = read(&history).expect("a history");
+    let of_another = lines.iter().find_map(|line| match &line.event {
+        Event::Found { id, state: JobState::Completed } => Some(id.clone()),
+        _ => None,
+    });
+    let job = NewJob { name: "lost".into(), digest: 0, ordering_key: None, delay_ms: 0 };
+    let ask = Ask::Enqueue { key: "lost".into(), once: true, jobs: vec![job] };
+    let answer = Answer::Enqueued(vec![Ok(of_another.expect("a completed job"))]);
+    add(&given_again, 0, vec![Event::Ask { call: 1, ask }, Event::Answer { call: 1, answer }]);
+    check(&given_again, "id_of_two");
+
+    // A job that failed for good is handed out once more, and fails for good once more: at the end all is as before.
+    let dead_twice = folder.path().join("dead-twice");
+    rewrite(&history, &dead_twice, |line| vec![line]);
+    let dead = lines.iter().filter_map(|line| match &line.event {
+        Event::Ask { call, ask: Ask::Settle(items) } if items[0].how == How::Fatal => {
+            Some((&line.who, *call, &items[0].id))
+        }
+        _ => None,
+    });
+    let was_taken = |who: &str, of: u64| {
+        lines.iter().any(|line| match &line.event {
+            Event::Answer { call, answer: Answer::Settled(results) } => {
+                line.who == who && *call == of && results[0].is_ok()
+            }
+            _ => false,
+        })
+    };
+    let (.., id) = dead.into_iter().find(|(who, call, _)| was_taken(who, *call)).expect("a dead job");
+    let leased = lines.iter().find_map(|line| match &line.event {
+        Event::Answer { answer: Answer::Leased(jobs), .. } => jobs.iter().find(|job| job.id == *id),
+        _ => None,
+    });
+    let token = 1_000_000_000;
+    let leased = Leased { token, ..leased.expect("its lease").clone() };
+    let settle = Settle { id: id.clone(), token, how: How::Fatal };
+    let events = vec![
+        Event::Ask { call: 1, ask: Ask::Lease { lease_ms: 1_000 } },
+        Event::Answer { call: 1, answer: Answer::Leased(vec![leased]) },
+        Event::Ask { call: 2, ask: Ask::Settle(vec![settle]) },
+        Event::Answer { call: 2, answer: Answer::Settled(vec![Ok(())]) },
+    ];
+    add(&dead_twice, lines.last().expect("an end").at + 600_000_000, events);
+    check(&dead_twice, "delivered_after_end");
+    check(&dead_twice, "settled_twice");
+
     // Whatever was handed out is handed out again ten minutes later, under a higher token: also what was completed.
     let again = folder.path().join("again");
     let mut token = 1_000_000_000_u64;
@@ -90,7 +149,7 @@ fn kills_leave_a_history_without_a_fault_and_every_tampering_with_it_is_caught()
         }
         lines
     });
-    check(&again, "delivered_after_completion");
+    check(&again, "delivered_after_end");
 
     // Nobody ever asked for what was worked on.
     let ghosts = folder.path().join("ghosts");

@@ -51,6 +51,6 @@ fn deliberate_bugs_are_found() {
     let server = sabotaged_server();
     check(&server, "sync_skipped", "power", &["lost", "vanished"]);
     check(&server, "answer_before_durable", "power", &["lost", "vanished"]);
-    check(&server, "stale_token_accepted", "stopped", &["settled_twice", "delivered_after_completion"]);
+    check(&server, "stale_token_accepted", "stopped", &["settled_twice", "delivered_after_end"]);
     check(&server, "key_reordered_on_retry", "two-servers", &["reordered", "two_leases"]);
 }
