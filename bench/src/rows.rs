@@ -63,7 +63,7 @@ impl Scale {
         seconds: 5.0,
         runs: 3,
         backlog_jobs: 2_000_000,
-        priority_jobs: 500_000,
+        priority_jobs: 1_500_000,
         urgent_jobs: 200,
         fill_seconds: 45.0,
     };
