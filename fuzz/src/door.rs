@@ -271,7 +271,8 @@ impl<'a> Request<'a> {
         let (method, target) = lines.next()?.split_once(' ')?;
         let is_token = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         // What is no URI is no HTTP, and does not come to the door: the general server closes the connection.
-        let plain = |text: &str| text.is_ascii() && text.parse::<http::Uri>().is_ok();
+        let is_graphic = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let plain = |text: &str| is_graphic(text) && text.parse::<http::Uri>().is_ok();
         if !is_token(method) || method == "CONNECT" || !target.starts_with('/') || !plain(target) {
             return None;
         }
