@@ -34,6 +34,7 @@ CHECKS = ",".join(
     ]
 )
 START_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 60
 
 
 def free_port():
@@ -53,8 +54,18 @@ def wait_until_it_serves(url, server):
     sys.exit("the server did not start")
 
 
-def ask(url, examples, seed):
-    """Runs schemathesis from the environment that this program runs in."""
+def stop(server):
+    """Asks the server to end, and kills it if it does not. Its exit code."""
+    server.send_signal(signal.SIGTERM)
+    try:
+        return server.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        return server.wait()
+
+
+def ask(url, examples, seed, directory):
+    """Runs schemathesis from the environment that this program runs in, in a directory for what it leaves behind."""
     command = [
         str(pathlib.Path(sys.executable).parent / "schemathesis"),
         "run",
@@ -71,7 +82,8 @@ def ask(url, examples, seed):
         "--suppress-health-check=all",
         "--warnings=off",
     ]
-    return subprocess.run(command, env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE)}, cwd=HERE)
+    settings = {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, env={**os.environ, **settings}, cwd=directory)
 
 
 def main():
@@ -82,10 +94,9 @@ def main():
         server = subprocess.Popen(serve)
         try:
             wait_until_it_serves(url, server)
-            failed = ask(url, examples, seed).returncode
+            failed = ask(url, examples, seed, directory).returncode
         finally:
-            server.send_signal(signal.SIGTERM)
-            ended = server.wait(60)
+            ended = stop(server)
     if ended != 0:
         sys.exit(f"the server ended with {ended}")
     sys.exit(failed)

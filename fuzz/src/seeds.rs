@@ -165,6 +165,29 @@ fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
     inputs.push(
         b"POST /v1/queues/q/jobs\ncontent-type: application/x-ndjson\n\n{\"payload\":1}\n{}\n{\n".to_vec(),
     );
+    // Sent without waiting: the same page, enqueues that share a sync, and others between them that do not.
+    inputs.extend(told.chunks(12).map(|requests| requests.join("\n+++\n").into_bytes()));
+    let one = "POST /v1/queues/q/jobs\n\n{\"payload\":1}";
+    let unique =
+        "POST /v1/queues/q/jobs\nidempotency-key: \"k\"\n\n{\"kind\":\"k\",\"unique\":{\"key\":\"u\"}}";
+    let elsewhere = "POST /v1/queues/r/jobs\n\n[{},{\"priority\":12}]";
+    let wrong = "POST /v1/queues/q/jobs\n\n{";
+    let stream = "POST /v1/queues/q/jobs\ncontent-type: application/x-ndjson\n\n{}\n{}";
+    let lease = "POST /v1/leases\n\n{\"queues\":[\"q\"],\"max\":9,\"wait_ms\":500}";
+    let look = "GET /v1/queues/q\n\n";
+    for row in [
+        vec![one, one, unique, unique, wrong, one, look],
+        vec![one, elsewhere, one, look, lease, lease, one],
+        vec![lease, one, unique, stream, one, lease],
+    ] {
+        inputs.push(row.join("\n+++\n").into_bytes());
+    }
+    inputs.push(
+        b"!POST /v1/queues/q/jobs HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}POST /v1/leases HTTP/1.1\r\ncontent-length: 31\r\n\r\n{\"queues\":[\"r\"],\"wait_ms\":2000}GET /v1/jobs HTTP/1.1\r\n\r\nPOST /v1/queues/q/jobs HTTP/1.1\r\ncontent-length: 9\r\n\r\n{".to_vec(),
+    );
+    inputs.push(
+        b"!POST /v1/queues/q/jobs HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}POST /v1/queues/q/jobs HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\nGET /v1/queues/q HTTP/1.1\r\nconnection: close\r\n\r\n".to_vec(),
+    );
     inputs.push(b"!GET /v1/queues HTTP/1.1\r\nhost: t\r\n\r\nGET /readyz HTTP/1.1\r\n\r\n".to_vec());
     inputs.push(b"!PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec());
     Ok(inputs)
