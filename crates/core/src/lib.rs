@@ -21,7 +21,7 @@ pub mod id;
 pub mod limits;
 pub mod outcome;
 pub mod policy;
-mod possible;
+pub mod possible;
 pub mod record;
 pub mod sabotage;
 pub mod state;

@@ -5,8 +5,15 @@
 //! looked at, and only for being possible at all: what the rules allow differs from version to version, and applying asks for
 //! nothing but this.
 //!
+//! Until when a key is taken or an answer kept, and before when dead letters are meant, may be any moment: callers and owners
+//! choose these, they are only compared, and `u64::MAX` is a way to say for ever.
+//!
+//! What is wrong is told by the record's kind, its field and the number, and by nothing of what callers wrote.
+//!
 //! Left out: whether records fit together. A fact about something unknown is a no-op, and a job's number far beyond those of
 //! all others is possible, though the table over the gap takes eight bytes for each 4,096 numbers.
+
+use core::fmt;
 
 use prost::Message as _;
 
@@ -20,53 +27,123 @@ const JOBS_END: u64 = JobId::SEQUENCE_END / 4;
 /// No shard counts so far: tokens, places in line, deaths, redrives, moments in ms. They stay exact in every JSON reader.
 const NUMBERS_END: u64 = 1 << 52;
 
+/// What cannot be in a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Impossible {
+    /// The record's kind.
+    pub record: &'static str,
+    /// The field, as the record names it.
+    pub field: &'static str,
+    /// What it says; of blobs and runs, where they would end.
+    pub number: u64,
+}
+
+impl fmt::Display for Impossible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` of `{}` is {}", self.field, self.record, self.number)
+    }
+}
+
+impl core::error::Error for Impossible {}
+
+/// A field and what it says.
+type Wrong = (&'static str, u64);
+
 impl Record {
-    /// See the module.
+    /// Whether a log can say this; see the module.
     pub fn is_possible(&self) -> bool {
-        match self {
-            Self::Shard(shard) => {
-                shard.next_job < JOBS_END && numbers([shard.next_token, shard.next_redrive])
+        self.possible().is_ok()
+    }
+
+    /// Whether a log can say this; see the module.
+    ///
+    /// # Errors
+    /// The first field whose number no log can reach.
+    pub fn possible(&self) -> Result<(), Impossible> {
+        let (record, judged) = match self {
+            Self::Shard(shard) => (
+                "shard",
+                job("next_job", shard.next_job)
+                    .and_then(|()| number("next_token", shard.next_token))
+                    .and_then(|()| number("next_redrive", shard.next_redrive)),
+            ),
+            Self::Enqueued(enqueued) => (
+                "enqueued",
+                run_of_jobs("first_job", enqueued.first_job, enqueued.jobs.len() as u64)
+                    .and_then(|()| {
+                        blobs(
+                            "first_offset",
+                            enqueued.first_offset,
+                            enqueued.jobs.iter().map(|job| job.blob_len),
+                        )
+                    })
+                    .and_then(|()| {
+                        enqueued.jobs.iter().try_for_each(|job| {
+                            number("jobs.order", job.order)?;
+                            number("jobs.run_at", job.run_at)?;
+                            more(job.more.as_deref())
+                        })
+                    }),
+            ),
+            Self::Readied(readied) => {
+                ("readied", readied.orders.iter().try_for_each(|&order| number("orders", order)))
             }
-            Self::Enqueued(enqueued) => {
-                jobs(enqueued.first_job, enqueued.jobs.len())
-                    && blobs(enqueued.first_offset, enqueued.jobs.iter().map(|job| job.blob_len))
-                    && enqueued
-                        .jobs
-                        .iter()
-                        .all(|job| numbers([job.order, job.run_at]) && more_possible(job.more.as_deref()))
-            }
-            Self::Readied(readied) => numbers(readied.orders.iter().copied()),
-            Self::Leased(leased) => numbers([leased.first_token, leased.deadline, leased.jobs.len() as u64]),
-            Self::Extended(extended) => numbers([extended.deadline]),
-            Self::Completed(completed) => {
-                blobs(completed.first_offset, completed.result_lens.iter().copied())
-            }
-            Self::Failed(failed) => numbers([failed.run_at, failed.death, failed.redrive, failed.failure.at]),
-            Self::Expired(expired) => numbers([expired.death]),
-            Self::Edited(edited) => blobs(edited.offset, [edited.len]),
-            Self::RedriveStarted(started) => redrive_possible(started),
-            Self::Redriven(redriven) => numbers([redriven.redrive, redriven.cursor]),
+            Self::Leased(leased) => (
+                "leased",
+                number("first_token", leased.first_token).and_then(|()| number("deadline", leased.deadline)),
+            ),
+            Self::Extended(extended) => ("extended", number("deadline", extended.deadline)),
+            Self::Completed(completed) => (
+                "completed",
+                blobs("first_offset", completed.first_offset, completed.result_lens.iter().copied()),
+            ),
+            Self::Failed(failed) => (
+                "failed",
+                number("run_at", failed.run_at)
+                    .and_then(|()| number("death", failed.death))
+                    .and_then(|()| number("redrive", failed.redrive))
+                    .and_then(|()| number("failure.at", failed.failure.at)),
+            ),
+            Self::Expired(expired) => ("expired", number("death", expired.death)),
+            Self::Edited(edited) => ("edited", blobs("offset", edited.offset, [edited.len])),
+            Self::RedriveStarted(started) => ("redrive_started", redrive(started)),
+            Self::Redriven(redriven) => (
+                "redriven",
+                number("redrive", redriven.redrive).and_then(|()| number("cursor", redriven.cursor)),
+            ),
             Self::AnswerKept(kept) => {
-                numbers([kept.kept_at, kept.expires_at])
-                    && Answer::decode(kept.answer.as_slice()).is_ok_and(|answer| answer_possible(&answer))
+                ("answer_kept", number("kept_at", kept.kept_at).and_then(|()| answer(&kept.answer)))
             }
-            Self::QueueRestated(queue) => {
-                numbers(queue.next_orders.iter().copied())
-                    && numbers([queue.next_death])
-                    && queue.redrive.as_deref().is_none_or(redrive_possible)
-            }
-            Self::UniqueRestated(unique) => unique.job < JOBS_END && numbers([unique.expires_at]),
-            Self::JobsRestated(restated) => {
+            Self::QueueRestated(queue) => (
+                "queue_restated",
+                queue
+                    .next_orders
+                    .iter()
+                    .try_for_each(|&order| number("next_orders", order))
+                    .and_then(|()| number("next_death", queue.next_death))
+                    .and_then(|()| queue.redrive.as_deref().map_or(Ok(()), redrive)),
+            ),
+            Self::UniqueRestated(unique) => ("unique_restated", job("job", unique.job)),
+            Self::JobsRestated(restated) => (
+                "jobs_restated",
                 blobs(
+                    "first_offset",
                     restated.first_offset,
                     restated.jobs.iter().flat_map(|job| [job.blob_len, job.result_len]),
-                ) && restated.jobs.iter().all(|job| {
-                    job.job < JOBS_END
-                        && numbers([job.enqueued_at, job.time, job.order, job.redrive])
-                        && [job.attempt, job.attempts_forgiven].iter().all(|&n| n <= u32::from(u16::MAX))
-                        && more_possible(job.more.as_deref())
-                })
-            }
+                )
+                .and_then(|()| {
+                    restated.jobs.iter().try_for_each(|restated| {
+                        job("jobs.job", restated.job)?;
+                        number("jobs.enqueued_at", restated.enqueued_at)?;
+                        number("jobs.time", restated.time)?;
+                        number("jobs.order", restated.order)?;
+                        number("jobs.redrive", restated.redrive)?;
+                        attempts("jobs.attempt", restated.attempt)?;
+                        attempts("jobs.attempts_forgiven", restated.attempts_forgiven)?;
+                        more(restated.more.as_deref())
+                    })
+                }),
+            ),
             Self::QueueConfigured(_)
             | Self::QueuePaused(_)
             | Self::KeyPaused(_)
@@ -74,44 +151,66 @@ impl Record {
             | Self::Cancelled(_)
             | Self::Forgotten(_)
             | Self::RedriveEnded(_)
-            | Self::KeyRestated(_) => true,
-        }
+            | Self::KeyRestated(_) => return Ok(()),
+        };
+        judged.map_err(|(field, number)| Impossible { record, field, number })
     }
 }
 
-fn numbers(numbers: impl IntoIterator<Item = u64>) -> bool {
-    numbers.into_iter().all(|number| number < NUMBERS_END)
+fn below(end: u64, field: &'static str, number: u64) -> Result<(), Wrong> {
+    if number < end { Ok(()) } else { Err((field, number)) }
 }
 
-fn jobs(first: u64, count: usize) -> bool {
-    first.checked_add(count as u64).is_some_and(|end| end <= JOBS_END)
+fn number(field: &'static str, number: u64) -> Result<(), Wrong> {
+    below(NUMBERS_END, field, number)
+}
+
+fn job(field: &'static str, job: u64) -> Result<(), Wrong> {
+    below(JOBS_END, field, job)
+}
+
+fn attempts(field: &'static str, attempts: u32) -> Result<(), Wrong> {
+    below(u64::from(u16::MAX) + 1, field, u64::from(attempts))
+}
+
+fn run_of_jobs(field: &'static str, first: u64, count: u64) -> Result<(), Wrong> {
+    below(JOBS_END + 1, field, first.saturating_add(count))
 }
 
 /// Blobs that lie one behind the other in a payload area.
-fn blobs(first_offset: u32, lens: impl IntoIterator<Item = u32>) -> bool {
-    lens.into_iter().try_fold(first_offset, u32::checked_add).is_some()
+fn blobs(field: &'static str, first_offset: u32, lens: impl IntoIterator<Item = u32>) -> Result<(), Wrong> {
+    let end = lens.into_iter().map(u64::from).fold(u64::from(first_offset), u64::saturating_add);
+    below(1 << 32, field, end)
 }
 
-fn more_possible(more: Option<&JobMore>) -> bool {
-    more.is_none_or(|more| {
-        numbers([more.expires_at, more.unique.as_ref().map_or(0, |unique| unique.expires_at)])
-    })
+fn more(more: Option<&JobMore>) -> Result<(), Wrong> {
+    more.map_or(Ok(()), |more| number("jobs.more.expires_at", more.expires_at))
 }
 
-fn redrive_possible(started: &RedriveStarted) -> bool {
-    let RedriveStarted { redrive, before, started_at, until, cursor, moved, dead_again, .. } = *started;
-    numbers([redrive, before, started_at, until, cursor, moved, dead_again])
+fn redrive(started: &RedriveStarted) -> Result<(), Wrong> {
+    number("redrive", started.redrive)?;
+    number("started_at", started.started_at)?;
+    number("until", started.until)?;
+    number("cursor", started.cursor)?;
+    number("moved", started.moved)?;
+    number("dead_again", started.dead_again)
 }
 
-fn answer_possible(answer: &Answer) -> bool {
+fn answer(bytes: &[u8]) -> Result<(), Wrong> {
+    let answer = Answer::decode(bytes).map_err(|_| ("answer", bytes.len() as u64))?;
     let item = |item: &AnswerItem| {
         let is_refusal = item.job == 0;
-        let jobs_end = item.job.saturating_add(u64::from(item.further));
-        is_refusal || (jobs_end < JOBS_END && item.value < NUMBERS_END)
+        if is_refusal {
+            return Ok(());
+        }
+        job("answer.job", item.job.saturating_add(u64::from(item.further)))?;
+        number("answer.value", item.value)
     };
-    [&answer.items, &answer.fail, &answer.extend, &answer.release].into_iter().all(|runs| {
-        let count: u64 = runs.iter().map(|run| u64::from(run.further) + 1).sum();
-        count <= limits::BATCH_JOBS_MAX as u64 && runs.iter().all(item)
-    }) && numbers(answer.tokens.iter().copied())
-        && answer.leased.iter().all(|&job| job < JOBS_END)
+    for runs in [&answer.items, &answer.fail, &answer.extend, &answer.release] {
+        let count = runs.iter().map(|run| u64::from(run.further) + 1).sum();
+        below(limits::BATCH_JOBS_MAX as u64 + 1, "answer.further", count)?;
+        runs.iter().try_for_each(item)?;
+    }
+    answer.tokens.iter().try_for_each(|&token| number("answer.tokens", token))?;
+    answer.leased.iter().try_for_each(|&leased| job("answer.leased", leased))
 }

@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ RESULTS = WORK / "results.json"
 # What the judges may use: of processor time, not of the clock's, since the machine may be busy; and of memory.
 CPU_S = {"rules": 12, "golden": 6, "lib": 20, "replay": 30, "sim": 240}
 MEMORY_BYTES = 6 << 30
+# A judge that waits for ever uses no processor time. Far beyond what a paused machine takes.
+WALL_S = {name: max(300, 20 * seconds) for name, seconds in CPU_S.items()}
 
 # Needed by the compiler as constants, so they cannot choose at run time.
 STAYS_CONST = re.compile(r"\bconst\s+(?:unsafe\s+)?fn\b")
@@ -246,7 +249,10 @@ def executables(command):
 
 
 def run(judge, executable, mutant, seeds):
-    """Whether this judge is content with this mutant: `passes`, `fails`, or `timeout`."""
+    """Whether this judge is content with this mutant: `passes`, `fails`, `timeout`, or `signal` (which, is in the second word).
+
+    A signal is told apart: an abort may come from the bound of memory, which is no test that noticed something.
+    """
 
     def limit():
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_S[judge], CPU_S[judge] + 2))
@@ -254,12 +260,18 @@ def run(judge, executable, mutant, seeds):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     args = ["--seeds", str(seeds), "--steps", "1500"] if judge == "sim" else ["--test-threads=2", "-q"]
-    done = subprocess.run(
-        [executable, *args], cwd=TREE / "crates/core", env=environment() | {"MUTANT": str(mutant)},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", preexec_fn=limit,
-    )
-    if done.returncode in (-24, -9):
-        return "timeout", ""
+    try:
+        done = subprocess.run(
+            [executable, *args], cwd=TREE / "crates/core", env=environment() | {"MUTANT": str(mutant)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", preexec_fn=limit,
+            timeout=WALL_S[judge],
+        )
+    except subprocess.TimeoutExpired:
+        return "timeout", f"{WALL_S[judge]} s by the clock"
+    if done.returncode == -signal.SIGXCPU:
+        return "timeout", f"{CPU_S[judge]} s of processor time"
+    if done.returncode < 0:
+        return "signal", signal.Signals(-done.returncode).name
     if done.returncode == 0:
         return "passes", ""
     failed = re.findall(r"(?m)^@(.+)$", done.stderr) or re.findall(r"(?m)^    ([\w:]+)$", done.stdout)
@@ -272,7 +284,7 @@ def judge(judges, chosen, mutant, seeds):
             continue
         said, why = run(name, judges[name], mutant["id"], seeds)
         if said != "passes":
-            return mutant, {"fails": "caught", "timeout": "timeout"}[said], name, why
+            return mutant, {"fails": "caught"}.get(said, said), name, why
     return mutant, "survived", "", ""
 
 
@@ -333,7 +345,7 @@ def main():
 
 
 def summary(results):
-    verdicts = ["caught", "timeout", "survived", "unviable", "not run"]
+    verdicts = ["caught", "timeout", "signal", "survived", "unviable", "not run"]
     table = {}
     for name, said in results.items():
         row = table.setdefault(name.split(":")[0].removeprefix("crates/core/src/"), dict.fromkeys(verdicts, 0))

@@ -219,12 +219,12 @@ pub enum ReplayError {
         source: prost::DecodeError,
     },
     /// A record whose numbers no log can reach: a program that was wrong wrote it.
-    #[error("frame {sequence} holds a record that cannot be: {record}")]
+    #[error("frame {sequence} holds a record that cannot be: {source}")]
     Impossible {
         /// The frame.
         sequence: u64,
-        /// The record, in short.
-        record: String,
+        /// Its kind, and the number.
+        source: tidegate_core::possible::Impossible,
     },
     /// A record of a kind this program does not know. Going on without it would end in another state.
     #[error("frame {sequence} holds a record that only a newer program knows; use the newer program")]

@@ -420,10 +420,7 @@ fn replay(state: &mut State, log: &dyn Log) -> Result<(), ReplayError> {
             let message = RecordMessage::decode_length_delimited(&mut records)
                 .map_err(|source| ReplayError::Record { sequence, source })?;
             let record = message.record.ok_or(ReplayError::Newer { sequence })?;
-            if !record.is_possible() {
-                let record = format!("{record:.200?}");
-                return Err(ReplayError::Impossible { sequence, record });
-            }
+            record.possible().map_err(|source| ReplayError::Impossible { sequence, source })?;
             state.apply(&record);
         }
     }

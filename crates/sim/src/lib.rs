@@ -1,7 +1,8 @@
 //! The simulator: the real engine in a world that crashes, tears, delays and lies, and a naive twin that must agree.
 //!
 //! Everything follows from one seed: which calls come, when a turn runs, when the disk syncs, what a crash leaves, how the
-//! clocks go. There is one thread. `docs/testing.md` tells how to use it and what it does not cover.
+//! clocks go. There is one thread, and a second only where a sync is slow: the log's step stands still on it, inside the disk,
+//! until the seed lets it go. `docs/testing.md` tells how to use it and what it does not cover.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -17,7 +18,7 @@
 //! | `shrink` | from a long history that shows something to a short one |
 //! | `sabotage` | deliberate bugs, behind a feature: the proof that such are found |
 //!
-//! Left out: threads, several shards, HTTP, and speed.
+//! Left out: threads that race, several shards, HTTP, and speed.
 
 pub mod call;
 mod chance;

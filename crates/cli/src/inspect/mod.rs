@@ -72,13 +72,13 @@ impl ShardLog {
         let report = self.walk(Sequence::ZERO, |frame| {
             state.begin_turn(frame.header.sequence.0, Time(frame.header.time_ms));
             match records_of(frame.records) {
-                Ok(records) if records.iter().flatten().all(Record::is_possible) => {
-                    records.iter().flatten().for_each(|record| state.apply(record));
-                }
-                Ok(_) => {
-                    unreadable = Some((frame.header.sequence, "a number that no log can reach".to_owned()));
-                    return ControlFlow::Break(());
-                }
+                Ok(records) => match records.iter().flatten().try_for_each(Record::possible) {
+                    Ok(()) => records.iter().flatten().for_each(|record| state.apply(record)),
+                    Err(impossible) => {
+                        unreadable = Some((frame.header.sequence, impossible.to_string()));
+                        return ControlFlow::Break(());
+                    }
+                },
                 Err(error) => {
                     unreadable = Some((frame.header.sequence, error.to_string()));
                     return ControlFlow::Break(());

@@ -104,7 +104,7 @@ pub struct StateLimits {
     pub memory_bytes_max: u64,
     /// Seed of the name tables' hashes; any number that callers cannot guess. It does not change what is decided.
     pub hash_seed: u64,
-    /// How long answers are kept under their idempotency keys, in ms.
+    /// How long answers are kept under their idempotency keys, in ms; at most [`limits::KEPT_MS_MAX`] counts.
     pub idempotency_ms: u64,
     /// How many of them at most.
     pub idempotency_records_max: usize,

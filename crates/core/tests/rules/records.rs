@@ -171,3 +171,57 @@ fn a_record_whose_numbers_no_log_can_reach_is_impossible() {
     let kept = record::AnswerKept { answer: answer.encode_to_vec(), ..record::AnswerKept::default() };
     assert!(!Record::AnswerKept(kept).is_possible());
 }
+
+/// A start that stops says what is wrong, and nothing of what callers wrote.
+#[test]
+fn an_impossible_record_is_told_by_its_field_and_its_number() {
+    let secret = "sk-live".repeat(1_000);
+    let more = record::JobMore {
+        expires_at: u64::MAX,
+        ordering_key: Some(secret.clone()),
+        ..record::JobMore::default()
+    };
+    let job = record::EnqueuedJob { more: Some(Box::new(more)), ..record::EnqueuedJob::default() };
+    let enqueued = record::Enqueued {
+        queue: secret.clone(),
+        first_job: 1,
+        jobs: vec![record::EnqueuedJob::default(), job],
+        ..record::Enqueued::default()
+    };
+    let wrong = Record::Enqueued(enqueued).possible().expect_err("no job expires then");
+    assert_eq!(wrong.to_string(), format!("`jobs.more.expires_at` of `enqueued` is {}", u64::MAX));
+    let failure = record::Failure { message: secret.clone(), ..record::Failure::default() };
+    let failed = record::Failed { failure, death: 1 << 52, ..record::Failed::default() };
+    let wrong = Record::Failed(failed).possible().expect_err("no queue has so many dead");
+    assert_eq!(wrong.to_string(), "`death` of `failed` is 4503599627370496");
+    let kept = record::AnswerKept { key: secret, answer: vec![0xff; 5], ..record::AnswerKept::default() };
+    let wrong = Record::AnswerKept(kept).possible().expect_err("no answer");
+    assert_eq!(wrong.to_string(), "`answer` of `answer_kept` is 5");
+}
+
+/// Earlier versions wrote down the end of time for who asked for ever; such logs must open.
+#[test]
+fn a_moment_that_somebody_chose_may_be_the_end_of_time() {
+    let expires_at = u64::MAX;
+    let unique = record::UniqueKey { expires_at, ..record::UniqueKey::default() };
+    let more = Some(Box::new(record::JobMore { unique: Some(unique), ..record::JobMore::default() }));
+    let job = record::EnqueuedJob { more: more.clone(), ..record::EnqueuedJob::default() };
+    let restated = record::RestatedJob { job: 1, more, ..record::RestatedJob::default() };
+    let redrive = record::RedriveStarted { before: u64::MAX, ..record::RedriveStarted::default() };
+    for record in [
+        Record::Enqueued(record::Enqueued { first_job: 1, jobs: vec![job], ..record::Enqueued::default() }),
+        Record::JobsRestated(record::JobsRestated {
+            jobs: vec![restated],
+            ..record::JobsRestated::default()
+        }),
+        Record::UniqueRestated(record::UniqueRestated {
+            job: 1,
+            expires_at,
+            ..record::UniqueRestated::default()
+        }),
+        Record::AnswerKept(record::AnswerKept { expires_at, ..record::AnswerKept::default() }),
+        Record::RedriveStarted(redrive),
+    ] {
+        assert_eq!(record.possible(), Ok(()));
+    }
+}

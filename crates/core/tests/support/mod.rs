@@ -101,6 +101,7 @@ impl World {
                 let message = RecordMessage::decode(record.as_slice()).expect("a record reads back");
                 // A kind that this version does not know is passed over.
                 if let Some(record) = message.record {
+                    record.possible().expect("what was decided is possible");
                     state.apply(&record);
                 }
             }

@@ -221,7 +221,7 @@ impl State {
                 key: unique.key,
                 until: unique.until as i32,
                 expires_at: match unique.until {
-                    UniqueUntil::Duration => self.now.plus(unique.duration_ms).0,
+                    UniqueUntil::Duration => self.now.plus(unique.duration_ms.min(limits::KEPT_MS_MAX)).0,
                     UniqueUntil::Started | UniqueUntil::Completed => 0,
                 },
             }),
