@@ -299,10 +299,7 @@ fn connection_builder() -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_TIMEOUT)
-        .max_buf_size(limits::CONNECTION_BUFFER_BYTES)
-        // Requests that come together are answered together, in one write. Two things follow: who pipelines should not do
-        // so behind a request that waits, and a head that is not HTTP ends the connection without a word.
-        .pipeline_flush(true);
+        .max_buf_size(limits::CONNECTION_BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

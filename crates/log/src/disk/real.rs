@@ -178,7 +178,15 @@ impl DiskFile for RealFile {
 /// by the system when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DirLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that this process begets in this moment has a copy of it until it runs its
+        // own program, and with the copy the lock. If this fails, closing is what is left.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl DirLock {
@@ -212,6 +220,6 @@ impl DirLock {
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(DirLock { _file: file })
+        Ok(DirLock { file })
     }
 }

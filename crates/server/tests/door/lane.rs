@@ -182,3 +182,20 @@ fn a_connection_that_spoke_http1_does_not_change_to_http2() {
     // The connection is closed without a word; an HTTP/2 server would begin with its settings.
     assert!(connection.heard.is_empty(), "{:?}", connection.heard);
 }
+
+#[test]
+fn what_is_not_http_is_told_so() {
+    let house = House::open();
+    for head in [
+        "nonsense\r\n\r\n",
+        "POST /v1/a b HTTP/1.1\r\n\r\n",
+        "GET /v1/jobs HTTP/1.1\r\nbad header\r\n\r\n",
+        "POST /v1/queues/q/jo`s HTTP/1.1\r\n\r\n",
+    ] {
+        let mut connection = house.connect();
+        connection.write(head.as_bytes());
+        while connection.hear_more() {}
+        let heard = String::from_utf8_lossy(&connection.heard);
+        assert!(heard.starts_with("HTTP/1.1 400"), "{head:?} is answered {heard:?}");
+    }
+}
