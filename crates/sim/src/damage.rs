@@ -10,10 +10,15 @@
 //!
 //! Promise: what is neither detected nor harmless is found. A payload that was hit may still come out right, from memory or
 //! because it was restated before; it may never come out as something else. Left out: bytes that were not synced yet, which a
-//! crash may turn into anything.
+//! crash may turn into anything. And where a payload lay that cleaning found damaged and carried on as damaged: of those it is only
+//! known which payloads they can be.
+
+use std::ops::Range;
 
 use bytes::Bytes;
+use prost::Message as _;
 use tidegate_core::outcome::LeasedJob;
+use tidegate_engine::Envelope;
 use tidegate_log::disk::Disk;
 use tidegate_log::disk::simulated::SimulatedDisk;
 use tidegate_log::frame::{HEADER_BYTES, PAYLOAD_PREFIX_BYTES, field};
@@ -27,6 +32,9 @@ use crate::chance::Chance;
 const AROUND: usize = 12;
 /// What a read begins with whose bytes are not what was written.
 pub(crate) const DAMAGED: &str = "damaged: ";
+
+/// What a reader says of a blob that cleaning has carried on as damaged.
+const NO_ENVELOPE: &str = "the stored blob is not an envelope";
 
 /// What was hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +81,23 @@ pub(crate) struct Flip {
 #[derive(Debug, Default)]
 pub(crate) struct Flips {
     live: Vec<Flip>,
-    /// What was stored where payloads were hit: a payload that is in one of these may be read as damaged.
-    stored: Vec<Bytes>,
+    /// Payloads that may be read as damaged, until a start finds their bytes mended or written anew.
+    hits: Vec<Hit>,
+    /// Those of all times: cleaning may have carried them on as damaged, and that no mending heals.
+    carried: Vec<Bytes>,
+}
+
+/// A payload that a flip is in, or whose frame's header is hit.
+#[derive(Debug)]
+struct Hit {
+    place: Place,
+    file: String,
+    frame: u64,
+    /// The bytes of the file where the payload lies, prefix included.
+    at: Range<u64>,
+    /// Where a reader may find damage: the payload's beginning as the header has it, or had it; the header itself.
+    named: Vec<u64>,
+    payload: Bytes,
 }
 
 /// A frame in a file.
@@ -174,19 +197,14 @@ impl Flips {
             return None;
         }
         flip.offset = chance.between(range.start as u64, range.end as u64 - 1);
-        if let Some(frame) = frames.iter().find(|frame| frame.header.sequence.0 == flip.frame) {
-            let area = &healed[frame.payloads_at()..frame.payloads_at() + frame.header.payloads_len as usize];
-            match wanted {
-                // Where its payloads are is read from the header, so all of them are in doubt.
-                Place::Header => self.stored.push(Bytes::copy_from_slice(area)),
-                Place::Payload => {
-                    self.stored.push(payload_at(area, flip.offset as usize - frame.payloads_at()));
-                }
-                _ => {}
-            }
-        }
         disk.flip(&flip.file, flip.offset, flip.mask);
-        flip.around = around(&disk.bytes_of(&flip.file), flip.offset);
+        let now = disk.bytes_of(&flip.file);
+        flip.around = around(&now, flip.offset);
+        if let Some(frame) = frames.iter().find(|frame| frame.header.sequence.0 == flip.frame) {
+            let hits = hits(&flip, frame, &healed, &now);
+            self.carried.extend(hits.iter().map(|hit| hit.payload.clone()));
+            self.hits.extend(hits);
+        }
         // Flipped twice it is what it was.
         let twice = self.live.iter().position(|known| known.file == flip.file && known.offset == flip.offset);
         match twice {
@@ -197,7 +215,6 @@ impl Flips {
             }
             None => self.live.push(flip.clone()),
         }
-        let now = disk.bytes_of(&flip.file);
         for known in self.live.iter_mut().filter(|known| known.file == flip.file) {
             if known.offset.abs_diff(flip.offset) <= AROUND as u64 {
                 known.around = around(&now, known.offset);
@@ -279,6 +296,8 @@ impl Flips {
     /// In words, if something was.
     pub(crate) fn started(&mut self, recovery: &RecoveryReport, disk: &SimulatedDisk) -> Result<(), String> {
         self.forget_overwritten(disk);
+        let live = &self.live;
+        self.hits.retain(|hit| live.iter().any(|flip| hit.is_of(flip)));
         let unseen = self.live.iter().find(|flip| {
             matches!(flip.place, Place::Header | Place::Records)
                 && (recovery.first.0..=recovery.last.0).contains(&flip.frame)
@@ -289,13 +308,15 @@ impl Flips {
         }
     }
 
-    /// Whether a payload was hit at some time.
-    fn is_hit(&self, payload: &Bytes) -> bool {
-        !payload.is_empty()
-            && self
-                .stored
-                .iter()
-                .any(|stored| stored.windows(payload.len()).any(|window| window == &payload[..]))
+    /// Whether a payload may be read as damaged, for this reason: it lies where the reason says, and was hit there.
+    fn is_hit(&self, payload: &Bytes, why: &str) -> bool {
+        if why.starts_with(NO_ENVELOPE) {
+            return self.carried.contains(payload);
+        }
+        let named = |hit: &Hit| {
+            hit.named.iter().any(|at| why.starts_with(&format!("{DAMAGED}{}, byte {at}: ", hit.file)))
+        };
+        self.hits.iter().any(|hit| hit.payload == *payload && named(hit))
     }
 
     /// Whether a caller heard what he must: what is expected, but for payloads that were hit.
@@ -311,9 +332,10 @@ impl Flips {
         let fits = |heard: &Option<Bytes>, expected: &Option<Bytes>| {
             heard == expected
                 || match (heard, expected) {
-                    (Some(heard), Some(expected)) => {
-                        heard.starts_with(DAMAGED.as_bytes()) && self.is_hit(expected)
-                    }
+                    (Some(heard), Some(expected)) => heard
+                        .strip_prefix(DAMAGED.as_bytes())
+                        .and_then(|why| str::from_utf8(why).ok())
+                        .is_some_and(|why| self.is_hit(expected, why)),
                     _ => false,
                 }
         };
@@ -333,21 +355,135 @@ impl Flips {
         let rest =
             Worked { leased: there.cloned().collect(), damaged: heard.damaged.clone(), ..expected.clone() };
         missing.len() == heard.damaged.len()
-            && missing.iter().all(|(_, payload)| self.is_hit(payload))
+            && missing.iter().all(|(job, payload)| {
+                heard.damaged.iter().any(|(id, why)| *id == job.id && self.is_hit(payload, why))
+            })
             && *heard == rest
     }
 }
 
-/// The payload, with its prefix, that the byte at `at` of a payloads area is in.
-fn payload_at(area: &[u8], at: usize) -> Bytes {
-    let mut from = 0;
-    loop {
-        let len = &area[from + 4..from + PAYLOAD_PREFIX_BYTES];
+impl Hit {
+    /// Whether it is this flip that hit it.
+    fn is_of(&self, flip: &Flip) -> bool {
+        self.place == flip.place
+            && self.file == flip.file
+            && self.frame == flip.frame
+            && (self.place == Place::Header || self.at.contains(&flip.offset))
+    }
+}
+
+/// What a flip hits in a frame: one payload; all of them, if it is in the header, by which they are found. `healed` is the file
+/// as it was written, `now` as it is.
+fn hits(flip: &Flip, frame: &FrameAt, healed: &[u8], now: &[u8]) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    if !matches!(flip.place, Place::Header | Place::Payload) {
+        return hits;
+    }
+    let header = &now[frame.at..frame.at + HEADER_BYTES];
+    let found = FrameHeader::decode(header.try_into().expect("as many bytes as a header has"));
+    let area_at = frame.payloads_at();
+    let area_end = area_at + frame.header.payloads_len as usize;
+    let mut from = area_at;
+    while from < area_end {
+        let len = &healed[from + 4..from + PAYLOAD_PREFIX_BYTES];
         let len = u32::from_le_bytes(len.try_into().expect("four bytes")) as usize;
         let to = from + PAYLOAD_PREFIX_BYTES + len;
-        if at < to {
-            return Bytes::copy_from_slice(&area[from..to]);
+        let at = from as u64..to as u64;
+        if flip.place == Place::Header || at.contains(&flip.offset) {
+            let mut named = vec![from as u64, frame.at as u64];
+            if let Ok(found) = &found {
+                named.push(frame.at as u64 + found.payloads_at() + (from - area_at) as u64);
+            }
+            // What was carried on as damaged is no envelope, and stays damaged whatever else hits it.
+            if let Ok(envelope) = Envelope::decode(&healed[from + PAYLOAD_PREFIX_BYTES..to]) {
+                let (place, file, frame) = (flip.place, flip.file.clone(), flip.frame);
+                hits.push(Hit { place, file, frame, at, named, payload: envelope.payload });
+            }
         }
         from = to;
+    }
+    hits
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_log::{Epoch, FrameBuilder, Sequence, Shard};
+
+    use super::*;
+
+    /// A file of one frame with these payloads, its bytes and where each payload begins.
+    fn file(payloads: &[&'static str]) -> (Vec<u8>, Vec<u64>) {
+        let mut builder = FrameBuilder::new();
+        builder.push_record(b"a record");
+        for payload in payloads {
+            builder.push_payload(&Envelope::json(*payload).encode_to_vec());
+        }
+        let frame = builder.finish(Shard(0), Epoch(1), Sequence(1), 1).seal(1, 0, Sequence::ZERO);
+        let bytes = frame.bytes().to_vec();
+        let area_at = frames_in(1, &bytes)[0].payloads_at() as u64;
+        let begins = payloads.iter().scan(area_at, |at, payload| {
+            let begin = *at;
+            *at += u64::from(Envelope::json(*payload).stored_len());
+            Some(begin)
+        });
+        (bytes.clone(), begins.collect())
+    }
+
+    const FILE: &str = "00000000000000000001.log";
+
+    fn flipped(place: Place, offset: u64, bytes: &[u8]) -> Flips {
+        let mut now = bytes.to_vec();
+        now[offset as usize] ^= 1;
+        let frame = &frames_in(1, bytes)[0];
+        let flip = Flip {
+            place,
+            file: FILE.into(),
+            offset,
+            active: true,
+            mask: 1,
+            frame: 1,
+            frame_at: 0,
+            around: around(&now, offset),
+        };
+        let hits = hits(&flip, frame, bytes, &now);
+        let carried = hits.iter().map(|hit| hit.payload.clone()).collect();
+        Flips { live: vec![flip], hits, carried }
+    }
+
+    fn why(at: u64) -> String {
+        format!("{DAMAGED}{FILE}, byte {at}: the payload's checksum is wrong")
+    }
+
+    #[test]
+    fn only_the_payload_that_was_hit_may_be_damaged_and_only_where_it_lies() {
+        let (bytes, begins) = file(&["[1,{}]", "1", "{}"]);
+        let flips = flipped(Place::Payload, begins[0] + 10, &bytes);
+        assert!(flips.is_hit(&"[1,{}]".into(), &why(begins[0])));
+        assert!(!flips.is_hit(&"[1,{}]".into(), &why(begins[1])), "another place");
+        assert!(!flips.is_hit(&"1".into(), &why(begins[0])), "a part of what was hit");
+        assert!(!flips.is_hit(&"{}".into(), &why(begins[2])), "its neighbour");
+        assert!(!flips.is_hit(&"{}".into(), NO_ENVELOPE));
+        assert!(flips.is_hit(&"[1,{}]".into(), NO_ENVELOPE));
+    }
+
+    #[test]
+    fn a_hit_header_puts_its_payloads_in_doubt_until_it_is_mended() {
+        let (bytes, begins) = file(&["[1,{}]", "1"]);
+        let mut flips = flipped(Place::Header, 0, &bytes);
+        assert!(flips.is_hit(&"1".into(), &why(0)));
+        assert!(flips.is_hit(&"1".into(), &why(begins[1])));
+        assert!(!flips.is_hit(&"{}".into(), &why(0)), "no payload of the frame");
+        assert!(!flips.is_hit(&"1".into(), &why(begins[0])), "where the other lies");
+        flips.live.clear();
+        let recovery = RecoveryReport {
+            first: Sequence(1),
+            last: Sequence(1),
+            epoch: Epoch(1),
+            last_time_ms: 1,
+            closed: false,
+            torn: None,
+        };
+        flips.started(&recovery, &SimulatedDisk::new()).expect("nothing is flipped");
+        assert!(!flips.is_hit(&"1".into(), &why(0)), "it was mended");
     }
 }
