@@ -59,7 +59,7 @@ pub(crate) struct Lane<S> {
     /// Turns true when the server stops.
     stop: watch::Receiver<bool>,
     /// Whether a request was taken here: then the connection speaks HTTP/1.1, and goes on doing so.
-    answers: bool,
+    is_http1: bool,
     /// What was read and not answered.
     buffer: BytesMut,
     /// Bytes read at once: as long as the last request was, since the next one is likely to be.
@@ -133,7 +133,7 @@ impl<S: Stream> Lane<S> {
             stream,
             door,
             stop,
-            answers: false,
+            is_http1: false,
             buffer: BytesMut::new(),
             read_bytes: LANE_READ_BYTES,
             out: Vec::new(),
@@ -173,7 +173,7 @@ impl<S: Stream> Lane<S> {
             match look {
                 Look::Whole { head_bytes, bytes } => {
                     (rest, rest_until) = (None, None);
-                    self.answers = true;
+                    self.is_http1 = true;
                     self.read_bytes = bytes.max(LANE_READ_BYTES);
                     let whole = self.buffer.split_to(bytes).freeze();
                     let request = request(&whole, head_bytes);
@@ -220,15 +220,7 @@ impl<S: Stream> Lane<S> {
                     // One limit for all of it, however many pieces it comes in.
                     let until = *rest_until.get_or_insert_with(|| Instant::now() + LANE_REST_TIMEOUT);
                     let mut late = pin!(tokio::time::sleep_until(until.into()));
-                    let woken = poll_fn(|context| {
-                        if let Poll::Ready(read) = self.poll_read(context) {
-                            return Poll::Ready(read.map(Woken::Read));
-                        }
-                        if stopping.as_mut().poll(context).is_ready() {
-                            return Poll::Ready(Ok(Woken::Stopping));
-                        }
-                        late.as_mut().poll(context).map(|()| Ok(Woken::Idle))
-                    });
+                    let woken = poll_fn(|context| self.poll_woken(context, stopping.as_mut(), late.as_mut()));
                     match woken.await? {
                         Woken::Read(0) | Woken::Stopping => return Ok(Left::Ended),
                         Woken::Read(_) => active_at = Instant::now(),
@@ -238,15 +230,7 @@ impl<S: Stream> Lane<S> {
                 Look::Nothing => {
                     self.flush().await?;
                     self.buffer.reserve(self.read_bytes);
-                    let woken = poll_fn(|context| {
-                        if let Poll::Ready(read) = self.poll_read(context) {
-                            return Poll::Ready(read.map(Woken::Read));
-                        }
-                        if stopping.as_mut().poll(context).is_ready() {
-                            return Poll::Ready(Ok(Woken::Stopping));
-                        }
-                        idle.as_mut().poll(context).map(|()| Ok(Woken::Idle))
-                    });
+                    let woken = poll_fn(|context| self.poll_woken(context, stopping.as_mut(), idle.as_mut()));
                     match woken.await? {
                         Woken::Read(0) | Woken::Stopping => return Ok(Left::Ended),
                         Woken::Read(_) => active_at = Instant::now(),
@@ -343,6 +327,22 @@ impl<S: Stream> Lane<S> {
         .await
     }
 
+    /// What comes first of more to read, the server's stop, and a time.
+    fn poll_woken(
+        &mut self,
+        context: &mut Context<'_>,
+        stopping: Pin<&mut impl Future<Output = ()>>,
+        time: Pin<&mut tokio::time::Sleep>,
+    ) -> Poll<io::Result<Woken>> {
+        if let Poll::Ready(read) = self.poll_read(context) {
+            return Poll::Ready(read.map(Woken::Read));
+        }
+        if stopping.poll(context).is_ready() {
+            return Poll::Ready(Ok(Woken::Stopping));
+        }
+        time.poll(context).map(|()| Ok(Woken::Idle))
+    }
+
     /// Reads into the buffer's free room.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         pin!(self.stream.read_buf(&mut self.buffer)).poll(context)
@@ -386,7 +386,7 @@ impl<S: Stream> Lane<S> {
     }
 
     fn for_hyper(self) -> Left<S> {
-        Left::ForHyper { stream: self.stream, read: self.buffer.freeze(), is_http1: self.answers }
+        Left::ForHyper { stream: self.stream, read: self.buffer.freeze(), is_http1: self.is_http1 }
     }
 }
 
