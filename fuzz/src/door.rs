@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidegate_api::operations::{OPERATIONS, Operation};
+use tidegate_api::operations::Operation;
 use tidegate_api::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem};
 use tidegate_api::{dead, enqueue, job, lease, queue, settle, transaction, work};
 use tidegate_core::Time;
@@ -376,7 +376,7 @@ impl Said {
         let text = String::from_utf8_lossy(&self.body);
         let asked = format!("{} {}", request.method, request.target);
         assert!(self.status < 500, "{asked} is answered {}: {text}", self.status);
-        let operation = operation(request.method, request.target);
+        let operation = Operation::of_request(request.method, request.target);
         if self.status < 400 {
             let operation = operation.unwrap_or_else(|| panic!("{asked} is in no table"));
             let answers: Vec<_> =
@@ -461,20 +461,4 @@ fn reads<T: DeserializeOwned>(body: &[u8], asked: &str) {
     if let Err(error) = serde_json::from_slice::<T>(body) {
         panic!("{asked}: {error}: {}", String::from_utf8_lossy(body));
     }
-}
-
-/// The operation that the table has for a request.
-fn operation(method: &str, target: &str) -> Option<&'static Operation> {
-    let path = target.split('?').next().unwrap_or_default();
-    let method = if method == "HEAD" { "GET" } else { method };
-    let fits = |template: &str| {
-        let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-        template.len() == path.len()
-            && template.iter().zip(path).all(|(part, found)| part.starts_with('{') || *part == found)
-    };
-    // A path without a placeholder is meant before one with.
-    let mut found: Vec<_> =
-        OPERATIONS.iter().filter(|operation| operation.method == method && fits(operation.path)).collect();
-    found.sort_by_key(|operation| operation.path.contains('{'));
-    found.first().copied()
 }
