@@ -100,8 +100,8 @@ mutants: ## Does a test fail when the rules say something else? All of crates/co
 fuzz: ## Every fuzzer for FUZZ_SECONDS, after its corpus.
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-fuzz-short: ## Every corpus, and a few seconds for each fuzzer.
-	fuzz/run.sh 8
+fuzz-short: ## Every corpus, and for each fuzzer as many inputs as a few seconds allow, always the same ones.
+	fuzz/run.sh short
 
 fuzz-corpus: ## Writes the seeds anew, and adds what fuzzing has found since.
 	fuzz/run.sh merge

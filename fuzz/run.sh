@@ -2,6 +2,7 @@
 # Builds the fuzzers and lets each run: first over its whole corpus, then on inputs of its own making.
 #
 #   run.sh SECONDS [TARGET…]     so long for each target, after its corpus; 0 only replays the corpora
+#   run.sh short [TARGET…]       a fixed number of inputs from a fixed seed: the same on every machine, for continuous integration
 #   run.sh merge [TARGET…]       writes the seeds anew and adds to each corpus what earlier runs found and it does not reach
 #
 # The instrumentation is libFuzzer's, by flags that the stable compiler takes, so nothing has to be installed but a C++
@@ -32,6 +33,11 @@ bytes_max() {
   case $1 in record | segments) echo 16384 ;; *) echo 4096 ;; esac
 }
 
+# How many inputs a short run makes: some eight seconds each.
+inputs() {
+  case $1 in segments | door) echo 6000 ;; record) echo 20000 ;; history) echo 3000 ;; *) echo 500000 ;; esac
+}
+
 began=$SECONDS
 echo "fuzz: building ${targets[*]}"
 build "${bins[@]}"
@@ -52,13 +58,18 @@ failed=()
 for target in "${targets[@]}"; do
   found=$work/found/$target
   log=$work/$target.log
+  # What earlier runs found stays out of a short one, else no two would be alike.
+  if [ "$what" = short ]; then found=$work/short/$target && rm -rf "$found"; fi
   mkdir -p "$found" "artifacts/$target" "corpus/$target"
   options=(-max_len="$(bytes_max "$target")" -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="artifacts/$target/")
-  # libFuzzer counts its start, in which it runs the corpus, as a part of its time. So that is measured first, and added.
   began=$SECONDS
-  if "$programs/$target" -runs=0 "${options[@]}" "$found" "corpus/$target" >"$log" 2>&1 &&
-    { [ "$what" = 0 ] || "$programs/$target" -max_total_time=$((what + SECONDS - began)) "${options[@]}" \
-      "$found" "corpus/$target" >"$log" 2>&1; }; then
+  if case $what in
+    0) "$programs/$target" -runs=0 "${options[@]}" "$found" "corpus/$target" ;;
+    short) "$programs/$target" -seed=1 -runs="$(inputs "$target")" "${options[@]}" "$found" "corpus/$target" ;;
+    # libFuzzer counts its start, in which it runs the corpus, as a part of its time. So that is measured first, and added.
+    *) "$programs/$target" -runs=0 "${options[@]}" "$found" "corpus/$target" &&
+      "$programs/$target" -max_total_time=$((what + SECONDS - began)) "${options[@]}" "$found" "corpus/$target" ;;
+  esac >"$log" 2>&1; then
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     reached=$(grep -o 'cov: [0-9]*' "$log" | tail -1)
     echo "fuzz: $target: $runs runs, ${reached:-cov: ?}, $(ls "corpus/$target" | wc -l) inputs in its corpus, nothing found"
