@@ -19,9 +19,14 @@ CONTRACT_SEED ?= 1
 # Where the contract's check has its own Python packages.
 CONTRACT_PYTHON = $(or $(CARGO_TARGET_DIR),target)/contract
 
-.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick peers peers-check
+.DEFAULT_GOAL := help
+
+.PHONY: help check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick peers peers-check
 
 check: prepare fmt lint test faults-quick docs audit-offline budgets fuzz-short contract-short ## Everything a change must pass.
+
+help: ## What there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 fmt: ## Formatting is rustfmt's.
 	$(CARGO) fmt --all --check
@@ -77,9 +82,11 @@ faults: ## Real faults at length, SEED=n draws others, ROUNDS=n kills more often
 
 audit: $(DENY) ## Dependencies: licences, bans, sources, and advisories; the last needs the network.
 	$(DENY) --locked check
+	for tool in fuzz bench; do $(DENY) --locked --manifest-path $$tool/Cargo.toml --config deny.toml check advisories sources || exit 1; done
 
 audit-offline: $(DENY) ## What of it can be said without the advisories of today.
 	$(DENY) --locked check licenses bans sources
+	for tool in fuzz bench; do $(DENY) --locked --manifest-path $$tool/Cargo.toml --config deny.toml check sources || exit 1; done
 	@echo "=================================================================="
 	@echo "ADVISORIES WERE NOT CHECKED. 'make audit' does, with the network."
 	@echo "=================================================================="

@@ -144,7 +144,8 @@ pub struct Queue {
     pub config: QueueConfig,
     /// Its jobs by state.
     pub counts: Counts,
-    /// Since when the first in line waits, in milliseconds.
+    /// How long ago the oldest job among the first in line was accepted, in milliseconds. For one that was delayed, retried or redriven
+    /// that is longer than it has been ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_ready_age_ms: Option<u64>,
     /// Jobs accepted a second, of late.
@@ -175,7 +176,8 @@ pub struct QueueSummary {
     pub paused: bool,
     /// Its jobs by state.
     pub counts: Counts,
-    /// Since when the first in line waits, in milliseconds.
+    /// How long ago the oldest job among the first in line was accepted, in milliseconds. For one that was delayed, retried or redriven
+    /// that is longer than it has been ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_ready_age_ms: Option<u64>,
     /// Jobs accepted a second, of late.

@@ -41,7 +41,7 @@ waited for, and finished jobs are reported when it is back.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Queues to take jobs from, looked through in this order
+    /// Queues to take jobs from; each has the same chance to be looked at first
     #[arg(required = true, value_name = "QUEUE")]
     queues: Vec<String>,
 

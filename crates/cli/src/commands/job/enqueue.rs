@@ -92,7 +92,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WORD", value_parser = word(OnFailure::WORDS, OnFailure::from_word))]
     on_failure: Option<OnFailure>,
 
-    /// Keys take turns within a priority
+    /// Whose job it is: kept and handed to workers; jobs of several keys do not take turns yet
     #[arg(long, value_name = "KEY")]
     fairness_key: Option<String>,
 
@@ -102,6 +102,7 @@ pub(crate) struct Args {
 
     /// How long the unique key is held [default: completed]
     #[arg(long, value_name = "WORD", requires = "unique", value_parser = word(UniqueUntil::WORDS, UniqueUntil::from_word))]
+    #[arg(requires_if("duration", "unique_duration"))]
     unique_until: Option<UniqueUntil>,
 
     /// With --unique-until duration, for how long
@@ -115,7 +116,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     retry: RetryArgs,
 
-    /// Name of what it needs to be up
+    /// Name of what it needs to be up: kept and handed to workers, not acted upon yet
     #[arg(long, value_name = "NAME")]
     dependency: Option<String>,
 

@@ -54,7 +54,9 @@ pub(super) fn show(queue: &Queue, out: &mut Out) -> anyhow::Result<()> {
         out.line(format!("  {name:10} {}", style.paint(paint, &format!("{:>14}", thousands(count)))))?;
     }
     let span = |ms: Option<u64>| ms.map_or_else(|| "-".into(), rough);
-    out.line(format!("  oldest ready job waits since  {}", span(queue.oldest_ready_age_ms)))?;
+    if let Some(age) = queue.oldest_ready_age_ms {
+        out.line(format!("  oldest ready job accepted {} ago", rough(age)))?;
+    }
     out.line(format!(
         "  arriving {:.1}/s, completed {:.1}/s, drained in {}",
         queue.arrival_per_s,
