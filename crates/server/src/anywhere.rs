@@ -1,0 +1,142 @@
+//! A future that goes on where it was woken, if that thread is at leisure, and on its executor otherwise.
+//!
+//! An answer is let go by the log's thread, and its connection's task is on a thread of the runtime. On a busy machine that
+//! one is awake; on a machine at rest waking it takes longer than all that is left to do. So the log's thread, when it is
+//! [at leisure](tidegate_engine::at_leisure), does it itself: it polls the future until that waits again, which is when
+//! the answer is written and the next request is not there yet.
+//!
+//! Promises: the future is polled by one thread at a time, and misses nothing it was woken for; if it panics, its executor
+//! hears of it, as if it had been polled there; with whoever waits for it, it is dropped. Left out: when a future should rather
+//! go on at home. It says so itself, with [`come_home`].
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::thread;
+
+use tokio::runtime::Handle;
+
+thread_local! {
+    /// Whether this thread polls a future that is at home elsewhere.
+    static AWAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// See the module. It is at home in the runtime in which this is called.
+pub(crate) fn anywhere<F>(future: F) -> Anywhere<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let shared = Shared {
+        stage: Mutex::new(Stage::Going(Box::pin(future))),
+        home: Mutex::new(Waker::noop().clone()),
+        runtime: Handle::current(),
+    };
+    Anywhere(Arc::new(shared))
+}
+
+/// Waits, within such a future, until it is polled at home; elsewhere it returns at once.
+pub(crate) async fn come_home() {
+    std::future::poll_fn(|context| {
+        if AWAY.get() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// See [`anywhere`].
+pub(crate) struct Anywhere<F: Future>(Arc<Shared<F>>);
+
+struct Shared<F: Future> {
+    stage: Mutex<Stage<F>>,
+    /// Wakes whoever waits for it.
+    home: Mutex<Waker>,
+    runtime: Handle,
+}
+
+enum Stage<F: Future> {
+    Going(Pin<Box<F>>),
+    /// It ended, or panicked, where nobody waits for it.
+    Ended(thread::Result<F::Output>),
+    /// Its end was told, or nobody waits for it any more.
+    Over,
+}
+
+impl<F> Future for Anywhere<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        lock(&self.0.home).clone_from(context.waker());
+        let waker = Waker::from(Arc::clone(&self.0));
+        // If it is being polled elsewhere, that does not take long.
+        let mut stage = lock(&self.0.stage);
+        if let Stage::Going(future) = &mut *stage {
+            let output = ready!(future.as_mut().poll(&mut Context::from_waker(&waker)));
+            *stage = Stage::Over;
+            return Poll::Ready(output);
+        }
+        match std::mem::replace(&mut *stage, Stage::Over) {
+            Stage::Ended(Ok(output)) => Poll::Ready(output),
+            Stage::Ended(Err(panic)) => resume_unwind(panic),
+            Stage::Going(_) | Stage::Over => panic!("a future that has ended is not polled"),
+        }
+    }
+}
+
+impl<F: Future> Drop for Anywhere<F> {
+    /// The future holds wakers, which hold what it is in; and it must not outlive whoever waited for it.
+    fn drop(&mut self) {
+        *lock(&self.0.stage) = Stage::Over;
+    }
+}
+
+impl<F> Wake for Shared<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !(tidegate_engine::at_leisure() && self.goes_on_here()) {
+            lock(&self.home).wake_by_ref();
+        }
+    }
+}
+
+impl<F> Shared<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    /// Polls it here; false if it has to be polled at home.
+    fn goes_on_here(self: &Arc<Self>) -> bool {
+        // One within another would be a chain without an end in sight. And where it is polled already, by this thread or
+        // another, it is polled once more at home.
+        let Some(mut stage) = (!AWAY.get()).then(|| self.stage.try_lock().ok()).flatten() else { return false };
+        let Stage::Going(future) = &mut *stage else { return false };
+        let waker = Waker::from(Arc::clone(self));
+        let _runtime = self.runtime.enter();
+        AWAY.set(true);
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        AWAY.set(false);
+        match polled {
+            Ok(Poll::Pending) => return true,
+            Ok(Poll::Ready(output)) => *stage = Stage::Ended(Ok(output)),
+            Err(panic) => *stage = Stage::Ended(Err(panic)),
+        }
+        false
+    }
+}
+
+/// A panic within leaves a future that is not polled again.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
