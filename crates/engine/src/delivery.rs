@@ -157,9 +157,9 @@ impl Held {
                 let leased = worked.leased.iter().map(|job| ITEM_BYTES + job.blob.len as usize);
                 items.iter().map(|items| items.len() * ITEM_BYTES).sum::<usize>() + leased.sum::<usize>()
             }
-            Some(Told::Decided { outcome: Outcome::Enqueued(items) | Outcome::Transacted(items), .. }) => {
-                items.len() * ITEM_BYTES
-            }
+            Some(Told::Decided {
+                outcome: Outcome::Enqueued(items) | Outcome::Transacted(items), ..
+            }) => items.len() * ITEM_BYTES,
             Some(Told::Job(Some((view, _)))) => (view.payload.len + view.result.len) as usize,
             Some(Told::Page(_) | Told::Causes(_)) => usize::MAX / 2,
             _ => 0,

@@ -120,12 +120,15 @@ where
     fn goes_on_here(self: &Arc<Self>) -> bool {
         // One within another would be a chain without an end in sight. And where it is polled already, by this thread or
         // another, it is polled once more at home.
-        let Some(mut stage) = (!AWAY.get()).then(|| self.stage.try_lock().ok()).flatten() else { return false };
+        let Some(mut stage) = (!AWAY.get()).then(|| self.stage.try_lock().ok()).flatten() else {
+            return false;
+        };
         let Stage::Going(future) = &mut *stage else { return false };
         let waker = Waker::from(Arc::clone(self));
         let _runtime = self.runtime.enter();
         AWAY.set(true);
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        let polled =
+            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
         AWAY.set(false);
         match polled {
             Ok(Poll::Pending) => return true,
@@ -139,4 +142,76 @@ where
 /// A panic within leaves a future that is not polled again.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use tidegate_core::policy::QueueConfig;
+    use tidegate_engine::Engine;
+
+    use super::*;
+
+    /// On a disk, with the log's own thread.
+    fn engine() -> (Engine, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = Engine::open(directory.path(), tidegate_engine::Options::default()).expect("an engine");
+        (engine, directory)
+    }
+
+    async fn write(engine: &Engine) {
+        engine.configure_queue("q", QueueConfig::default(), None).await.expect("the queue is configured");
+    }
+
+    /// Polled by the log's thread, as it is by and by: at times the log has something else to do.
+    async fn away(engine: &Engine) {
+        while !AWAY.get() {
+            write(engine).await;
+        }
+        assert_eq!(thread::current().name(), Some("log-writer"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_is_told_where_it_comes_from_and_what_follows_at_home() {
+        let (engine, _directory) = engine();
+        let threads = anywhere(async move {
+            away(&engine).await;
+            come_home().await;
+            let at_home = thread::current().name().map(str::to_owned);
+            away(&engine).await;
+            at_home
+        });
+        let at_home = tokio::spawn(threads).await.expect("no panic");
+        assert_ne!(at_home.as_deref(), Some("log-writer"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_elsewhere_is_heard_of_at_home_and_the_log_goes_on() {
+        let (engine, _directory) = engine();
+        let panics = anywhere({
+            let engine = engine.clone();
+            async move {
+                away(&engine).await;
+                panic!("on purpose");
+            }
+        });
+        let heard = tokio::spawn(panics).await.expect_err("it has panicked");
+        assert_eq!(heard.into_panic().downcast_ref(), Some(&"on purpose"));
+        write(&engine).await;
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_whoever_waits_for_it() {
+        let held = Arc::new(());
+        let weak: Weak<()> = Arc::downgrade(&held);
+        let mut waits = anywhere(async move {
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+        let polled = std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut waits).poll(context))).await;
+        assert!(polled.is_pending() && weak.strong_count() == 1);
+        drop(waits);
+        assert_eq!(weak.strong_count(), 0);
+    }
 }

@@ -22,7 +22,7 @@ use super::{BLOCK_BYTES, LocalOptions, SegmentFile, segment_name};
 use crate::disk::Disk;
 use crate::error::{LogFailure, OpenError};
 use crate::frame::SealedFrame;
-use crate::limits::CACHED_SEGMENTS;
+use crate::limits::{CACHED_SEGMENTS, FRESH_BYTES};
 use crate::log::RecoveryReport;
 use crate::position::{Epoch, Sequence};
 use crate::sabotage;
@@ -40,6 +40,9 @@ pub struct Segments {
     capacity: u64,
     /// Where in it the next frame goes.
     end: u64,
+    /// Up to where its blocks have been written before, as far as is known. The first write into a block makes the file system
+    /// note that, and the sync waits for the note.
+    written: u64,
     /// The offsets of frames written and not synced.
     unsynced: Vec<u32>,
     /// The last frame's checksum.
@@ -48,6 +51,8 @@ pub struct Segments {
     rolls: usize,
     failure: Option<LogFailure>,
 }
+
+static ZEROS: [u8; FRESH_BYTES as usize] = [0; FRESH_BYTES as usize];
 
 impl Segments {
     /// Opens the log on `disk`, or makes it, and recovers it. The caller has made sure that nobody else does.
@@ -63,15 +68,15 @@ impl Segments {
         let mut segment_of_new_log = None;
         if segments.is_empty() {
             let new = new_segment(&*disk, &spares, Sequence::FIRST, options.segment_bytes);
-            let (file, capacity) =
+            let NewSegment { file, capacity, written } =
                 new.map_err(|failure| io_error("making", &failure.file, io::Error::from(failure.kind)))?;
             segments.push_back(IndexedSegment { file, offsets: Vec::new(), end: 0 });
-            segment_of_new_log = Some(capacity);
+            segment_of_new_log = Some((capacity, written));
         }
         let (active, end) = active_of(&segments);
-        let capacity = match segment_of_new_log {
-            Some(capacity) => capacity,
-            None => restore_capacity(&active, options.segment_bytes)?,
+        let (capacity, written) = match segment_of_new_log {
+            Some(new) => new,
+            None => (restore_capacity(&active, options.segment_bytes)?, end),
         };
         let segments = Segments {
             disk,
@@ -82,6 +87,7 @@ impl Segments {
             active,
             capacity,
             end,
+            written,
             unsynced: Vec::new(),
             previous: chain.previous.unwrap_or(0),
             rolls: 0,
@@ -156,11 +162,19 @@ impl Segments {
             slices.push(IoSlice::new(frame.bytes()));
             end = frame_end;
         }
-        let written = self.active.file().write_at(&slices, self.end);
-        written.map_err(|error| self.fail(LogFailure::new("writing", self.active.name(), &error)))?;
+        let count = slices.len();
+        let mut written = end;
+        if end > self.written && end - self.end <= BLOCK_BYTES {
+            // Zeros behind it, so that the next small batches find their blocks written.
+            written = (end + FRESH_BYTES).min(self.capacity);
+            slices.push(IoSlice::new(&ZEROS[..(written - end) as usize]));
+        }
+        let done = self.active.file().write_at(&slices, self.end);
+        done.map_err(|error| self.fail(LogFailure::new("writing", self.active.name(), &error)))?;
         self.end = end;
-        self.previous = frames[slices.len() - 1].header().checksum;
-        Ok(slices.len())
+        self.written = self.written.max(written);
+        self.previous = frames[count - 1].header().checksum;
+        Ok(count)
     }
 
     /// Makes what was appended durable, shows it to readers, and returns the last durable sequence.
@@ -239,13 +253,13 @@ impl Segments {
             self.capacity = capacity;
             return Ok(());
         }
-        let (file, capacity) = new_segment(&*self.disk, &self.spares, first, capacity)?;
+        let NewSegment { file, capacity, written } = new_segment(&*self.disk, &self.spares, first, capacity)?;
         self.active = Arc::clone(&file);
         self.index.push(file);
         if let Some(old) = self.index.behind_active(CACHED_SEGMENTS + 1) {
             old.file().let_go_of_cache();
         }
-        (self.capacity, self.end) = (capacity, 0);
+        (self.capacity, self.end, self.written) = (capacity, 0, written);
         Ok(())
     }
 
@@ -263,6 +277,13 @@ pub(super) fn capacity_for(segment_bytes: u64, first_bytes: u64) -> u64 {
     segment_bytes.max(first_bytes.next_multiple_of(BLOCK_BYTES))
 }
 
+/// A segment without frames.
+struct NewSegment {
+    file: Arc<SegmentFile>,
+    capacity: u64,
+    written: u64,
+}
+
 /// Makes the segment that begins with `first`: from a spare if one is ready and long enough, else from
 /// nothing. Its name is durable when this returns. Its length need not be: the first sync of its frames takes
 /// care of that.
@@ -271,14 +292,14 @@ fn new_segment(
     spares: &Spares,
     first: Sequence,
     capacity: u64,
-) -> Result<(Arc<SegmentFile>, u64), LogFailure> {
+) -> Result<NewSegment, LogFailure> {
     let name = segment_name(first);
     let failed = |error: io::Error| LogFailure::new("making", &name, &error);
     let spare = if spares.segment_bytes() == capacity { spares.take() } else { None };
-    let file = match spare {
+    let (file, written) = match spare {
         Some(spare) => {
             disk.rename(&spare.name, &name).map_err(failed)?;
-            spare.file
+            (spare.file, capacity)
         }
         None => {
             let file = disk.create(&name).map_err(failed)?;
@@ -287,13 +308,13 @@ fn new_segment(
                 let _ = disk.remove(&name);
                 return Err(failed(error));
             }
-            file
+            (file, 0)
         }
     };
     if !sabotage::is("directory_sync_skipped") {
         disk.sync_dir().map_err(failed)?;
     }
-    Ok((Arc::new(SegmentFile::new(first, file)), capacity))
+    Ok(NewSegment { file: Arc::new(SegmentFile::new(first, file)), capacity, written })
 }
 
 fn active_of(segments: &VecDeque<IndexedSegment>) -> (Arc<SegmentFile>, u64) {
