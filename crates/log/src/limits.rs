@@ -45,10 +45,6 @@ pub const SPARES_MAX: usize = 8;
 /// soon after it was written is overwritten in memory.
 pub const CACHED_SEGMENTS: usize = 4;
 
-/// A small batch whose end lies in blocks never written before is written with so many zeros behind it, in bytes: one sync in a
-/// hundred then waits for the file system's note about new blocks, and not one in eight.
-pub const FRESH_BYTES: u64 = 64 * KIB;
-
 /// How far a reader reads ahead, in bytes. Small enough to stay in a core's cache, large enough that
 /// thousands of small frames share one system call.
 pub const READ_AHEAD_BYTES: usize = (256 * KIB) as usize;

@@ -22,7 +22,7 @@ use super::{BLOCK_BYTES, LocalOptions, SegmentFile, segment_name};
 use crate::disk::Disk;
 use crate::error::{LogFailure, OpenError};
 use crate::frame::SealedFrame;
-use crate::limits::{CACHED_SEGMENTS, FRESH_BYTES};
+use crate::limits::CACHED_SEGMENTS;
 use crate::log::RecoveryReport;
 use crate::position::{Epoch, Sequence};
 use crate::sabotage;
@@ -40,9 +40,6 @@ pub struct Segments {
     capacity: u64,
     /// Where in it the next frame goes.
     end: u64,
-    /// Up to where its blocks have been written before, as far as is known. The first write into a block makes the file system
-    /// note that, and the sync waits for the note.
-    written: u64,
     /// The offsets of frames written and not synced.
     unsynced: Vec<u32>,
     /// The last frame's checksum.
@@ -51,8 +48,6 @@ pub struct Segments {
     rolls: usize,
     failure: Option<LogFailure>,
 }
-
-static ZEROS: [u8; FRESH_BYTES as usize] = [0; FRESH_BYTES as usize];
 
 impl Segments {
     /// Opens the log on `disk`, or makes it, and recovers it. The caller has made sure that nobody else does.
@@ -68,15 +63,15 @@ impl Segments {
         let mut segment_of_new_log = None;
         if segments.is_empty() {
             let new = new_segment(&*disk, &spares, Sequence::FIRST, options.segment_bytes);
-            let NewSegment { file, capacity, written } =
+            let (file, capacity) =
                 new.map_err(|failure| io_error("making", &failure.file, io::Error::from(failure.kind)))?;
             segments.push_back(IndexedSegment { file, offsets: Vec::new(), end: 0 });
-            segment_of_new_log = Some((capacity, written));
+            segment_of_new_log = Some(capacity);
         }
         let (active, end) = active_of(&segments);
-        let (capacity, written) = match segment_of_new_log {
-            Some(new) => new,
-            None => (restore_capacity(&active, options.segment_bytes)?, end),
+        let capacity = match segment_of_new_log {
+            Some(capacity) => capacity,
+            None => restore_capacity(&active, options.segment_bytes)?,
         };
         let segments = Segments {
             disk,
@@ -87,7 +82,6 @@ impl Segments {
             active,
             capacity,
             end,
-            written,
             unsynced: Vec::new(),
             previous: chain.previous.unwrap_or(0),
             rolls: 0,
@@ -162,19 +156,11 @@ impl Segments {
             slices.push(IoSlice::new(frame.bytes()));
             end = frame_end;
         }
-        let count = slices.len();
-        let mut written = end;
-        if end > self.written && end - self.end <= BLOCK_BYTES {
-            // Zeros behind it, so that the next small batches find their blocks written.
-            written = (end + FRESH_BYTES).min(self.capacity);
-            slices.push(IoSlice::new(&ZEROS[..(written - end) as usize]));
-        }
-        let done = self.active.file().write_at(&slices, self.end);
-        done.map_err(|error| self.fail(LogFailure::new("writing", self.active.name(), &error)))?;
+        let written = self.active.file().write_at(&slices, self.end);
+        written.map_err(|error| self.fail(LogFailure::new("writing", self.active.name(), &error)))?;
         self.end = end;
-        self.written = self.written.max(written);
-        self.previous = frames[count - 1].header().checksum;
-        Ok(count)
+        self.previous = frames[slices.len() - 1].header().checksum;
+        Ok(slices.len())
     }
 
     /// Makes what was appended durable, shows it to readers, and returns the last durable sequence.
@@ -253,13 +239,13 @@ impl Segments {
             self.capacity = capacity;
             return Ok(());
         }
-        let NewSegment { file, capacity, written } = new_segment(&*self.disk, &self.spares, first, capacity)?;
+        let (file, capacity) = new_segment(&*self.disk, &self.spares, first, capacity)?;
         self.active = Arc::clone(&file);
         self.index.push(file);
         if let Some(old) = self.index.behind_active(CACHED_SEGMENTS + 1) {
             old.file().let_go_of_cache();
         }
-        (self.capacity, self.end, self.written) = (capacity, 0, written);
+        (self.capacity, self.end) = (capacity, 0);
         Ok(())
     }
 
@@ -277,13 +263,6 @@ pub(super) fn capacity_for(segment_bytes: u64, first_bytes: u64) -> u64 {
     segment_bytes.max(first_bytes.next_multiple_of(BLOCK_BYTES))
 }
 
-/// A segment without frames.
-struct NewSegment {
-    file: Arc<SegmentFile>,
-    capacity: u64,
-    written: u64,
-}
-
 /// Makes the segment that begins with `first`: from a spare if one is ready and long enough, else from
 /// nothing. Its name is durable when this returns. Its length need not be: the first sync of its frames takes
 /// care of that.
@@ -292,14 +271,14 @@ fn new_segment(
     spares: &Spares,
     first: Sequence,
     capacity: u64,
-) -> Result<NewSegment, LogFailure> {
+) -> Result<(Arc<SegmentFile>, u64), LogFailure> {
     let name = segment_name(first);
     let failed = |error: io::Error| LogFailure::new("making", &name, &error);
     let spare = if spares.segment_bytes() == capacity { spares.take() } else { None };
-    let (file, written) = match spare {
+    let file = match spare {
         Some(spare) => {
             disk.rename(&spare.name, &name).map_err(failed)?;
-            (spare.file, capacity)
+            spare.file
         }
         None => {
             let file = disk.create(&name).map_err(failed)?;
@@ -308,13 +287,13 @@ fn new_segment(
                 let _ = disk.remove(&name);
                 return Err(failed(error));
             }
-            (file, 0)
+            file
         }
     };
     if !sabotage::is("directory_sync_skipped") {
         disk.sync_dir().map_err(failed)?;
     }
-    Ok(NewSegment { file: Arc::new(SegmentFile::new(first, file)), capacity, written })
+    Ok((Arc::new(SegmentFile::new(first, file)), capacity))
 }
 
 fn active_of(segments: &VecDeque<IndexedSegment>) -> (Arc<SegmentFile>, u64) {
