@@ -383,22 +383,6 @@ fn inspecting_goes_on_behind_each_damage() {
     assert!(at.contains(&(payload_of.file.as_str(), payload_at)), "{at:?}");
 }
 
-/// A fuzzer's find: the number that a header begins with, so near to the file's end that no header fits there. Looking for frames
-/// behind a tear, both took it for one, read on, and failed as if the disk had.
-#[test]
-fn a_header_s_number_in_the_last_bytes_of_a_file_is_not_a_header() {
-    let (whole, submitted, places) = written();
-    let last = places.last().expect("twenty frames");
-    let end = whole.bytes_of(&last.file).len() as u64;
-    let magic: Vec<u8> = whole.bytes_of(&last.file)[last.offset as usize..][..4].to_vec();
-    for from_end in (8..HEADER_BYTES as u64).step_by(8) {
-        let disk = whole.after_crash(Survival::Everything);
-        write(&disk, &last.file, end - from_end, &magic);
-        let story = format!("{from_end} bytes before the end");
-        check(&story, &disk, &submitted, &Expected::Whole(FRAMES));
-    }
-}
-
 #[test]
 fn options_out_of_their_ranges_are_refused() {
     for options in [

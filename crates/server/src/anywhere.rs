@@ -148,8 +148,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::sync::Weak;
 
-    use tidegate_core::policy::QueueConfig;
-    use tidegate_engine::Engine;
+    use tidegate_core::command::{self, NewJob};
+    use tidegate_engine::{Engine, Enqueue, Envelope};
 
     use super::*;
 
@@ -161,7 +161,11 @@ mod tests {
     }
 
     async fn write(engine: &Engine) {
-        engine.configure_queue("q", QueueConfig::default(), None).await.expect("the queue is configured");
+        let mut command = command::Enqueue::new("q");
+        command.kind("k");
+        command.jobs.push(NewJob::new(0));
+        let enqueue = Enqueue { command, payloads: vec![Envelope::json("{}")] };
+        engine.enqueue(enqueue, None).await.expect("the job is accepted");
     }
 
     /// Polled by the log's thread, as it is by and by: at times the log has something else to do.

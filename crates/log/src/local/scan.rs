@@ -69,7 +69,7 @@ impl Scanner {
         )
     }
 
-    /// The next place from `at` on, a multiple of eight, where a header's magic number is and room for a header.
+    /// The next place from `at` on, a multiple of eight, where a header's magic number is.
     pub(crate) fn find_magic(
         &mut self,
         segment: &SegmentFile,
@@ -80,9 +80,7 @@ impl Scanner {
             let window = (end - at).min(READ_AHEAD_BYTES as u64) / 8 * 8;
             let bytes = self.bytes_at(segment, at, window as usize, end)?;
             if let Some(index) = bytes.chunks_exact(8).position(|eight| eight[..4] == MAGIC) {
-                // The last few bytes of a file can say the number too, and then it ends before a header would.
-                let found = at + 8 * index as u64;
-                return Ok((found + HEADER_BYTES as u64 <= end).then_some(found));
+                return Ok(Some(at + 8 * index as u64));
             }
             at += window;
         }
