@@ -7,7 +7,8 @@
 //!
 //! Promises: the future is polled by one thread at a time, and misses nothing it was woken for; if it panics, its executor
 //! hears of it, as if it had been polled there; with whoever waits for it, it is dropped. Left out: when a future should rather
-//! go on at home. It says so itself, with [`come_home`].
+//! go on at home. It says so itself, with [`come_home`]. And it must not own the last hold on its engine: whoever lets go of
+//! that waits for the log's thread.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -179,12 +180,15 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_answer_is_told_where_it_comes_from_and_what_follows_at_home() {
         let (engine, _directory) = engine();
-        let threads = anywhere(async move {
-            away(&engine).await;
-            come_home().await;
-            let at_home = thread::current().name().map(str::to_owned);
-            away(&engine).await;
-            at_home
+        let threads = anywhere({
+            let engine = engine.clone();
+            async move {
+                away(&engine).await;
+                come_home().await;
+                let at_home = thread::current().name().map(str::to_owned);
+                away(&engine).await;
+                at_home
+            }
         });
         let at_home = tokio::spawn(threads).await.expect("no panic");
         assert_ne!(at_home.as_deref(), Some("log-writer"));
