@@ -148,6 +148,24 @@ impl Held {
         }
     }
 
+    /// About how many bytes it will take to tell, listings aside: those are long.
+    pub(crate) fn bytes(&self) -> usize {
+        const ITEM_BYTES: usize = 64;
+        match self.answer.as_ref().ok().and_then(|delivery| delivery.told.as_ref()) {
+            Some(Told::Decided { outcome: Outcome::Worked(worked), .. }) => {
+                let items = [&worked.complete, &worked.fail, &worked.extend, &worked.release];
+                let leased = worked.leased.iter().map(|job| ITEM_BYTES + job.blob.len as usize);
+                items.iter().map(|items| items.len() * ITEM_BYTES).sum::<usize>() + leased.sum::<usize>()
+            }
+            Some(Told::Decided {
+                outcome: Outcome::Enqueued(items) | Outcome::Transacted(items), ..
+            }) => items.len() * ITEM_BYTES,
+            Some(Told::Job(Some((view, _)))) => (view.payload.len + view.result.len) as usize,
+            Some(Told::Page(_) | Told::Causes(_)) => usize::MAX / 2,
+            _ => 0,
+        }
+    }
+
     /// Lets it go.
     pub(crate) fn send(self) {
         self.reply.answer(self.answer);

@@ -65,6 +65,7 @@ pub use error::{CallError, CloseError, OpenError, Place, ReplayError};
 pub use fingerprint::{fingerprint, shard_of};
 pub use layout::shards_in;
 pub use options::{Cleaning, Options, Restart};
+pub use outbox::at_leisure;
 pub use published::{ShardState, ShardStatus, Status};
 pub use shard::Turned;
 pub use solo::Solo;

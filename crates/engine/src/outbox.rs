@@ -8,6 +8,7 @@
 //! that comes later, hears that its outcome is unknown. An outbox serves one opening of a log; a restart
 //! makes a new one.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +17,7 @@ use tidegate_log::{LogFailure, Sequence};
 
 use crate::delivery::Held;
 use crate::inbox::Inbox;
+use crate::limits::{LEISURE_ANSWERS, LEISURE_BYTES};
 use crate::published::{Published, Snapshot};
 
 /// What one turn has to say.
@@ -79,6 +81,7 @@ impl Outbox {
         inside.durable = inside.durable.max(durable);
         let ready = inside.held.partition_point(|batch| batch.after <= durable);
         let going: Vec<Batch> = inside.held.drain(..ready).collect();
+        let _leisure = (inside.held.is_empty() && are_few(&going)).then(Leisure::begin);
         drop(inside);
         self.published.advanced(durable);
         for batch in going {
@@ -119,6 +122,42 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+thread_local! {
+    static AT_LEISURE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is the log's, lets a few short answers go, and has nothing else to do: no frame waits for it. Who
+/// is woken then may do here what is quickly done (write the answer to its socket, say) instead of waking a thread of his
+/// own, which on a machine at rest takes longer than all the rest of an answer. He must not wait for anything, nor begin
+/// anything new.
+#[must_use]
+pub fn at_leisure() -> bool {
+    AT_LEISURE.get()
+}
+
+/// While it lives, its thread is [`at_leisure`].
+struct Leisure;
+
+impl Leisure {
+    fn begin() -> Self {
+        AT_LEISURE.set(true);
+        Self
+    }
+}
+
+impl Drop for Leisure {
+    fn drop(&mut self) {
+        AT_LEISURE.set(false);
+    }
+}
+
+/// Whether these answers are soon written.
+fn are_few(batches: &[Batch]) -> bool {
+    let answers = || batches.iter().flat_map(|batch| &batch.answers);
+    answers().take(LEISURE_ANSWERS + 1).count() <= LEISURE_ANSWERS
+        && answers().map(Held::bytes).sum::<usize>() <= LEISURE_BYTES
 }
 
 fn fail(batch: Batch, why: &Arc<str>) {

@@ -212,7 +212,10 @@ impl Shard {
             let call = calls.pop_front().expect("the front is there");
             self.call(call, time);
         }
+        let told = self.answers.len();
         more |= self.serve_waiters(time);
+        // Who has waited hears first: a job on its way is worth more than the receipt for it.
+        self.answers.rotate_left(told);
         more |= !calls.is_empty();
         self.cleaner.pay(self.sink.bytes() - cleaned);
         self.submit(time)?;

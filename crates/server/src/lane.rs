@@ -34,6 +34,7 @@ use http::{Method, Request, Uri};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
+use crate::anywhere;
 use crate::body::{RequestBody, Room};
 use crate::door::Door;
 use crate::limits::{
@@ -156,6 +157,10 @@ impl<S: Stream> Lane<S> {
         // Of the request whose rest is to come: its length and the room for it, and how long it may take.
         let (mut rest, mut rest_until): (Option<(usize, Room)>, _) = (None, None);
         loop {
+            if !self.buffer.is_empty() {
+                // Nothing is begun on a thread that was there for an answer only.
+                anywhere::come_home().await;
+            }
             let look = match &rest {
                 Some((bytes, _)) if self.buffer.len() < *bytes => {
                     Look::Rest { bytes: *bytes, is_known: true }

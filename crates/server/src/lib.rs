@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `serve` | listening, connections, the graceful end |
 //! | `lane` | the short way of plain HTTP/1.1 requests; hyper has the rest |
+//! | `anywhere` | a connection goes on where its answer comes from, when the machine is at rest |
 //! | `door` | what is behind every request; the dispatch |
 //! | `route` | from method and path to a call |
 //! | `body` | request bodies, bounded before memory is taken |
@@ -18,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anywhere;
 mod body;
 mod calls;
 mod door;

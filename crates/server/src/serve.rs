@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::anywhere::anywhere;
 use crate::body::RequestBody;
 use crate::door::Door;
 use crate::lane::{Lane, Left, Stream};
@@ -202,7 +203,7 @@ async fn connection<S: Stream>(
     door: Door,
     watcher: Watcher,
 ) -> Result<(), ConnectionError> {
-    match lane.run().await? {
+    match anywhere(lane.run()).await? {
         Left::Ended => Ok(()),
         // Apart, since few connections need the room that a general server's state takes.
         Left::ForHyper { stream, read, is_http1 } => {
