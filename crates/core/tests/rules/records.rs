@@ -149,6 +149,43 @@ fn payloads_and_results_lie_where_they_did_after_a_restart() {
     assert_eq!(results, [0, 7, 14, 110]);
 }
 
+/// A walk writes all of a log anew but for what lies behind its target already, or what jobs tell themselves.
+#[test]
+fn a_walk_writes_nothing_that_its_target_does_not_need() {
+    let mut world = check_in(
+        World::new(),
+        "enqueue key=k unique=a | run_in=9000
+         pause key=paused
+         enqueue unique=b until=9000
+         as a/1 pause",
+    );
+    let mut written = |target| {
+        let before = world.frames.len();
+        world.walk(target, |_| ());
+        let records = world.frames[before..].iter().flat_map(|frame| &frame.records);
+        let mut kinds: Vec<&str> = records
+            .map(|record| {
+                match RecordMessage::decode(record.as_slice()).expect("a record reads back").record {
+                    Some(Record::Shard(_)) => "shard",
+                    Some(Record::QueueRestated(_)) => "queue",
+                    Some(Record::KeyRestated(key)) if key.key == "paused" => "paused key",
+                    Some(Record::UniqueRestated(unique)) if unique.key == "b" => "key with a duration",
+                    Some(Record::AnswerKept(_)) => "answer",
+                    Some(Record::JobsRestated(_)) => "jobs",
+                    other => panic!("nobody needs {other:?}"),
+                }
+            })
+            .collect();
+        kinds.dedup();
+        kinds
+    };
+    let target = 1_000;
+    let all = ["shard", "queue", "paused key", "key with a duration", "answer", "jobs"];
+    assert_eq!(written(target), all);
+    // They lie between the old target and the frames of this walk.
+    assert_eq!(written(2), ["shard", "queue", "paused key", "key with a duration"]);
+}
+
 /// A replay asks before it applies: such a record would overflow a counter, or name a job that no id can name.
 #[test]
 fn a_record_whose_numbers_no_log_can_reach_is_impossible() {
