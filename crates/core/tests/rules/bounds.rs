@@ -399,6 +399,15 @@ fn a_step_of_a_walk_looks_at_a_bounded_number_of_jobs() {
     world.after(1_000);
     assert_eq!(world.state.job_count(), 10);
     assert_eq!(steps(&mut world, 1), 5 + 2, "or 4,096 places");
+    world.turn(|state, turn| {
+        for &id in ids.iter().filter(|id| (2..10_000).contains(&id.sequence())) {
+            state.decide(Request { idempotency: None, command: Command::Cancel(id) }, turn);
+        }
+    });
+    world.add("q", job());
+    world.after(1_000);
+    assert_eq!(world.state.job_count(), 2);
+    assert_eq!(steps(&mut world, 1), 5 + 1, "a page of places whose jobs are all gone counts as one");
 }
 
 /// A step of a walk is a share of a turn: so many bytes, and one thing more.
@@ -409,28 +418,31 @@ fn a_step_of_a_walk_writes_so_many_bytes_and_one() {
         script += &format!("\nconfigure queue=queue-{n}\npause key=key-{n}\nas answer-{n}/1 pause\n");
         script += &format!("enqueue unique=unique-{n} until=9000");
     }
-    let world = &mut check_in(World::new(), &script);
-    let mut walk = world.state.walk(world.next_frame());
-    let bytes_max = 200;
-    let (mut restated, mut named) = (Vec::new(), 0);
-    loop {
-        let mut records: Vec<Record> = Vec::new();
-        world.state.begin_turn(world.next_frame(), world.now);
-        let step = world.state.walk_step(&mut walk, 1_000, bytes_max, &mut Turn::new(&mut records));
-        let bytes: Vec<usize> = records.iter().map(Record::encoded_len).collect();
-        assert!(bytes.iter().rev().skip(1).sum::<usize>() < bytes_max, "{bytes:?}");
-        restated.extend(records.iter().map(core::mem::discriminant));
-        match step {
-            Step::On => {}
-            Step::Restate(ids, blobs) => {
-                // A payload of 100 bytes, and 64 for the job itself; the last 30 have a key beside.
-                assert!(ids.len() <= 2 && blobs.len() == ids.len(), "{ids:?}");
-                named += ids.len();
+    // A payload of 100 bytes, and 64 for the job itself; the last 30 have a key beside.
+    for (bytes_max, at_once) in [(150, 1), (165, 2)] {
+        let world = &mut check_in(World::new(), &script);
+        let mut walk = world.state.walk(world.next_frame());
+        let (mut restated, mut named) = (Vec::new(), Vec::new());
+        loop {
+            let mut records: Vec<Record> = Vec::new();
+            world.state.begin_turn(world.next_frame(), world.now);
+            let step = world.state.walk_step(&mut walk, 1_000, bytes_max, &mut Turn::new(&mut records));
+            let bytes: Vec<usize> = records.iter().map(Record::encoded_len).collect();
+            assert!(bytes.iter().rev().skip(1).sum::<usize>() < bytes_max, "{bytes:?}");
+            restated.extend(records.iter().map(core::mem::discriminant));
+            match step {
+                Step::On => {}
+                Step::Restate(ids, blobs) => {
+                    assert_eq!(ids.len(), blobs.len(), "they have payloads and no results");
+                    named.push(ids.len());
+                }
+                Step::Done => break,
             }
-            Step::Done => break,
         }
+        restated.dedup();
+        // The shard, queues, keys, unique keys, answers: each kind of thing in its turn.
+        assert_eq!(restated.len(), 5);
+        assert_eq!(named[..30 / at_once], vec![at_once; 30 / at_once]);
+        assert_eq!(named[30 / at_once..], [1; 30]);
     }
-    restated.dedup();
-    // The shard, queues, keys, unique keys, answers: each kind of thing in its turn.
-    assert_eq!((restated.len(), named), (5, 60));
 }

@@ -4,8 +4,9 @@ use prost::Message as _;
 
 use crate::support::World;
 use crate::support::script::check_in;
+use tidegate_core::id::{Blob, JobId};
 use tidegate_core::record::{self, Record, RecordMessage};
-use tidegate_core::state::{State, StateLimits};
+use tidegate_core::state::{State, StateLimits, Step};
 use tidegate_core::view::JobFilter;
 
 /// A log with something of most kinds in it.
@@ -147,6 +148,44 @@ fn payloads_and_results_lie_where_they_did_after_a_restart() {
     assert_eq!(offsets, [0, 0, 50]);
     let results: Vec<u32> = [1, 2, 5, 4].map(|n| live[n - 1].1.offset).to_vec();
     assert_eq!(results, [0, 7, 14, 110]);
+}
+
+#[test]
+fn an_edited_payload_lies_in_the_frame_of_its_edit() {
+    let mut world = check_in(World::new(), "enqueue len=60\nlease\nfail 1 fatal\nedit 1 len=44");
+    let payload = |state: &State| state.job(JobId::new(0, 1)).expect("it is kept").payload;
+    let frame = world.next_frame() - 1;
+    assert_eq!(payload(&world.state), Blob { frame, offset: 0, len: 44 });
+    assert_eq!(payload(&world.replayed_from(0)), Blob { frame, offset: 0, len: 44 });
+    // Until a walk has brought it home.
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    let home = payload(&world.state);
+    assert!(home.frame >= target, "{home:?}");
+    assert_eq!(payload(&world.replayed_from(target)), home);
+}
+
+/// A frame may have payloads already when a walk puts its own into it.
+#[test]
+fn what_is_written_anew_lies_behind_what_its_frame_has_already() {
+    let mut world = check_in(World::new(), "enqueue len=10 | len=20\nlease\ncomplete 1 result=7");
+    let mut walk = world.state.walk(world.next_frame());
+    world.turn(|state, turn| {
+        turn.blob_cursor = 500;
+        while let step = state.walk_step(&mut walk, 9, usize::MAX, turn)
+            && step != Step::Done
+        {
+            if let Step::Restate(ids, _) = step {
+                state.restate(&ids, turn);
+            }
+        }
+        assert_eq!(turn.blob_cursor, 500 + 7 + 20);
+    });
+    for state in [&world.state, &world.replayed_from(0)] {
+        let job = |n| state.job(JobId::new(0, n)).expect("it is kept");
+        assert_eq!((job(1).result.offset, job(2).payload.offset), (500, 507));
+        assert_eq!((job(1).result.len, job(2).payload.len), (7, 20));
+    }
 }
 
 /// A walk writes all of a log anew but for what lies behind its target already, or what jobs tell themselves.
