@@ -107,3 +107,34 @@ impl<T> Table<T> {
         &mut self.entries.get_mut(index).value
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    /// Each part grows by itself, so no growth is long: if the parts have their shares.
+    #[test]
+    fn names_are_spread_over_all_parts() {
+        let mut table = Table::new(7);
+        for n in 0..256 * 40 {
+            table.insert(n % 3, &format!("name-{n}"), n);
+        }
+        let shares: Vec<usize> = table.parts.iter().map(HashTable::len).collect();
+        assert!(shares.iter().all(|share| (10..100).contains(share)), "{shares:?}");
+    }
+
+    #[test]
+    fn a_name_is_found_in_its_scope_until_it_is_removed() {
+        let mut table = Table::new(7);
+        let first = table.insert(1, "a", 'x');
+        let second = table.insert(2, "a", 'y');
+        assert_eq!(
+            (table.find(1, "a"), table.find(2, "a"), table.find(3, "a")),
+            (Some(first), Some(second), None)
+        );
+        assert_eq!(table.remove(first), 'x');
+        assert_eq!((table.find(1, "a"), table.find(2, "a"), table.len()), (None, Some(second), 1));
+        assert_eq!(table.parts.iter().map(HashTable::len).sum::<usize>(), 1, "its hash is gone too");
+    }
+}
