@@ -124,6 +124,16 @@ mod tests {
         assert!(shares.iter().all(|share| (10..100).contains(share)), "{shares:?}");
     }
 
+    /// Among so many, some share all of a hash that the table looks at.
+    #[test]
+    fn one_name_is_another_in_each_scope() {
+        let mut table = Table::new(7);
+        let indexes: Vec<u32> = (0..2_000).map(|scope| table.insert(scope, "name", ())).collect();
+        for scope in 0..4_000 {
+            assert_eq!(table.find(scope, "name"), indexes.get(scope as usize).copied());
+        }
+    }
+
     #[test]
     fn a_name_is_found_in_its_scope_until_it_is_removed() {
         let mut table = Table::new(7);

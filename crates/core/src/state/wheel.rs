@@ -201,6 +201,21 @@ mod tests {
         }
     }
 
+    /// A shard sleeps until the next moment: one that is over would wake it for nothing.
+    #[test]
+    fn a_wheel_with_nothing_to_come_has_no_next_moment() {
+        let mut lists = Lists::new(WHEEL_LISTS);
+        lists.reach(0);
+        let mut wheel = Wheel::new(0);
+        for time in [5, 100, 70_000, 1 << 40] {
+            wheel.insert(&mut lists, 0, time);
+            assert!(wheel.advance(&mut lists, time, 10, |_| time));
+            assert_eq!(lists.pop_front(wheel.due()), Some(0));
+            assert!(wheel.advance(&mut lists, time + 64, 10, |_| time));
+            assert_eq!(wheel.next(&lists), None, "{time}");
+        }
+    }
+
     #[test]
     fn a_crowded_slot_is_spread_over_many_calls() {
         let mut lists = Lists::new(WHEEL_LISTS);

@@ -446,3 +446,24 @@ fn a_redrive_goes_on_though_the_job_it_stood_at_is_gone() {
         ));
     }
 }
+
+/// A job that expired has had no attempts and no errors: all that tells of its redrive is the redrive's number.
+#[test]
+fn a_redriven_job_that_dies_again_counts_after_a_restart_from_a_walk_on() {
+    let mut world = check_in(
+        World::new(),
+        "enqueue expires_in=1000 | expires_in=1000
+         after 1000
+         redrive rate=1 stop=1              -> 1 moved, under way",
+    );
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    world.state = world.replayed_from(target);
+    check_in(
+        world,
+        "lease                              -> 1
+         fail 1 fatal
+         after 1000
+         queue redrive dead_again           -> 1 moved, dead again, 1",
+    );
+}
