@@ -146,6 +146,12 @@ fn a_queue_shows_how_old_its_oldest_waiting_job_is() {
          lease 1                            -> 1
          queue oldest_ready                 -> -",
     );
+    check(
+        "enqueue priority=0
+         after 100
+         enqueue priority=9
+         queue oldest_ready                 -> -100",
+    );
 }
 
 #[test]
