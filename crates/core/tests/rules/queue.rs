@@ -107,6 +107,27 @@ fn ended_jobs_are_kept_for_a_while() {
 }
 
 #[test]
+fn each_queue_keeps_its_own_ended_jobs_for_its_own_while() {
+    check(
+        "configure queue=a retain_ms=1000
+         configure queue=b retain_ms=9000
+         enqueue queue=b times=2            -> 1 ready, 2 ready
+         enqueue queue=a times=2            -> 3 ready, 4 ready
+         lease from=b                       -> 1
+         complete 1
+         cancel 2
+         lease from=a                       -> 3
+         complete 3
+         cancel 4
+         after 1000
+         show 1 state                       -> completed
+         show 2 state                       -> cancelled
+         show 3                             -> not kept
+         show 4                             -> not kept",
+    );
+}
+
+#[test]
 fn at_most_so_many_ended_jobs_of_a_state_are_kept_the_latest() {
     check(
         "configure retain_max=2
