@@ -5,8 +5,8 @@
 of a day. This puts all of them into one build: a copy of the crate in which every function that can be changed begins with
 a choice among its changed bodies, made by an environment variable. So a mutant costs a run of the tests, not a build.
 
-What cannot be chosen at run time (constants, functions that are needed as constants, `-> impl`) is listed at the end as
-not run; `cargo mutants -F NAME` does those the slow way. The copy is made in target/mutants; the source is not touched.
+What cannot be chosen at run time (constants, functions that constants are made with, `-> impl`) is counted as not run;
+`--constants` gives each of those a build of its own. The copies are made in target/mutants; the source is not touched.
 
 Python's standard library, cargo and cargo-mutants (27) are all it needs.
 """
@@ -26,16 +26,20 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 WORK = ROOT / "target" / "mutants"
 TREE = WORK / "tree"
+# The copy for what needs a build of its own, and what is built of it.
+ONE = WORK / "one"
+ONE_BUILD = WORK / "one-build"
 RESULTS = WORK / "results.json"
 
 # What the judges may use: of processor time, not of the clock's, since the machine may be busy; and of memory.
 CPU_S = {"rules": 12, "golden": 6, "lib": 20, "replay": 30, "sim": 240}
 MEMORY_BYTES = 6 << 30
-# A judge that waits for ever uses no processor time. Far beyond what a paused machine takes.
-WALL_S = {name: max(300, 20 * seconds) for name, seconds in CPU_S.items()}
+# A judge that waits for ever uses no processor time. Counted in seconds of the clock in which this script ran too: one who
+# pauses all of it (SIGSTOP to the group, while something is measured) stops no mutant.
+AWAKE_S = {name: max(300, 20 * seconds) for name, seconds in CPU_S.items()}
 
-# Needed by the compiler as constants, so they cannot choose at run time.
-STAYS_CONST = re.compile(r"\bconst\s+(?:unsafe\s+)?fn\b")
+# A choice at run time is nothing for a `const fn`: in the copy they are plain functions, but for those that constants need.
+CONST_FN = re.compile(r"\bconst fn (\w+)")
 
 CHOICE = """
 /// The mutant that is on, from the environment; for mutation testing only.
@@ -65,10 +69,10 @@ pub(crate) mod mutant {
 """
 
 
-def environment():
+def environment(target=WORK / "build"):
     env = dict(os.environ)
     env.update(
-        CARGO_TARGET_DIR=str(WORK / "build"),
+        CARGO_TARGET_DIR=str(target),
         CARGO_PROFILE_DEV_DEBUG="0",
         CARGO_INCREMENTAL="0",
         CARGO_TERM_COLOR="never",
@@ -131,7 +135,8 @@ class File:
         self.text = (ROOT / path).read_text()
         self.lines = self.text.splitlines(keepends=True)
         self.functions = {}
-        self.not_run = []
+        # What no choice at run time can be made of.
+        self.fixed = []
         spans = sorted({self.span(m) for m in mutants if m.get("function")})
         # A function within a function is changed as part of the outer one.
         outer = [s for s in spans if not any(o[0] <= s[0] and s[1] <= o[1] and o != s for o in spans)]
@@ -139,22 +144,27 @@ class File:
             span = mutant.get("function") and self.span(mutant)
             span = span and next(o for o in outer if o[0] <= span[0] and span[1] <= o[1])
             if not span:
-                self.not_run.append(mutant)
+                self.fixed.append(mutant)
                 continue
             body = body_start(self.text, self.text.index("fn ", span[0]), span[1])
             signature = self.text[span[0] : body]
             at = offset(self.lines, mutant["span"]["start"])
-            if STAYS_CONST.search(signature) or "-> impl" in signature or at < body:
-                self.not_run.append(mutant)
+            if "-> impl" in signature or at < body:
+                self.fixed.append(mutant)
             else:
-                self.functions.setdefault((body, span[1]), []).append(mutant)
+                const = CONST_FN.search(signature)
+                self.functions.setdefault((body, span[1], const and const[1]), []).append(mutant)
 
     def span(self, mutant):
         span = mutant["function"]["span"]
         return offset(self.lines, span["start"]), offset(self.lines, span["end"])
 
-    def mutated(self, unviable):
-        """The text with all its mutants in, and which lines are whose."""
+    def not_run(self, const):
+        """What cannot be chosen at run time, if the functions of these names have to stay constants."""
+        return self.fixed + [m for (_, _, name), mutants in self.functions.items() if name in const for m in mutants]
+
+    def mutated(self, unviable, const):
+        """The text with all its mutants in but those, and which lines are whose."""
         out, owners, done, line = [], [], 0, 1
 
         def push(text):
@@ -162,7 +172,9 @@ class File:
             out.append(text)
             line += text.count("\n")
 
-        for (body, end), mutants in sorted(self.functions.items()):
+        for (body, end, name), mutants in sorted(self.functions.items(), key=lambda function: function[0][:2]):
+            if name in const:
+                continue
             push(self.text[done:body] + "{ match crate::mutant::on() {\n")
             for mutant in mutants:
                 if mutant["id"] in unviable:
@@ -183,15 +195,20 @@ def write(path, text):
         path.write_text(text)
 
 
-def copy_tree():
+def plain(text, const):
+    """The text without its `const fn`s, but for these."""
+    return CONST_FN.sub(lambda found: found[0] if found[1] in const else f"fn {found[1]}", text)
+
+
+def copy_tree(tree, with_core=False):
     """A copy of what is in version control, or would be."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout.splitlines()
     for name in listed:
-        source, target = ROOT / name, TREE / name
-        if name.startswith("crates/core/src/") or not source.is_file():
+        source, target = ROOT / name, tree / name
+        if (name.startswith("crates/core/src/") and not with_core) or not source.is_file():
             continue
         data = source.read_bytes()
         if not target.exists() or target.read_bytes() != data:
@@ -200,45 +217,55 @@ def copy_tree():
 
 
 def build(files, unviable, sim):
-    """Builds the copy without the mutants that do not compile, of which some are known. Returns the judges, and all of those."""
-    copy_tree()
+    """Builds the copy without the mutants that do not compile, of which some are known.
+
+    Returns the judges, all mutants that do not compile, and all that cannot be chosen.
+    """
+    copy_tree(TREE)
     # Written only where something is new, so that cargo builds only that.
     source = {path.relative_to(ROOT): path.read_text() for path in (ROOT / "crates/core/src").rglob("*.rs")}
     source[pathlib.Path("crates/core/src/lib.rs")] += CHOICE
-    for path in set(source) - {file.path for file in files}:
-        write(TREE / path, source[path])
+    const = set()
     while True:
         owners = {}
+        for path in set(source) - {file.path for file in files}:
+            write(TREE / path, plain(source[path], const))
         for file in files:
-            text, owners[str(file.path)] = file.mutated(unviable)
-            write(TREE / file.path, text)
-        found = set()
+            text, owners[str(file.path)] = file.mutated(unviable, const)
+            write(TREE / file.path, plain(text, const))
+        found, needed = set(), set()
         command = ["cargo", "check", "--locked", "-p", "tidegate-core", "--message-format=json"]
         done = subprocess.run(command, cwd=TREE, env=environment(), capture_output=True, text=True)
         for line in done.stdout.splitlines():
             message = json.loads(line).get("message") if line.startswith("{") else None
             if not isinstance(message, dict) or message.get("level") != "error":
                 continue
+            if (message.get("code") or {}).get("code") == "E0015":
+                needed.update(re.findall(r"(\w+)(?:::<[^`]*>)?` in constant", message["message"]))
             for span in message["spans"]:
                 mine = [o for o in owners.get(span["file_name"], []) if o[0] <= span["line_start"] <= o[1]]
                 if span["is_primary"]:
                     found.update(owner[2] for owner in mine)
         if done.returncode == 0:
             break
-        if not found:
+        if not found | (needed - const):
             sys.exit(f"the copy does not build, and no mutant is to blame:\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
+        const |= needed
         unviable |= found
-        print(f"{len(unviable)} do not compile", flush=True)
-    command = ["cargo", "test", "--locked", "-p", "tidegate-core", "--tests", "--no-run", "--message-format=json"]
-    judges = executables(command)
+        print(f"{len(unviable)} do not compile; constants need {len(const)} functions", flush=True)
     if sim:
         command = ["cargo", "build", "--locked", "-p", "tidegate-sim", "--message-format=json"]
-        judges = {"sim": executables(command)["tidegate-sim"]}
-    return judges, unviable
+        judges = {"sim": executables(command, TREE, environment())["tidegate-sim"]}
+    else:
+        judges = executables(TESTS, TREE, environment())
+    return judges, unviable, {m["id"] for file in files for m in file.not_run(const)}
 
 
-def executables(command):
-    done = subprocess.run(command, cwd=TREE, env=environment(), check=True, stdout=subprocess.PIPE, text=True)
+TESTS = ["cargo", "test", "--locked", "-p", "tidegate-core", "--tests", "--no-run", "--message-format=json"]
+
+
+def executables(command, tree, env):
+    done = subprocess.run(command, cwd=tree, env=env, check=True, stdout=subprocess.PIPE, text=True)
     found = {}
     for line in done.stdout.splitlines():
         message = json.loads(line) if line.startswith("{") else {}
@@ -260,22 +287,34 @@ def run(judge, executable, mutant, seeds):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     args = ["--seeds", str(seeds), "--steps", "1500"] if judge == "sim" else ["--test-threads=2", "-q"]
-    try:
-        done = subprocess.run(
-            [executable, *args], cwd=TREE / "crates/core", env=environment() | {"MUTANT": str(mutant)},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", preexec_fn=limit,
-            timeout=WALL_S[judge],
-        )
-    except subprocess.TimeoutExpired:
-        return "timeout", f"{WALL_S[judge]} s by the clock"
-    if done.returncode == -signal.SIGXCPU:
+    with subprocess.Popen(
+        [executable, *args], cwd=TREE / "crates/core", env=environment() | {"MUTANT": str(mutant)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+        preexec_fn=limit,
+    ) as process:
+        out, err = wait(process, AWAKE_S[judge])
+    if out is None:
+        return "timeout", f"{AWAKE_S[judge]} s by the clock"
+    if process.returncode == -signal.SIGXCPU:
         return "timeout", f"{CPU_S[judge]} s of processor time"
-    if done.returncode < 0:
-        return "signal", signal.Signals(-done.returncode).name
-    if done.returncode == 0:
+    if process.returncode < 0:
+        return "signal", signal.Signals(-process.returncode).name
+    if process.returncode == 0:
         return "passes", ""
-    failed = re.findall(r"(?m)^@(.+)$", done.stderr) or re.findall(r"(?m)^    ([\w:]+)$", done.stdout)
-    return "fails", failed[0] if failed else (done.stdout + done.stderr)[-200:]
+    failed = re.findall(r"(?m)^@(.+)$", err) or re.findall(r"(?m)^    ([\w:]+)$", out)
+    return "fails", failed[0] if failed else (out + err)[-200:]
+
+
+def wait(process, seconds):
+    """What the process says until its end; nothing if it takes longer than so many seconds in which we are awake too."""
+    for _ in range(seconds):
+        try:
+            return process.communicate(timeout=1)
+        except subprocess.TimeoutExpired:
+            pass
+    process.kill()
+    process.communicate()
+    return None, None
 
 
 def judge(judges, chosen, mutant, seeds):
@@ -288,6 +327,22 @@ def judge(judges, chosen, mutant, seeds):
     return mutant, "survived", "", ""
 
 
+def build_and_judge(mutant, text, chosen):
+    """The same for one that has a build of its own, from this text of its file."""
+    path = ONE / mutant["file"]
+    source = path.read_text()
+    write(path, text)
+    try:
+        env = environment(ONE_BUILD)
+        command = ["cargo", "check", "--locked", "-p", "tidegate-core"]
+        if subprocess.run(command, cwd=ONE, env=env, capture_output=True).returncode != 0:
+            return mutant, "unviable", "", ""
+        # No choice is in it, so any number but 0 is "a mutant is on".
+        return judge(executables(TESTS, ONE, env), chosen, mutant, None)
+    finally:
+        write(path, source)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", help="source files (all of the crate if none is named); globs as cargo-mutants has them")
@@ -295,6 +350,7 @@ def main():
     parser.add_argument("--judges", default="rules,lib,golden,replay", help="which of the tests; all by default")
     parser.add_argument("--survivors", action="store_true", help="only those that survived last time")
     parser.add_argument("--resume", action="store_true", help="only those that have no verdict yet")
+    parser.add_argument("--constants", action="store_true", help="only those that need a build of their own")
     parser.add_argument("--sim", type=int, metavar="SEEDS", help="let the simulator judge what survived last time")
     options = parser.parse_args()
     chosen = ["sim"] if options.sim else options.judges.split(",")
@@ -305,10 +361,9 @@ def main():
     for mutant in listed:
         by_file.setdefault(mutant["file"], []).append(mutant)
     files = [File(pathlib.Path(path), mutants) for path, mutants in by_file.items()]
-    not_run = {m["id"] for file in files for m in file.not_run}
     verdict_of = lambda mutant: known.get(mutant["name"], {}).get("verdict")
     unviable = {m["id"] for m in listed if verdict_of(m) == "unviable"}
-    judges, unviable = build(files, unviable, options.sim)
+    judges, unviable, not_run = build(files, unviable, options.sim)
     for name in chosen:
         said, why = run(name, judges[name], 0, options.sim)
         if said != "passes":
@@ -317,7 +372,12 @@ def main():
     results, wanted = {}, []
     for mutant in listed:
         if mutant["id"] in not_run:
-            results[mutant["name"]] = {"verdict": "not run"}
+            # Kept if `--constants` has found something out.
+            results[mutant["name"]] = known.get(mutant["name"], {"verdict": "not run"})
+            if options.constants and not (options.resume and verdict_of(mutant) not in (None, "not run")):
+                wanted.append(mutant)
+        elif options.constants:
+            results[mutant["name"]] = known.get(mutant["name"], {"verdict": "not run"})
         elif mutant["id"] in unviable:
             results[mutant["name"]] = {"verdict": "unviable"}
         elif (options.survivors or options.sim) and verdict_of(mutant) != "survived":
@@ -328,8 +388,14 @@ def main():
             wanted.append(mutant)
     print(f"{len(listed)} mutants: {len(not_run)} cannot be chosen, {len(unviable)} do not compile, {len(wanted)} are tried")
     began = time.monotonic()
-    with ThreadPoolExecutor(options.jobs) as pool:
-        running = [pool.submit(judge, judges, chosen, mutant, options.sim) for mutant in wanted]
+    if options.constants:
+        copy_tree(ONE, with_core=True)
+        lines = {str(file.path): file.lines for file in files}
+        attempt = lambda mutant: build_and_judge(mutant, changed(lines[mutant["file"]], mutant["diff"]), chosen)
+    else:
+        attempt = lambda mutant: judge(judges, chosen, mutant, options.sim)
+    with ThreadPoolExecutor(1 if options.constants else options.jobs) as pool:
+        running = [pool.submit(attempt, mutant) for mutant in wanted]
         for count, done in enumerate(as_completed(running), 1):
             mutant, verdict, name, why = done.result()
             results[mutant["name"]] = {"verdict": verdict, "judge": name, "by": why.strip()}

@@ -167,3 +167,33 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::fmt::Write as _;
+
+    use super::super::{State, StateLimits};
+    use super::Digest;
+
+    fn digest_of(text: &str) -> u64 {
+        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
+        digest.write_str(text).expect("writing to memory cannot fail");
+        digest.0
+    }
+
+    /// By the vectors of who made the hash, so that digests can be compared between versions.
+    #[test]
+    fn the_digest_of_a_text_is_its_fnv_1a() {
+        for (text, digest) in
+            [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]
+        {
+            assert_eq!(digest_of(text), digest, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_digest_of_a_state_is_that_of_its_text() {
+        let state = State::new(0, StateLimits::default());
+        assert_eq!(state.digest(), digest_of(&state.digest_text()));
+    }
+}

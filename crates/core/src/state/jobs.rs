@@ -305,3 +305,52 @@ impl Jobs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(sequence: u64) -> Job {
+        Job {
+            sequence: NonZeroU64::new(sequence).expect("sequences begin at 1"),
+            home: 1,
+            offset: 0,
+            len: 0,
+            time: Time(0),
+            order: 0,
+            enqueued_at: Time(0),
+            queue: 0,
+            kind: 0,
+            attempt: 0,
+            priority: 0,
+            state: JobState::Ready,
+            worker: NONE,
+            extra: NONE,
+        }
+    }
+
+    #[test]
+    fn there_are_pages_from_the_first_job_to_the_last_and_no_others() {
+        let mut jobs = Jobs::new();
+        let far = 5 * PAGE as u64 + 3;
+        let last = jobs.insert(job(far));
+        assert_eq!((jobs.pages.len(), jobs.first_page), (1, 5));
+        let first = jobs.insert(job(1));
+        assert_eq!((jobs.pages.len(), jobs.first_page), (6, 0));
+        assert_eq!((jobs.find(1), jobs.find(far), jobs.find(2)), (Some(first), Some(last), None));
+        let there = jobs.pages.iter().filter(|page| page.is_some()).count();
+        assert_eq!(there, 2, "those between are not made");
+
+        assert_eq!(jobs.at_or_after(1), (Some(first), 0));
+        // 2046 places in the first page and its end, four pages, three places in the last.
+        assert_eq!(jobs.at_or_after(2), (Some(last), 2_046 + 1 + 4 + 3));
+        assert_eq!(jobs.at_or_after(far + 1).0, None);
+
+        jobs.remove(first);
+        assert_eq!((jobs.pages.len(), jobs.first_page), (1, 5));
+        assert_eq!((jobs.at_or_after(1), jobs.find(1)), ((Some(last), 3), None));
+        jobs.remove(last);
+        assert!(jobs.pages.is_empty());
+        assert_eq!(jobs.at_or_after(0), (None, 0));
+    }
+}

@@ -228,6 +228,8 @@ mod tests {
                 for (id, queue) in twin.iter().enumerate() {
                     prop_assert_eq!(lists.iter(id as u32).collect::<Vec<_>>(), queue.iter().copied().collect::<Vec<_>>());
                     prop_assert_eq!(lists.last(id as u32), queue.back().copied());
+                    let back = core::iter::successors(lists.last(id as u32), |&node| lists.prev(node));
+                    prop_assert_eq!(back.collect::<Vec<_>>(), queue.iter().rev().copied().collect::<Vec<_>>());
                 }
             }
         }

@@ -432,3 +432,61 @@ impl State {
 fn answer_bytes(key: &str, answer: &[u8]) -> usize {
     key.len() + answer.len() + 128
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Command, Complete, Enqueue, Lease, NewJob, NewJobMore, Request, Work};
+    use crate::policy::{OnConflict, QueueConfig, Unique, UniqueUntil};
+    use alloc::format;
+
+    fn decide(state: &mut State, now: u64, command: Command) -> Outcome {
+        let mut records: Vec<Record> = Vec::new();
+        let mut turn = Turn::new(&mut records);
+        state.begin_turn(now, Time(now));
+        while state.expire(&mut turn) {}
+        state.decide(Request { idempotency: None, command }, &mut turn).outcome
+    }
+
+    /// Else a shard would fill with names that callers make up.
+    #[test]
+    fn names_are_forgotten_with_the_last_that_used_them() {
+        let mut state = State::new(0, StateLimits::default());
+        let config = QueueConfig { retain_ms: 0, ..QueueConfig::DEFAULT };
+        decide(&mut state, 1, Command::ConfigureQueue { queue: "q".into(), config });
+        for n in 0..3 {
+            let unique = Unique {
+                key: format!("unique-{n}"),
+                until: UniqueUntil::Completed,
+                duration_ms: 0,
+                on_conflict: OnConflict::Reject,
+            };
+            let more = NewJobMore {
+                ordering_key: Some(format!("key-{n}")),
+                unique: Some(unique),
+                ..NewJobMore::default()
+            };
+            let mut enqueue = Enqueue::new("q");
+            let kind = enqueue.kind(&format!("kind-{n}"));
+            enqueue.jobs.push(NewJob { kind, more: Some(Box::new(more)), ..NewJob::new(10) });
+            decide(&mut state, 2, Command::Enqueue(enqueue));
+            let lease = Lease {
+                queues: ["q".into()].into(),
+                max: 1,
+                worker: format!("worker-{n}"),
+                ..Lease::default()
+            };
+            let lease = Work { lease: Some(lease), ..Work::default() };
+            let Outcome::Worked(worked) = decide(&mut state, 3, Command::Work(lease)) else { panic!("work") };
+            let job = &worked.leased[0];
+            let names = |state: &State| {
+                [state.kinds.len(), state.workers.len(), state.keys.len(), state.uniques.len()]
+            };
+            assert_eq!(names(&state), [1; 4]);
+            let complete = [Complete { id: job.id, token: job.token, result_len: 0 }].into();
+            decide(&mut state, 4, Command::Work(Work { complete, ..Work::default() }));
+            decide(&mut state, 5, Command::Work(Work::default()));
+            assert_eq!((names(&state), state.job_count()), ([0; 4], 0));
+        }
+    }
+}

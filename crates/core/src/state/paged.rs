@@ -165,3 +165,33 @@ impl<T, const N: usize> Slab<T, N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_made_when_an_index_needs_it() {
+        let mut paged: Paged<u32> = Paged::new();
+        let page = PAGE as u32;
+        for (index, pages) in [(0, 1), (page - 1, 1), (page, 2), (3, 2), (4 * page, 5)] {
+            paged.reach(index);
+            assert_eq!(paged.pages.len(), pages, "{index}");
+            *paged.get_mut(index) = index + 1;
+        }
+        assert_eq!([0, 3, page, 4 * page].map(|index| *paged.get(index)), [1, 4, page + 1, 4 * page + 1]);
+        assert_eq!(*paged.get(page + 3), 0, "nobody wrote there");
+    }
+
+    #[test]
+    fn an_index_that_is_free_is_used_again_and_the_last_first() {
+        let mut slab: Slab<char, 2> = Slab::new();
+        let indexes = ['a', 'b', 'c', 'd', 'e'].map(|value| slab.insert(value));
+        assert_eq!((indexes, slab.pages.len()), ([0, 1, 2, 3, 4], 3));
+        assert_eq!((slab.remove(1), slab.remove(3)), ('b', 'd'));
+        assert_eq!((slab.len(), slab.end(), slab.try_get(1), slab.try_get(9)), (3, 5, None, None));
+        assert_eq!(['f', 'g', 'h'].map(|value| slab.insert(value)), [3, 1, 5]);
+        assert_eq!((slab.len(), slab.end(), slab.pages.len()), (6, 6, 3));
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|index| *slab.get(index)), ['a', 'g', 'c', 'f', 'e', 'h']);
+    }
+}

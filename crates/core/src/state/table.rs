@@ -107,3 +107,44 @@ impl<T> Table<T> {
         &mut self.entries.get_mut(index).value
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    /// Each part grows by itself, so no growth is long: if the parts have their shares.
+    #[test]
+    fn names_are_spread_over_all_parts() {
+        let mut table = Table::new(7);
+        for n in 0..256 * 40 {
+            table.insert(n % 3, &format!("name-{n}"), n);
+        }
+        let shares: Vec<usize> = table.parts.iter().map(HashTable::len).collect();
+        assert!(shares.iter().all(|share| (10..100).contains(share)), "{shares:?}");
+    }
+
+    /// Among so many, some share all of a hash that the table looks at.
+    #[test]
+    fn one_name_is_another_in_each_scope() {
+        let mut table = Table::new(7);
+        let indexes: Vec<u32> = (0..2_000).map(|scope| table.insert(scope, "name", ())).collect();
+        for scope in 0..4_000 {
+            assert_eq!(table.find(scope, "name"), indexes.get(scope as usize).copied());
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_in_its_scope_until_it_is_removed() {
+        let mut table = Table::new(7);
+        let first = table.insert(1, "a", 'x');
+        let second = table.insert(2, "a", 'y');
+        assert_eq!(
+            (table.find(1, "a"), table.find(2, "a"), table.find(3, "a")),
+            (Some(first), Some(second), None)
+        );
+        assert_eq!(table.remove(first), 'x');
+        assert_eq!((table.find(1, "a"), table.find(2, "a"), table.len()), (None, Some(second), 1));
+        assert_eq!(table.parts.iter().map(HashTable::len).sum::<usize>(), 1, "its hash is gone too");
+    }
+}

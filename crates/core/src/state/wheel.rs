@@ -132,22 +132,27 @@ mod tests {
     /// Such moments are in logs of earlier versions.
     #[test]
     fn what_lies_behind_the_end_of_the_wheel_waits_and_lets_the_others_pass() {
-        let now = 1_700_000_000_000;
-        for far in [u64::MAX, 1 << 48, (1 << 48) + now + 70, (1 << 52) + 1] {
-            let times = [far, now + 50];
-            let mut lists = Lists::new(WHEEL_LISTS);
-            lists.reach(1);
-            let mut wheel = Wheel::new(0);
-            assert!(wheel.advance(&mut lists, now, 10, |node| times[node as usize]));
-            wheel.insert(&mut lists, 0, times[0]);
-            wheel.insert(&mut lists, 1, times[1]);
-            assert!(wheel.advance(&mut lists, now + 100, 10, |node| times[node as usize]), "{far}");
-            assert_eq!(lists.first(wheel.due()), Some(1));
-            lists.unlink(1);
-            assert!(wheel.advance(&mut lists, now + (1 << 40), 10, |node| times[node as usize]), "{far}");
-            assert!(lists.is_empty(wheel.due()));
-            assert!(wheel.next(&lists).is_some(), "it is not forgotten");
+        for now in [1_700_000_000_000, (1 << 47) + 5] {
+            for far in [u64::MAX, 1 << 48, (1 << 48) + now + 70, (1 << 52) + 1] {
+                check_far(now, far);
+            }
         }
+    }
+
+    fn check_far(now: u64, far: u64) {
+        let times = [far, now + 50];
+        let mut lists = Lists::new(WHEEL_LISTS);
+        lists.reach(1);
+        let mut wheel = Wheel::new(0);
+        assert!(wheel.advance(&mut lists, now, 10, |node| times[node as usize]));
+        wheel.insert(&mut lists, 0, times[0]);
+        wheel.insert(&mut lists, 1, times[1]);
+        assert!(wheel.advance(&mut lists, now + 100, 10, |node| times[node as usize]), "{far}");
+        assert_eq!(lists.first(wheel.due()), Some(1));
+        lists.unlink(1);
+        assert!(wheel.advance(&mut lists, now + (1 << 40), 10, |node| times[node as usize]), "{far}");
+        assert!(lists.is_empty(wheel.due()));
+        assert!(wheel.next(&lists).is_some(), "it is not forgotten");
     }
 
     proptest! {
@@ -193,6 +198,21 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// A shard sleeps until the next moment: one that is over would wake it for nothing.
+    #[test]
+    fn a_wheel_with_nothing_to_come_has_no_next_moment() {
+        let mut lists = Lists::new(WHEEL_LISTS);
+        lists.reach(0);
+        let mut wheel = Wheel::new(0);
+        for time in [5, 100, 70_000, 1 << 40] {
+            wheel.insert(&mut lists, 0, time);
+            assert!(wheel.advance(&mut lists, time, 10, |_| time));
+            assert_eq!(lists.pop_front(wheel.due()), Some(0));
+            assert!(wheel.advance(&mut lists, time + 64, 10, |_| time));
+            assert_eq!(wheel.next(&lists), None, "{time}");
         }
     }
 

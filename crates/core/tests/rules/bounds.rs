@@ -10,7 +10,7 @@ use tidegate_core::limits::{
 use tidegate_core::outcome::{Item, Outcome, Refusal};
 use tidegate_core::policy::{OnConflict, QueueConfig, Unique, UniqueUntil};
 use tidegate_core::record::Record;
-use tidegate_core::state::{StateLimits, Turn};
+use tidegate_core::state::{StateLimits, Step, Turn};
 
 #[test]
 fn a_shard_holds_so_many_jobs_and_no_more() {
@@ -179,6 +179,32 @@ fn ten_thousand_jobs_kept_long_enough_are_forgotten_in_many_short_turns() {
     assert_eq!(world.state.job_count(), 0);
 }
 
+/// The bound is one for all queues together, and a turn uses it.
+#[test]
+fn queues_that_have_kept_enough_share_a_turn() {
+    let mut world = World::new();
+    let config = QueueConfig { retain_ms: 5_000, ..QueueConfig::DEFAULT };
+    let queues = EXPIRE_PER_TURN + 10;
+    for n in 0..queues {
+        let queue = format!("queue-{n}");
+        world.decide(Command::ConfigureQueue { queue: queue.clone(), config });
+        let id = world.add(&queue, job());
+        world.decide(Command::Cancel(id));
+    }
+    let mut forgotten = Vec::new();
+    loop {
+        let mut records: Vec<Record> = Vec::new();
+        world.state.begin_turn(world.next_frame(), Time(START.0 + 5_000));
+        let more = world.state.expire(&mut Turn::new(&mut records));
+        forgotten.push(records.iter().map(jobs_named).sum::<usize>());
+        if !more {
+            break;
+        }
+    }
+    let most = forgotten.iter().max();
+    assert_eq!((most, forgotten.iter().sum::<usize>()), (Some(&EXPIRE_PER_TURN), queues), "{forgotten:?}");
+}
+
 /// Runs turns at `now` until nothing is due, sees that each did a bounded share, and returns how many it took.
 fn check_turns(world: &mut World, now: Time) -> usize {
     for turns in 1..1_000 {
@@ -338,4 +364,85 @@ fn so_many_causes_are_counted_apart_and_the_rest_are_one() {
     assert_eq!(causes.len(), CAUSES_MAX + 1);
     let counts: Vec<u64> = causes.iter().map(|cause| cause.count).collect();
     assert_eq!((counts[0], counts[1]), (extra as u64, 1), "the rest are one");
+}
+
+/// Steps that a walk takes in which nothing else bounds it.
+fn steps(world: &mut World, target: u64) -> usize {
+    let mut walk = world.state.walk(target);
+    for steps in 0..1_000 {
+        let step = world.turn(|state, turn| state.walk_step(&mut walk, usize::MAX, usize::MAX, turn));
+        if step == Step::Done {
+            return steps;
+        }
+    }
+    panic!("a walk comes to an end")
+}
+
+/// Also at those that need nothing, and at places whose jobs are gone.
+#[test]
+fn a_step_of_a_walk_looks_at_a_bounded_number_of_jobs() {
+    let mut world = World::new();
+    let config = QueueConfig { retain_ms: 1_000, ..QueueConfig::DEFAULT };
+    world.decide(Command::ConfigureQueue { queue: "q".into(), config });
+    // The shard, queues, keys, unique keys, answers; then the end of the jobs.
+    assert_eq!(steps(&mut world, 1), 6);
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.extend(world.enqueue_all("q", vec![("work", job()); 1_000]).into_iter().map(accepted));
+    }
+    assert_eq!(steps(&mut world, 1), 5 + 3, "4,096 jobs a step, and all lie behind the target");
+    world.turn(|state, turn| {
+        for &id in ids.iter().filter(|id| id.sequence() % 1_000 != 1) {
+            state.decide(Request { idempotency: None, command: Command::Cancel(id) }, turn);
+        }
+    });
+    world.after(1_000);
+    assert_eq!(world.state.job_count(), 10);
+    assert_eq!(steps(&mut world, 1), 5 + 2, "or 4,096 places");
+    world.turn(|state, turn| {
+        for &id in ids.iter().filter(|id| (2..10_000).contains(&id.sequence())) {
+            state.decide(Request { idempotency: None, command: Command::Cancel(id) }, turn);
+        }
+    });
+    world.add("q", job());
+    world.after(1_000);
+    assert_eq!(world.state.job_count(), 2);
+    assert_eq!(steps(&mut world, 1), 5 + 1, "a page of places whose jobs are all gone counts as one");
+}
+
+/// A step of a walk is a share of a turn: so many bytes, and one thing more.
+#[test]
+fn a_step_of_a_walk_writes_so_many_bytes_and_one() {
+    let mut script = String::from("enqueue times=30");
+    for n in 0..30 {
+        script += &format!("\nconfigure queue=queue-{n}\npause key=key-{n}\nas answer-{n}/1 pause\n");
+        script += &format!("enqueue unique=unique-{n} until=9000");
+    }
+    // A payload of 100 bytes, and 64 for the job itself; the last 30 have a key beside.
+    for (bytes_max, at_once) in [(150, 1), (165, 2)] {
+        let world = &mut check_in(World::new(), &script);
+        let mut walk = world.state.walk(world.next_frame());
+        let (mut restated, mut named) = (Vec::new(), Vec::new());
+        loop {
+            let mut records: Vec<Record> = Vec::new();
+            world.state.begin_turn(world.next_frame(), world.now);
+            let step = world.state.walk_step(&mut walk, 1_000, bytes_max, &mut Turn::new(&mut records));
+            let bytes: Vec<usize> = records.iter().map(Record::encoded_len).collect();
+            assert!(bytes.iter().rev().skip(1).sum::<usize>() < bytes_max, "{bytes:?}");
+            restated.extend(records.iter().map(core::mem::discriminant));
+            match step {
+                Step::On => {}
+                Step::Restate(ids, blobs) => {
+                    assert_eq!(ids.len(), blobs.len(), "they have payloads and no results");
+                    named.push(ids.len());
+                }
+                Step::Done => break,
+            }
+        }
+        restated.dedup();
+        // The shard, queues, keys, unique keys, answers: each kind of thing in its turn.
+        assert_eq!(restated.len(), 5);
+        assert_eq!(named[..30 / at_once], vec![at_once; 30 / at_once]);
+        assert_eq!(named[30 / at_once..], [1; 30]);
+    }
 }

@@ -50,6 +50,26 @@ fn dead_letters_that_died_alike_are_one_cause() {
     );
 }
 
+/// However long its job's and its error's kinds are.
+#[test]
+fn the_first_200_bytes_of_a_message_make_its_cause() {
+    let alike = "x".repeat(199);
+    check(&format!(
+        "enqueue times=3 kind=a-kind-with-quite-a-long-name
+         lease 9                            -> 1 2 3
+         fail 1 2 fatal : {alike}yellow
+         fail 3 fatal : {alike}zebra
+         causes                             -> 2 fatal \"{alike}yellow\" like 2, 1 fatal \"{alike}zebra\" like 3"
+    ));
+    check(&format!(
+        "enqueue times=2
+         lease 9                            -> 1 2
+         fail 1 fatal : {alike}yellow
+         fail 2 fatal : {alike}yes
+         causes                             -> 2 fatal \"{alike}yes\" like 2"
+    ));
+}
+
 /// It once went on to name a job that was deleted, and a restart from a trimmed log told other times than the process before.
 #[test]
 fn a_cause_is_told_by_those_that_are_still_there() {
@@ -425,4 +445,25 @@ fn a_redrive_goes_on_though_the_job_it_stood_at_is_gone() {
              show 3 state                   -> ready"
         ));
     }
+}
+
+/// A job that expired has had no attempts and no errors: all that tells of its redrive is the redrive's number.
+#[test]
+fn a_redriven_job_that_dies_again_counts_after_a_restart_from_a_walk_on() {
+    let mut world = check_in(
+        World::new(),
+        "enqueue expires_in=1000 | expires_in=1000
+         after 1000
+         redrive rate=1 stop=1              -> 1 moved, under way",
+    );
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    world.state = world.replayed_from(target);
+    check_in(
+        world,
+        "lease                              -> 1
+         fail 1 fatal
+         after 1000
+         queue redrive dead_again           -> 1 moved, dead again, 1",
+    );
 }

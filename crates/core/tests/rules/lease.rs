@@ -24,6 +24,21 @@ fn within_a_priority_the_first_to_be_ready_goes_first() {
     );
 }
 
+/// Each has a place of its own, also when one turn makes all of them ready.
+#[test]
+fn jobs_whose_time_comes_at_once_keep_the_order_of_their_moments() {
+    check(
+        "enqueue run_in=1000 kind=a | run_in=500 kind=b | run_in=1000 kind=a | run_in=1000 kind=b | run_in=1000 priority=0
+         after 1000
+         show 5 position                    -> 1
+         show 2 position                    -> 2
+         show 1 position                    -> 3
+         show 3 position                    -> 4
+         show 4 position                    -> 5
+         lease 9                            -> 5 2 1 3 4",
+    );
+}
+
 #[test]
 fn a_later_job_of_higher_priority_overtakes() {
     check(

@@ -64,6 +64,9 @@ fn each_text_of_an_error_counts_once() {
     }
     let by_anna = growth(&format!("enqueue attempts=9\nlease worker={long}"), "fail 1 : x").1;
     assert!(by_anna > plain + LONG - 10 && by_anna < plain + LONG + 10, "{by_anna}, {plain}");
+    let all = format!("fail 1 kind={long} dependency={long} : {long}");
+    let all = growth(&format!("enqueue attempts=9\nlease worker={long}"), &all).1;
+    assert!(all > plain + 4 * LONG - 10 && all < plain + 4 * LONG + 10, "{all}, {plain}");
     // Errors add up.
     let (_, two) = growth(failed, "fail 1 : x\nafter 1000\nlease worker=w\nfail 1 : x");
     assert_eq!(two, 2 * plain);

@@ -207,6 +207,7 @@ fn a_delayed_job_behind_others_waits_for_its_time_and_its_turn() {
         "enqueue key=k | key=k run_in=1000
          lease                              -> 1
          after 1000
+         readied                            ->          # nobody can have it yet
          show 2 state waiting_for           -> ready, key_busy
          complete 1
          lease                              -> 2",

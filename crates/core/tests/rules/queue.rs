@@ -1,12 +1,14 @@
 //! Queues: made by their first job or configured, bounded, and forgetful.
 
 use crate::support::script::{check, check_in};
-use crate::support::{World, job};
-use tidegate_core::command::{Command, DeadFilter, Fail, Redrive, Work};
+use crate::support::{World, accepted, job};
+use tidegate_core::command::{Command, DeadFilter, Fail, Redrive, Request, Work};
+use tidegate_core::id::JobId;
 use tidegate_core::limits::{LIST_JOBS_MAX, LIST_VISITS_MAX};
 use tidegate_core::outcome::Outcome;
 use tidegate_core::policy::QueueConfig;
 use tidegate_core::record::{EndReason, Record, RecordMessage, RedriveEnd};
+use tidegate_core::state::State;
 use tidegate_core::view::{JobFilter, JobState};
 
 use prost::Message as _;
@@ -105,6 +107,27 @@ fn ended_jobs_are_kept_for_a_while() {
 }
 
 #[test]
+fn each_queue_keeps_its_own_ended_jobs_for_its_own_while() {
+    check(
+        "configure queue=a retain_ms=1000
+         configure queue=b retain_ms=9000
+         enqueue queue=b times=2            -> 1 ready, 2 ready
+         enqueue queue=a times=2            -> 3 ready, 4 ready
+         lease from=b                       -> 1
+         complete 1
+         cancel 2
+         lease from=a                       -> 3
+         complete 3
+         cancel 4
+         after 1000
+         show 1 state                       -> completed
+         show 2 state                       -> cancelled
+         show 3                             -> not kept
+         show 4                             -> not kept",
+    );
+}
+
+#[test]
 fn at_most_so_many_ended_jobs_of_a_state_are_kept_the_latest() {
     check(
         "configure retain_max=2
@@ -143,6 +166,12 @@ fn a_queue_shows_how_old_its_oldest_waiting_job_is() {
          lease 1                            -> 2
          lease 1                            -> 1
          queue oldest_ready                 -> -",
+    );
+    check(
+        "enqueue priority=0
+         after 100
+         enqueue priority=9
+         queue oldest_ready                 -> -100",
     );
 }
 
@@ -278,4 +307,41 @@ fn a_page_looks_at_a_bounded_number_of_jobs() {
     let all = DeadFilter { queue: "q".into(), ..DeadFilter::default() };
     let deleted = world.decide(Command::DeleteDead(all));
     assert_eq!(deleted, Outcome::Deleted { deleted: 1_000, more: true });
+}
+
+/// Jobs are found by their sequences, of which thousands may be gone between two, or before the first.
+#[test]
+fn a_listing_finds_jobs_however_far_apart_they_are() {
+    let mut world = check_in(World::new(), "configure retain_ms=0\nenqueue -> 1 ready");
+    for _ in 0..5 {
+        let items = world.enqueue_all("q", vec![("work", job()); 1_000]);
+        world.turn(|state, turn| {
+            for item in items {
+                let command = Command::Cancel(accepted(item));
+                state.decide(Request { idempotency: None, command }, turn);
+            }
+        });
+    }
+    // A walk writes the first anew when a replay that begins there has met the last already.
+    let target = world.next_frame();
+    let mut last = None;
+    world.walk(target, |world| last = last.or_else(|| Some(world.add("q", job()))));
+    world.after(1);
+    let listed = |state: &State, cursor| -> Vec<u64> {
+        let page = state.list(&JobFilter::default(), cursor, 10);
+        assert_eq!(page.next, None);
+        page.jobs.iter().map(|job| job.id.sequence()).collect()
+    };
+    let mut trimmed = World { state: world.replayed_from(target), ..world.restarted() };
+    for world in [&mut world, &mut trimmed] {
+        for (cursor, expected) in
+            [(0, vec![1, 5_002]), (2, vec![5_002]), (5_003, vec![]), (9_999_999, vec![])]
+        {
+            assert_eq!(listed(&world.state, cursor), expected);
+        }
+        world.decide(Command::Cancel(JobId::new(0, 1)));
+        world.after(1);
+        assert_eq!(listed(&world.state, 0), [5_002]);
+        assert_eq!(world.job(JobId::new(0, 5_002)).state, JobState::Ready);
+    }
 }

@@ -4,8 +4,9 @@ use prost::Message as _;
 
 use crate::support::World;
 use crate::support::script::check_in;
+use tidegate_core::id::{Blob, JobId};
 use tidegate_core::record::{self, Record, RecordMessage};
-use tidegate_core::state::{State, StateLimits};
+use tidegate_core::state::{State, StateLimits, Step};
 use tidegate_core::view::JobFilter;
 
 /// A log with something of most kinds in it.
@@ -147,6 +148,81 @@ fn payloads_and_results_lie_where_they_did_after_a_restart() {
     assert_eq!(offsets, [0, 0, 50]);
     let results: Vec<u32> = [1, 2, 5, 4].map(|n| live[n - 1].1.offset).to_vec();
     assert_eq!(results, [0, 7, 14, 110]);
+}
+
+#[test]
+fn an_edited_payload_lies_in_the_frame_of_its_edit() {
+    let mut world = check_in(World::new(), "enqueue len=60\nlease\nfail 1 fatal\nedit 1 len=44");
+    let payload = |state: &State| state.job(JobId::new(0, 1)).expect("it is kept").payload;
+    let frame = world.next_frame() - 1;
+    assert_eq!(payload(&world.state), Blob { frame, offset: 0, len: 44 });
+    assert_eq!(payload(&world.replayed_from(0)), Blob { frame, offset: 0, len: 44 });
+    // Until a walk has brought it home.
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    let home = payload(&world.state);
+    assert!(home.frame >= target, "{home:?}");
+    assert_eq!(payload(&world.replayed_from(target)), home);
+}
+
+/// A frame may have payloads already when a walk puts its own into it.
+#[test]
+fn what_is_written_anew_lies_behind_what_its_frame_has_already() {
+    let mut world = check_in(World::new(), "enqueue len=10 | len=20\nlease\ncomplete 1 result=7");
+    let mut walk = world.state.walk(world.next_frame());
+    world.turn(|state, turn| {
+        turn.blob_cursor = 500;
+        while let step = state.walk_step(&mut walk, 9, usize::MAX, turn)
+            && step != Step::Done
+        {
+            if let Step::Restate(ids, _) = step {
+                state.restate(&ids, turn);
+            }
+        }
+        assert_eq!(turn.blob_cursor, 500 + 7 + 20);
+    });
+    for state in [&world.state, &world.replayed_from(0)] {
+        let job = |n| state.job(JobId::new(0, n)).expect("it is kept");
+        assert_eq!((job(1).result.offset, job(2).payload.offset), (500, 507));
+        assert_eq!((job(1).result.len, job(2).payload.len), (7, 20));
+    }
+}
+
+/// A walk writes all of a log anew but for what lies behind its target already, or what jobs tell themselves.
+#[test]
+fn a_walk_writes_nothing_that_its_target_does_not_need() {
+    let mut world = check_in(
+        World::new(),
+        "enqueue key=k unique=a | run_in=9000
+         pause key=paused
+         enqueue unique=b until=9000
+         as a/1 pause",
+    );
+    let mut written = |target| {
+        let before = world.frames.len();
+        world.walk(target, |_| ());
+        let records = world.frames[before..].iter().flat_map(|frame| &frame.records);
+        let mut kinds: Vec<&str> = records
+            .map(|record| {
+                match RecordMessage::decode(record.as_slice()).expect("a record reads back").record {
+                    Some(Record::Shard(_)) => "shard",
+                    Some(Record::QueueRestated(_)) => "queue",
+                    Some(Record::KeyRestated(key)) if key.key == "paused" => "paused key",
+                    Some(Record::UniqueRestated(unique)) if unique.key == "b" => "key with a duration",
+                    Some(Record::AnswerKept(_)) => "answer",
+                    Some(Record::JobsRestated(_)) => "jobs",
+                    other => panic!("nobody needs {other:?}"),
+                }
+            })
+            .collect();
+        kinds.dedup();
+        kinds
+    };
+    let target = 1_000;
+    let all = ["shard", "queue", "paused key", "key with a duration", "answer", "jobs"];
+    assert_eq!(written(target), all);
+    // They lie between the old target and the frames of this walk.
+    assert_eq!(written(2), ["shard", "queue", "paused key", "key with a duration"]);
 }
 
 /// A replay asks before it applies: such a record would overflow a counter, or name a job that no id can name.

@@ -4,6 +4,7 @@ use crate::support::script::check;
 use crate::support::{World, job};
 use tidegate_core::limits;
 use tidegate_core::policy::Retry;
+use tidegate_core::state::{State, StateLimits};
 
 /// A policy without jitter.
 fn policy(delay_ms: u64, factor_permille: u32, delay_ms_max: u64) -> Retry {
@@ -84,6 +85,14 @@ fn a_seed_draws_the_same_in_every_version() {
         first_retries(7),
         [34_873, 32_738, 33_034, 35_267, 30_680, 30_950, 32_204, 33_061, 34_223, 33_873]
     );
+}
+
+#[test]
+fn a_shard_has_a_seed_from_its_first_record_on() {
+    assert!(!State::new(0, StateLimits::default()).is_seeded());
+    let world = World::with_seed(7);
+    assert!(world.state.is_seeded());
+    assert!(world.replayed_from(0).is_seeded());
 }
 
 #[test]

@@ -255,13 +255,19 @@ pub fn refusal(item: Item) -> Refusal {
 
 pub const NO_BLOB: Blob = Blob { frame: 0, offset: 0, len: 0 };
 
-/// All that a replay must find again: what the digest is made of, and what is told of causes.
+/// All that a replay must find again: what the digest is made of, what is told of causes, and what waits for time.
 pub fn whole_text(state: &State) -> String {
     let causes = state.queues().into_iter().map(|queue| (state.causes(&queue.name), queue.name));
     let mut causes: Vec<String> =
         causes.map(|(causes, queue)| format!("causes {queue} {causes:?}\n")).collect();
     causes.sort_unstable();
-    state.digest_text() + &causes.concat()
+    // Which of two comes first whose moments are the same, no rule decides.
+    let mut places = state.places();
+    places.timers.sort_unstable();
+    places.expiries.sort_unstable();
+    places.ended.sort_unstable();
+    places.answers.sort_unstable();
+    format!("{}{}{places:?}\n", state.digest_text(), causes.concat())
 }
 
 /// What two digests' texts do not share, to be read by people.

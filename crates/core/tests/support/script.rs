@@ -60,9 +60,22 @@ pub fn check_in(world: World, script: &str) -> World {
 fn assert_replays(world: &World) {
     let mut restarted = world.restarted();
     assert_same(world, &restarted.state, "a replay of the whole log");
+    assert_eq!(
+        world.state.memory_bytes(),
+        restarted.state.memory_bytes(),
+        "so is the estimate of its memory"
+    );
+    // What is due already is due with or without a walk.
+    restarted.after(0);
+    let before = whole_text(&restarted.state);
     let target = restarted.next_frame();
     restarted.walk(target, |_| ());
-    assert_same(&restarted, &restarted.replayed_from(target), "a replay from a walk on");
+    let after = whole_text(&restarted.state);
+    assert!(before == after, "a walk changes nothing:\n{}", differences(&before, &after));
+    let trimmed = restarted.replayed_from(target);
+    assert_same(&restarted, &trimmed, "a replay from a walk on");
+    // What a job once had beside, and has no longer, is not brought along.
+    assert!(trimmed.memory_bytes() <= world.state.memory_bytes(), "the trimmed log takes more memory");
 }
 
 fn assert_same(world: &World, replayed: &State, what: &str) {

@@ -1,0 +1,52 @@
+//! The bounds that users are promised, and the relations between them that `limits.rs` names.
+
+use tidegate_core::limits::*;
+
+const KIB: usize = 1_024;
+const HOUR_MS: u64 = 3_600_000;
+
+/// Whoever changes one of these changes README.md, docs/api.md or docs/job-life.md with it.
+#[test]
+fn the_bounds_are_those_that_the_documents_promise() {
+    for (what, bound, promised) in [
+        ("bytes of a payload", PAYLOAD_MAX, 1_048_576),
+        ("bytes of a result", RESULT_MAX, 65_536),
+        ("bytes of a progress value", PROGRESS_MAX, 4 * KIB),
+        ("bytes of payloads in a lease", LEASE_BYTES_MAX as usize, 16_777_216),
+        ("jobs in a lease", LEASE_JOBS_MAX, 1_000),
+        ("jobs in a page", LIST_JOBS_MAX, 1_000),
+        ("operations of a transaction", TRANSACTION_OPERATIONS_MAX, 100),
+        ("queues", QUEUES_MAX, 10_000),
+        ("kinds", KINDS_MAX, 10_000),
+        ("answers", IDEMPOTENCY_RECORDS_MAX, 4_000_000),
+        ("bytes of answers", IDEMPOTENCY_BYTES_MAX, 536_870_912),
+        ("errors of a job", FAILURES_MAX, 200),
+    ] {
+        assert_eq!(bound, promised, "{what}");
+    }
+    for (what, bound, promised) in [
+        ("shortest lease", LEASE_MS_MIN, 1_000),
+        ("longest lease", LEASE_MS_MAX, 12 * HOUR_MS),
+        ("usual lease", LEASE_MS_DEFAULT, 30_000),
+        ("366 days ahead", AHEAD_MS_MAX, 31_622_400_000),
+        ("a day for answers", IDEMPOTENCY_MS, 86_400_000),
+        ("five minutes for answers", IDEMPOTENCY_MS_MIN, 300_000),
+        ("a hundred years for keys", KEPT_MS_MAX, 3_162_240_000_000),
+    ] {
+        assert_eq!(bound, promised, "{what}");
+    }
+}
+
+#[test]
+fn the_bounds_fit_together() {
+    assert_eq!(FAILURES_MAX, 2 * usize::from(ATTEMPTS_MAX));
+    for (what, less, more) in [
+        ("a lease can be settled in one call", LEASE_JOBS_MAX as u64, BATCH_JOBS_MAX as u64),
+        ("what lies ahead is within the timer wheel", AHEAD_MS_MAX, 1 << 36),
+        ("so is what is kept", KEPT_MS_MAX, 1 << 44),
+        ("jobs have indexes of 31 bits", JOBS_MAX, (1 << 31) - 1),
+        ("an answer is kept longest while there is room", IDEMPOTENCY_MS_MIN, IDEMPOTENCY_MS),
+    ] {
+        assert!(less <= more, "{what}");
+    }
+}
