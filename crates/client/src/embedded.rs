@@ -188,6 +188,7 @@ impl Embedded {
         let Answer { value, .. } = self.ask(settings, Duration::ZERO, ask).await?;
         match value.into_iter().next().expect("one job has one item") {
             outcome::Item::Refused(refusal) => Err(self.refused(refusal)),
+            outcome::Item::Pool(_) => Err(self.refused(outcome::Refusal::IdempotencyMismatch)),
             outcome::Item::Is { id, state, .. } => Ok(enqueued(queue, id, state, false)),
             outcome::Item::Duplicate { id, state } => Ok(enqueued(queue, id, state, true)),
         }
@@ -318,6 +319,7 @@ impl Embedded {
                 Ok(JobStateAnswer { id: id.into(), state: state.into() })
             }
             outcome::Item::Refused(refusal) => Err(self.refused(refusal)),
+            outcome::Item::Pool(_) => Err(self.refused(outcome::Refusal::IdempotencyMismatch)),
         }
     }
 

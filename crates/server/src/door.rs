@@ -201,7 +201,9 @@ impl From<CallError> for Refusing {
     fn from(error: CallError) -> Self {
         let replayed = matches!(
             error,
-            CallError::Refused { replayed: true, .. } | CallError::OperationRefused { replayed: true, .. }
+            CallError::Refused { replayed: true, .. }
+                | CallError::OperationRefused { replayed: true, .. }
+                | CallError::ConditionRefused { replayed: true, .. }
         );
         Self { refusal: Box::new(answer::call_error(&error, now())), replayed }
     }

@@ -161,7 +161,7 @@ impl Coverage {
     fn note_items(&mut self, items: &[Item]) {
         for item in items {
             match item {
-                Item::Is { .. } => {}
+                Item::Is { .. } | Item::Pool(_) => {}
                 Item::Duplicate { .. } => self.note("answer", "duplicate"),
                 Item::Refused(refusal) => self.note_refusal(*refusal),
             }

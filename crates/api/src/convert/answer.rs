@@ -27,6 +27,9 @@ use crate::write::{self, LeasedJobParts, Payload};
 /// When asking again makes sense after a refusal that goes away as work is done, in ms.
 const FULL_RETRY_AFTER_MS: u64 = 1_000;
 
+/// What an item about a pool is in an answer about jobs: the repeated answer of another request.
+const NOT_OF_JOBS: outcome::Refusal = outcome::Refusal::IdempotencyMismatch;
+
 /// The refusal of the rules, with its sentence. `now` is for saying how long until there is room.
 pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
     use outcome::Refusal as Core;
@@ -88,6 +91,10 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
             let detail = format!("It wants the unique key, or ends the job, that `do[{earlier}]` does.");
             Refusal::new(Code::InvalidValue, detail)
         }
+        // No call of this door asks for anything of a pool.
+        Core::Pool(refused) => {
+            Refusal::new(Code::Internal, format!("Refused about a pool: {}.", refused.why.code()))
+        }
     }
 }
 
@@ -98,6 +105,7 @@ pub fn call_error(error: &CallError, now: Time) -> Refusal {
         CallError::OperationRefused { operation, refusal: refused, .. } => {
             return refusal(*refused, now).of_operation(*operation);
         }
+        CallError::ConditionRefused { refusal: refused, .. } => return refusal(*refused, now),
         CallError::SpansShards { operation, .. } => {
             let detail = format!(
                 "{} Make two of it, each with an idempotency key of its own.",
@@ -133,6 +141,7 @@ pub fn write_enqueued_item(out: &mut Vec<u8>, item: Item, now: Time) {
         Item::Is { id, state, .. } => write::enqueued_item(out, id.into(), state.into(), false),
         Item::Duplicate { id, state } => write::enqueued_item(out, id.into(), state.into(), true),
         Item::Refused(refused) => write::refused_item(out, None, &refusal(refused, now)),
+        Item::Pool(_) => write::refused_item(out, None, &refusal(NOT_OF_JOBS, now)),
     }
 }
 
@@ -148,6 +157,7 @@ pub fn write_settled_item(out: &mut Vec<u8>, id: tidegate_core::JobId, item: Ite
         }
         Item::Duplicate { id, state } => write::settled(out, id.into(), state.into(), None, None),
         Item::Refused(refused) => write::refused_item(out, Some(&id.to_string()), &refusal(refused, now)),
+        Item::Pool(_) => write::refused_item(out, Some(&id.to_string()), &refusal(NOT_OF_JOBS, now)),
     }
 }
 
@@ -161,6 +171,7 @@ pub fn enqueued_item(item: Item, now: Time) -> EnqueueResult {
             EnqueueResult::Enqueued { id: id.into(), state: state.into(), duplicate: true }
         }
         Item::Refused(refused) => EnqueueResult::Refused { error: refusal(refused, now) },
+        Item::Pool(_) => EnqueueResult::Refused { error: refusal(NOT_OF_JOBS, now) },
     }
 }
 
@@ -183,6 +194,7 @@ pub fn settled_item(id: tidegate_core::JobId, item: Item, now: Time) -> SettleRe
         Item::Refused(refused) => {
             SettleResult::Refused { id: Some(id.to_string()), error: refusal(refused, now) }
         }
+        Item::Pool(_) => SettleResult::Refused { id: Some(id.to_string()), error: refusal(NOT_OF_JOBS, now) },
     }
 }
 
@@ -231,8 +243,8 @@ pub fn transaction(queues: Vec<Option<String>>, items: Vec<Item>) -> Transaction
         Item::Duplicate { id, state } => {
             Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: true })
         }
-        // One that is refused refuses all, and then there is no list.
-        Item::Refused(_) => None,
+        // One that is refused refuses all, and then there is no list. No call of this door does anything to a pool.
+        Item::Refused(_) | Item::Pool(_) => None,
     };
     TransactionAnswer { results: queues.into_iter().zip(items).filter_map(result).collect() }
 }

@@ -114,7 +114,10 @@ fn transact(world: &mut World, jobs: &[(&str, &str)]) -> Outcome {
     let one = |&(queue, kind): &(&str, &str)| {
         Operation::Enqueue(EnqueueOne { queue: queue.into(), kind: kind.into(), job: job() })
     };
-    world.decide(Command::Transaction(Transaction { operations: jobs.iter().map(one).collect() }))
+    world.decide(Command::Transaction(Transaction {
+        conditions: Vec::new(),
+        operations: jobs.iter().map(one).collect(),
+    }))
 }
 
 #[test]
