@@ -156,3 +156,42 @@ fn verb(number: i32) -> &'static str {
 fn code(number: i32) -> &'static str {
     Why::try_from(number).map_or("unknown", Why::code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_record_about_pools_has_a_name() {
+        let records = [
+            Record::PoolConfigured(Default::default()),
+            Record::PoolDeleted(Default::default()),
+            Record::PoolTurned(Default::default()),
+            Record::Granted(Default::default()),
+            Record::GrantConfirmed(Default::default()),
+            Record::HoldExtended(Default::default()),
+            Record::GrantEnded(Default::default()),
+            Record::Joined(Default::default()),
+            Record::LeftLine(Default::default()),
+            Record::PoolRefused(Default::default()),
+            Record::JobsLinked(Default::default()),
+            Record::PoolRestated(Default::default()),
+            Record::GrantRestated(Default::default()),
+            Record::WaiterRestated(Default::default()),
+            Record::StoryRestated(Default::default()),
+            Record::EndedRestated(Default::default()),
+        ];
+        let mut names: Vec<&str> = records.iter().map(|record| content(0, record).0).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), records.len());
+        assert!(!names.contains(&"unknown"));
+    }
+
+    #[test]
+    fn a_seed_is_not_shown() {
+        let secret = PoolConfigured { seed: b"a secret that nobody is to see..".to_vec(), ..Default::default() };
+        let text = content(0, &Record::PoolConfigured(secret)).1.to_string();
+        assert!(text.contains("\"draws\":true") && !text.contains("secret"), "{text}");
+    }
+}
