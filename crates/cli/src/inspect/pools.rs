@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_seed_is_not_shown() {
-        let secret = PoolConfigured { seed: b"a secret that nobody is to see..".to_vec(), ..Default::default() };
+        let secret =
+            PoolConfigured { seed: b"a secret that nobody is to see..".to_vec(), ..Default::default() };
         let text = content(0, &Record::PoolConfigured(secret)).1.to_string();
         assert!(text.contains("\"draws\":true") && !text.contains("secret"), "{text}");
     }

@@ -4,7 +4,7 @@ use crate::support::World;
 use crate::support::pools::SEED;
 use crate::support::script::{check, check_in};
 use tidegate_core::command::Command;
-use tidegate_core::limits::EXPIRE_PER_TURN;
+use tidegate_core::limits::{EXPIRE_PER_TURN, PLACES_COUNTED};
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::order::rank;
 use tidegate_core::pool::{Opening, PoolConfig};
@@ -287,4 +287,33 @@ fn an_offer_stands_although_nobody_can_be_told() {
          give_back 1
          show_grant 2 holder job            -> bert, -",
     );
+}
+
+/// The place is counted from whichever end is nearer, and no further than a bound.
+#[test]
+fn a_place_in_line_is_how_many_stand_before_it() {
+    let mut world = World::new();
+    let config = PoolConfig { waitlist_max: 100_000, holder_units_max: 0, ..PoolConfig::of(0) };
+    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    let wish = |n: u32| Wish {
+        pool: "p".into(),
+        holder: format!("h-{n}"),
+        units: 1 + n % 3,
+        group: None,
+        hold_ms: None,
+    };
+    let count = PLACES_COUNTED as u32 + 300;
+    for from in (0..count).step_by(100) {
+        world.decide(Command::Pools((from..from + 100).map(|n| PoolOperation::Join(wish(n))).collect()));
+    }
+    let ahead = |world: &World, n: u32| world.state.holder(&format!("h-{n}")).unwrap().waiting[0].ahead;
+    for n in
+        [0, 1, 63, 64, 65, 5_000, PLACES_COUNTED as u32 - 1, PLACES_COUNTED as u32, count - 100, count - 1]
+    {
+        assert_eq!(ahead(&world, n), Some(n.min(PLACES_COUNTED as u32)), "of the {n}-th");
+    }
+    let leave = |n: u32| PoolOperation::Leave { pool: "p".into(), holder: format!("h-{n}") };
+    world.decide(Command::Pools((0..1_000).map(leave).collect()));
+    assert_eq!(ahead(&world, 1_000), Some(0));
+    assert_eq!(ahead(&world, count - 1), Some(count - 1_001));
 }

@@ -17,6 +17,7 @@ mod views;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound::{Excluded, Unbounded};
 
 use super::lists::Lists;
 use super::paged::{NONE, Slab};
@@ -33,6 +34,9 @@ use story::Entry;
 pub(crate) type Class = (Option<Arc<str>>, u32);
 /// A place in line: by rank, then by number.
 pub(crate) type Place = (u64, u64);
+
+/// With fewer behind it, a holder's place is counted from the line's end.
+const NEARLY_LAST: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -110,14 +114,20 @@ impl Pool {
             .map(|(_, &waiter)| waiter)
     }
 
-    /// How many in line are before this place, counted no further than `max`.
+    /// How many in line are before the one who stands at this place, counted no further than `max`.
     pub(crate) fn ahead_of(&self, place: Place, max: usize) -> u32 {
+        // Who has just joined is the last, or nearly: few are behind it, whatever the line is.
+        let mut behind = 0;
+        for places in self.line.values() {
+            behind += places.range((Excluded(place), Unbounded)).take(NEARLY_LAST - behind).count();
+        }
+        if behind < NEARLY_LAST {
+            let others = self.waiting.saturating_sub(1) as usize;
+            return (others - behind).min(max) as u32;
+        }
         let mut ahead = 0;
         for places in self.line.values() {
             ahead += places.range(..place).take(max - ahead).count();
-            if ahead >= max {
-                break;
-            }
         }
         ahead as u32
     }
