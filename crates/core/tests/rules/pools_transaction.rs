@@ -80,8 +80,22 @@ fn a_grant_is_in_one_operation_only() {
          transact confirm 1 ; swap 1 pool=b -> operation 1 refused invalid_value 0
          transact confirm 1 ; enqueue       -> 1 taken, 1 ready
          transact confirm 1 ; enqueue       -> operation 0 refused not_held
-         transact join bert ; join bert     -> operation 1 refused limit_reached 1
+         transact join bert ; join bert     -> operation 1 refused invalid_value 0
          transact join bert ; join carl     -> waits 1 behind 0, waits 2 behind 1",
+    );
+}
+
+/// A holder who left the line and joined it in one transaction took the place that it had just left: the state broke.
+#[test]
+fn a_place_in_line_is_in_one_operation_only() {
+    check(
+        "pool seats=0 waitlist=3
+         join anna                          -> waits 1 behind 0
+         transact leave anna ; join anna    -> operation 1 refused invalid_value 0
+         transact join anna ; leave anna    -> operation 1 refused invalid_value 0
+         transact leave anna ; leave anna   -> operation 1 refused invalid_value 0
+         transact leave anna ; join bert    -> left 1, waits 2 behind 0
+         all leave bert ; join bert         -> left 2, waits 3 behind 0",
     );
 }
 
@@ -116,7 +130,9 @@ fn a_swap_may_be_part_of_it() {
          transact swap 2 pool=a when_offered ; enqueue -> waits 2 behind 0, 2 ready
          transact give_back 3 ; enqueue     -> 3 declined, 3 ready
          show_grant 4 holder gives          -> anna, 2
-         transact confirm 4 ; give_back 2   -> 4 taken, 2 released
+         transact confirm 4 ; give_back 2   -> operation 1 refused invalid_value 0
+         transact give_back 2 ; confirm 4   -> operation 1 refused invalid_value 0
+         transact confirm 4                 -> 4 taken
          holder anna grants                 -> 4",
     );
 }

@@ -56,6 +56,8 @@ pub(in super::super) struct Claims {
     joins: Vec<Claim>,
     /// Sequences of grants that something is done with, and by which operation.
     used: Vec<(u64, u32)>,
+    /// Places in line that something is done with, by pool and holder, and by which operation.
+    places: Vec<(u32, String, u32)>,
     /// Which operation is judged.
     pub(in super::super) operation: u32,
 }
@@ -85,6 +87,25 @@ impl Claims {
     fn of_holder(&self, pool: u32, holder: &str) -> u64 {
         let claims = self.grants.iter().chain(&self.joins);
         claims.filter(|claim| claim.pool == pool && claim.holder == holder).map(|claim| claim.units).sum()
+    }
+
+    /// Notes that something is done with a grant, which only one operation of a transaction can.
+    fn use_grant(&mut self, sequence: u64) -> Judged<()> {
+        if let Some(&(_, earlier)) = self.used.iter().find(|&&(used, _)| used == sequence) {
+            return Err(Refusal::Contradicts(earlier));
+        }
+        self.used.push((sequence, self.operation));
+        Ok(())
+    }
+
+    /// The same of a holder's place in a line, which it has or will have.
+    fn use_place(&mut self, pool: u32, holder: &str) -> Judged<()> {
+        let earlier = self.places.iter().find(|(used, by, _)| *used == pool && by == holder);
+        if let Some(&(.., earlier)) = earlier {
+            return Err(Refusal::Contradicts(earlier));
+        }
+        self.places.push((pool, holder.into(), self.operation));
+        Ok(())
     }
 
     /// How many new holders there may be.
@@ -120,7 +141,7 @@ impl State {
             }
             PoolOperation::Swap(swap) => self.judge_swap(swap, claims),
             PoolOperation::Join(wish) => self.judge_join(wish, 0, claims),
-            PoolOperation::Leave { pool, holder } => self.judge_leave(pool, holder),
+            PoolOperation::Leave { pool, holder } => self.judge_leave(pool, holder, claims),
         }
     }
 
@@ -248,17 +269,20 @@ impl State {
         if grant.state == GrantState::Held && grant.deadline <= self.now {
             return refuse(Why::HoldLapsed, version, 0);
         }
-        if let Some(&(_, earlier)) = claims.used.iter().find(|&&(used, _)| used == sequence) {
-            return Err(Refusal::Contradicts(earlier));
-        }
-        claims.used.push((sequence, claims.operation));
+        claims.use_grant(sequence)?;
         Ok(slot)
     }
 
     fn judge_confirm(&self, id: GrantId, claims: &mut Claims) -> Judged<PoolVerdict> {
         let grant = self.pools.grants.get(self.judge_live(id, claims)?);
         match grant.state {
-            GrantState::Held => Ok(PoolVerdict::Confirms(grant.sequence)),
+            GrantState::Held => {
+                // What is given up with it cannot be given up for something else as well.
+                if grant.gives > 0 {
+                    claims.use_grant(grant.gives)?;
+                }
+                Ok(PoolVerdict::Confirms(grant.sequence))
+            }
             // Said twice, the same answer; but what a transaction does besides would be done twice.
             GrantState::Taken if claims.alone => Ok(PoolVerdict::IsTaken(grant.sequence)),
             GrantState::Taken => refuse(Why::NotHeld, self.pools.pools.get(grant.pool).version, 0),
@@ -310,6 +334,7 @@ impl State {
         let pool = self.judge_pool_name(&wish.pool)?;
         let entry = self.pools.pools.get(pool);
         let (config, version) = (&entry.config, entry.version);
+        claims.use_place(pool, &wish.holder)?;
         let stake = self.pools.stake(self.pools.holders.find(0, &wish.holder), pool);
         if let Some(waiter) = self.pools.waiters.try_get(stake.waiter) {
             // Said twice, the same place; but its place is not one for another purpose.
@@ -341,10 +366,6 @@ impl State {
         {
             return refuse(Why::TooManyGrants, version, u64::from(self.limits.pools.waiters_max));
         }
-        // One place for one holder: a second wish for it in the same transaction is over the limit, or has the first's place.
-        if claims.joins.iter().any(|claim| claim.pool == pool && claim.holder == wish.holder) {
-            return refuse(Why::LimitReached, version, u64::from(config.holder_units_max));
-        }
         claims.joins.push(Claim {
             pool,
             holder: wish.holder.clone(),
@@ -365,8 +386,9 @@ impl State {
         Ok(PoolVerdict::Joins(InLine { pool, joined }))
     }
 
-    fn judge_leave(&self, pool: &str, holder: &str) -> Judged<PoolVerdict> {
+    fn judge_leave(&self, pool: &str, holder: &str, claims: &mut Claims) -> Judged<PoolVerdict> {
         let pool = self.judge_pool_name(pool)?;
+        claims.use_place(pool, holder)?;
         let waiter = self.pools.stake(self.pools.holders.find(0, holder), pool).waiter;
         match self.pools.waiters.try_get(waiter) {
             Some(known) => Ok(PoolVerdict::Leaves { waiter, number: known.number }),
