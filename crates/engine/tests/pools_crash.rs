@@ -58,9 +58,10 @@ impl World {
         Some(asked.answer())
     }
 
-    fn holder(&mut self, student: usize) -> HolderView {
-        let held = self.ask(|engine| async move { engine.holder(&name(student)).await });
-        held.expect("it reads").expect("it reads").unwrap_or_default()
+    /// What is known of a student; none if the disk fails.
+    fn holder(&mut self, student: usize) -> Option<HolderView> {
+        let asked = self.ask(|engine| async move { engine.holder(&name(student)).await })?;
+        Some(asked.ok()?.unwrap_or_default())
     }
 
     /// The payloads of a queue's jobs.
@@ -99,7 +100,7 @@ impl World {
             }
             Step::Enrol(student) => self.transact(enrolment(*student), step_key)?,
             Step::Confirm(student) => {
-                let grant = self.holder(*student).grants[0].id;
+                let grant = self.holder(*student)?.grants.first()?.id;
                 let pool = Operation::Pool(PoolOperation::Confirm(grant));
                 self.transact(with_mail(Vec::new(), pool, *student), step_key)?
             }
@@ -205,7 +206,8 @@ fn live_in(world: &mut World, acknowledged: &mut Vec<(Step, String)>) -> Option<
 /// What a crash left is sound, and what was acknowledged is there. Returns how many are enrolled in both pools.
 fn check_left(disk: &SimulatedDisk, acknowledged: &[(Step, String)], story: &str) -> usize {
     let mut world = World::open(disk).unwrap_or_else(|| panic!("{story}: it opens"));
-    let holders: Vec<HolderView> = (0..STUDENTS).map(|student| world.holder(student)).collect();
+    let holders: Vec<HolderView> =
+        (0..STUDENTS).map(|student| world.holder(student).expect("it reads")).collect();
     for seen in world.engine.all_pools() {
         let view = &seen.view;
         assert!(view.held + view.taken <= u64::from(SEATS), "{story}: oversold: {view:?}");
