@@ -247,7 +247,8 @@ fn check_left(disk: &SimulatedDisk, acknowledged: &[(Step, String)], story: &str
     assert_eq!(distinct.len(), told.len(), "{story}: an offer is told once");
     // Nobody is enrolled without mail, and nobody has mail without having been enrolled.
     let mut found = world.payloads("mail");
-    (found.sort(), mails.sort());
+    found.sort();
+    mails.sort();
     assert_eq!(found, mails, "{story}: half enrolled");
     // Whoever asks again is told the same, and nothing is done again.
     for (step, answer) in acknowledged.iter().filter(|(step, _)| !matches!(step, Step::Confirm(_))) {
