@@ -237,7 +237,8 @@ impl Client {
     /// let enqueue = |queue: &'static str| {
     ///     Operation::Enqueue(Box::new(EnqueueOperation { queue: queue.into(), job: NewJob::default() }))
     /// };
-    /// let request = TransactionRequest { operations: vec![enqueue("mail"), enqueue("stock")] };
+    /// let operations = vec![enqueue("mail"), enqueue("stock")];
+    /// let request = TransactionRequest { operations, ..TransactionRequest::default() };
     /// assert_eq!(client.transact(&request).await?.results.len(), 2);
     /// # let _ = &engine;
     /// # Ok(()) });

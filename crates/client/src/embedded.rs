@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_api::convert::answer;
 use tidegate_api::convert::command::{self as convert, Body};
+use tidegate_api::convert::{answer, pool};
 use tidegate_api::dead::{Cause, DeleteDeadRequest, RedriveRequest};
 use tidegate_api::enqueue::{EnqueueResult, Enqueued, NewJob};
 use tidegate_api::id::JobId;
@@ -289,10 +289,10 @@ impl Embedded {
     ) -> Result<TransactionAnswer, Error> {
         request.check_operations()?;
         let key = Self::key(settings, "POST", path, request);
-        let (transaction, queues) = convert::transaction(request.clone(), Body::Elsewhere)?;
-        let ask = || self.engine.transact(transaction.clone(), key.clone());
-        let items = self.ask(settings, Duration::ZERO, ask).await?.value;
-        Ok(answer::transaction(queues, items))
+        let (transaction, said) = convert::transaction(request.clone(), Body::Elsewhere)?;
+        let ask = || self.engine.transact_and_show(transaction.clone(), key.clone());
+        let transacted = self.ask(settings, Duration::ZERO, ask).await?.value;
+        Ok(pool::transaction(&said, transacted))
     }
 
     pub(crate) async fn job(&self, settings: &Settings, id: JobId, wait: Duration) -> Result<Job, Error> {

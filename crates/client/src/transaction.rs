@@ -115,7 +115,7 @@ impl Transaction {
             Some(key) => self.client.with_idempotency_key(key)?,
             None => self.client,
         };
-        let request = TransactionRequest { operations: self.operations };
+        let request = TransactionRequest { operations: self.operations, ..TransactionRequest::default() };
         Ok(client.transact(&request).await?.results)
     }
 

@@ -248,23 +248,36 @@ impl Engine {
     /// # Errors
     /// [`CallError`].
     pub async fn holder(&self, name: &str) -> Result<Option<HolderView>, CallError> {
-        let mut whole: Option<HolderView> = None;
-        for shard in 0..self.shards() {
-            let PoolTold::Holder(part) = self.ask_pools(shard, PoolAsk::Holder(name.into())).await? else {
-                unreachable!("a holder was asked for")
-            };
-            let Some(part) = part else { continue };
-            let all = whole.get_or_insert_default();
+        let parts = self.holder_parts(name).await?;
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let mut all = HolderView::default();
+        for (_, part) in parts {
             all.grants.extend(part.grants);
             all.waiting.extend(part.waiting);
             all.story.extend(part.story);
         }
-        if let Some(all) = &mut whole {
-            all.waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
-            // Stable: within a shard moments never go back.
-            all.story.sort_by_key(|entry| entry.at);
+        all.waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+        // Stable: within a shard moments never go back.
+        all.story.sort_by_key(|entry| entry.at);
+        Ok(Some(all))
+    }
+
+    /// What each shard that knows a holder knows of it, with the shard's number: entries of a story name grants and jobs by their
+    /// sequence alone.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn holder_parts(&self, name: &str) -> Result<Vec<(u16, HolderView)>, CallError> {
+        let mut parts = Vec::new();
+        for shard in 0..self.shards() {
+            let PoolTold::Holder(part) = self.ask_pools(shard, PoolAsk::Holder(name.into())).await? else {
+                unreachable!("a holder was asked for")
+            };
+            parts.extend(part.map(|part| (shard, part)));
         }
-        Ok(whole)
+        Ok(parts)
     }
 
     /// Those who joined before the opening that drew the order, by the number of their joining, from `from` on; at most `limit`.

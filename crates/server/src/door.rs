@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::Request;
 use http::request::Parts;
 use hyper::body::Incoming;
-use tidegate_api::convert::answer;
+use tidegate_api::convert::{answer, pool};
 use tidegate_api::id::JobId;
 use tidegate_api::idempotency::{IDEMPOTENCY_KEY, read_idempotency_key};
 use tidegate_api::refusal::{Code, Refusal, Refused};
@@ -199,17 +199,27 @@ impl From<Refusal> for Refusing {
 
 impl From<CallError> for Refusing {
     fn from(error: CallError) -> Self {
-        let replayed = matches!(
-            error,
-            CallError::Refused { replayed: true, .. }
-                | CallError::OperationRefused { replayed: true, .. }
-                | CallError::ConditionRefused { replayed: true, .. }
-        );
-        Self { refusal: Box::new(answer::call_error(&error, now())), replayed }
+        Self { refusal: Box::new(answer::call_error(&error, now())), replayed: is_replayed(&error) }
     }
 }
 
+/// Whether an error is what an earlier call with the same key was told.
+fn is_replayed(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Refused { replayed: true, .. }
+            | CallError::OperationRefused { replayed: true, .. }
+            | CallError::ConditionRefused { replayed: true, .. }
+    )
+}
+
 impl Refusing {
+    /// The refusal of a transaction, whose request said this.
+    pub(crate) fn of_transaction(error: &CallError, said: &pool::Said<'_>) -> Self {
+        let refusal = pool::transaction_error(error, said, now());
+        Self { refusal: Box::new(refusal), replayed: is_replayed(error) }
+    }
+
     /// The refusal of one item that is the whole request.
     pub(crate) fn item(refusal: tidegate_core::Refusal, replayed: bool) -> Self {
         Self { refusal: Box::new(answer::refusal(refusal, now())), replayed }

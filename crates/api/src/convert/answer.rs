@@ -10,6 +10,7 @@ use tidegate_core::view::{self, JobView, QueueView, RedriveView};
 use tidegate_core::{Time, limits as core_limits};
 use tidegate_engine::{CallError, Content, Envelope, Leased, Stored};
 
+use crate::convert::pool::pool_refusal;
 use crate::dead::Cause;
 use crate::enqueue::{EnqueueResult, Retry};
 use crate::id::CauseId;
@@ -20,12 +21,11 @@ use crate::refusal::{Code, Refusal};
 use crate::settle::SettleResult;
 use crate::syntax::encode_base64;
 use crate::time::Timestamp;
-use crate::transaction::{OperationResult, TransactionAnswer};
 use crate::words::{EndReason, JobState, OnFailure, RedriveState};
 use crate::write::{self, LeasedJobParts, Payload};
 
 /// When asking again makes sense after a refusal that goes away as work is done, in ms.
-const FULL_RETRY_AFTER_MS: u64 = 1_000;
+pub(super) const FULL_RETRY_AFTER_MS: u64 = 1_000;
 
 /// What an item about a pool is in an answer about jobs: the repeated answer of another request.
 const NOT_OF_JOBS: outcome::Refusal = outcome::Refusal::IdempotencyMismatch;
@@ -88,13 +88,13 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
             Refusal::new(Code::IdempotencyFull, detail).with_retry_after_ms(room_at.since(now))
         }
         Core::Contradicts(earlier) => {
-            let detail = format!("It wants the unique key, or ends the job, that `do[{earlier}]` does.");
+            let detail = format!(
+                "It concerns the unique key, job, grant or place in line that `do[{earlier}]` concerns; a transaction has each \
+                 once."
+            );
             Refusal::new(Code::InvalidValue, detail)
         }
-        // No call of this door asks for anything of a pool.
-        Core::Pool(refused) => {
-            Refusal::new(Code::Internal, format!("Refused about a pool: {}.", refused.why.code()))
-        }
+        Core::Pool(refused) => pool_refusal(refused),
     }
 }
 
@@ -105,7 +105,9 @@ pub fn call_error(error: &CallError, now: Time) -> Refusal {
         CallError::OperationRefused { operation, refusal: refused, .. } => {
             return refusal(*refused, now).of_operation(*operation);
         }
-        CallError::ConditionRefused { refusal: refused, .. } => return refusal(*refused, now),
+        CallError::ConditionRefused { condition, refusal: refused, .. } => {
+            return refusal(*refused, now).of_condition(*condition);
+        }
         CallError::SpansShards { operation, .. } => {
             let detail = format!(
                 "{} Make two of it, each with an idempotency key of its own.",
@@ -232,21 +234,6 @@ pub fn leased_job(leased: Leased) -> LeasedJob {
 fn metadata_of(envelope: &Envelope) -> Option<BTreeMap<String, String>> {
     let entry = |entry: &tidegate_engine::Metadata| (entry.name.clone(), entry.value.clone());
     (!envelope.metadata.is_empty()).then(|| envelope.metadata.iter().map(entry).collect())
-}
-
-/// What the operations of a transaction did. `queues` names the queue of each that enqueued.
-pub fn transaction(queues: Vec<Option<String>>, items: Vec<Item>) -> TransactionAnswer {
-    let result = |(queue, item): (Option<String>, Item)| match item {
-        Item::Is { id, state, .. } => {
-            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: false })
-        }
-        Item::Duplicate { id, state } => {
-            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: true })
-        }
-        // One that is refused refuses all, and then there is no list. No call of this door does anything to a pool.
-        Item::Refused(_) | Item::Pool(_) => None,
-    };
-    TransactionAnswer { results: queues.into_iter().zip(items).filter_map(result).collect() }
 }
 
 /// Writes a job that is handed out.
