@@ -166,7 +166,7 @@ pub struct Cause {
     /// The name for errors of this sort, if workers gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<String>,
-    /// The first one's last error.
+    /// The latest one's last error.
     pub message: String,
     /// How many jobs there are.
     pub count: u64,

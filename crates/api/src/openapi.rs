@@ -500,7 +500,7 @@ text_schema!(
             "description": "The id of a cause of death." })
 );
 text_schema!(Text<'_>, "Text", json!({ "type": "string" }));
-text_schema!(RawJson<'_>, "RawJson", json!({ "type": "object" }));
+text_schema!(RawJson<'_>, "RawJson", json!({ "type": [], "description": "Any JSON." }));
 text_schema!(Metadata<'_>, "Metadata", json!({ "type": "object" }));
 
 #[cfg(test)]
@@ -533,6 +533,24 @@ mod tests {
             let reference = format!("#/components/schemas/{name}");
             assert!(found.contains(&reference.as_str()), "{name} is used nowhere");
         }
+    }
+
+    #[test]
+    fn words_are_in_the_document_as_they_are_in_json() {
+        let document = document("1");
+        let check = |name: &str, words: &[&str]| {
+            assert_eq!(document["components"]["schemas"][name]["enum"], json!(words), "{name}");
+        };
+        check("JobState", JobState::WORDS);
+        check("EndReason", EndReason::WORDS);
+        check("WaitingFor", crate::words::WaitingFor::WORDS);
+        check("RedriveState", crate::words::RedriveState::WORDS);
+    }
+
+    #[test]
+    fn a_payload_in_an_answer_may_be_any_json() {
+        let payload = &document("1")["components"]["schemas"]["LeasedJob"]["properties"]["payload"];
+        assert!(!payload.to_string().contains("\"object\""), "{payload}");
     }
 
     #[test]

@@ -59,6 +59,25 @@ pub struct Answer {
 }
 
 impl Operation {
+    /// The operation that the table has for a request: its method, and its path with or without a query.
+    pub fn of_request(method: &str, target: &str) -> Option<&'static Operation> {
+        let path = target.split('?').next().unwrap_or_default();
+        let method = if method == "HEAD" { "GET" } else { method };
+        let fits = |template: &str| {
+            let (template, path): (Vec<_>, Vec<_>) =
+                (template.split('/').collect(), path.split('/').collect());
+            template.len() == path.len()
+                && template.iter().zip(path).all(|(part, found)| part.starts_with('{') || *part == found)
+        };
+        // A path without a placeholder is meant before one with.
+        let mut found: Vec<_> = OPERATIONS
+            .iter()
+            .filter(|operation| operation.method == method && fits(operation.path))
+            .collect();
+        found.sort_by_key(|operation| operation.path.contains('{'));
+        found.first().copied()
+    }
+
     /// Whether it changes anything, and so takes an `Idempotency-Key`.
     pub fn changes(&self) -> bool {
         self.method != "GET"

@@ -9,7 +9,6 @@ macro_rules! words {
     ($(#[doc = $doc:literal])* $name:ident { $($(#[doc = $variant_doc:literal])* $variant:ident = $word:literal,)* }) => {
         $(#[doc = $doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum $name {
             $($(#[doc = $variant_doc])* #[serde(rename = $word)] $variant,)*
         }
@@ -28,6 +27,24 @@ macro_rules! words {
             /// The value of a word.
             pub fn from_word(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+
+        // By hand: utoipa's derive does not see a word that comes out of a macro, and would write the variant's name.
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let description = concat!($($doc, " ",)*).trim();
+                let schema =
+                    serde_json::json!({ "type": "string", "enum": Self::WORDS, "description": description });
+                serde_json::from_value(schema).expect("a schema is written above")
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
             }
         }
 

@@ -68,4 +68,5 @@ pub(crate) enum Command {
 }
 
 #[cfg(test)]
+#[path = "args/tests.rs"]
 mod tests;

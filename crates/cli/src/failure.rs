@@ -43,6 +43,16 @@ pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
     line
 }
 
+/// What the reader can do about an error, where that is known: nobody listens at the server's address.
+pub(crate) fn next_step(error: &anyhow::Error) -> Option<&'static str> {
+    match error.downcast_ref::<tidegate::Error>()? {
+        tidegate::Error::Transport { .. } => Some(
+            "is the server running? `tidegate serve` starts one here; --server or TIDEGATE_SERVER names another",
+        ),
+        _ => None,
+    }
+}
+
 /// The exit code for an error, whatever context was put around it.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit_number(error))
@@ -84,6 +94,16 @@ mod tests {
         assert_eq!(in_one_line(&quoted), "writing: the disk is full");
         let plain: anyhow::Error = Err::<(), _>(disk()).context("writing").unwrap_err();
         assert_eq!(in_one_line(&plain), "writing: the disk is full");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_comes_with_a_next_step() {
+        // A port that was free a moment ago, and that nobody listens at.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let client = tidegate::Client::connect(&format!("http://127.0.0.1:{port}")).unwrap();
+        let error = client.without_retries().queues().await.unwrap_err();
+        assert!(next_step(&error.into()).is_some_and(|step| step.contains("tidegate serve")));
+        assert_eq!(next_step(&Misuse::error("what?")), None);
     }
 
     #[test]

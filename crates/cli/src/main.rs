@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         Err(error) if failure::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(format!("tidegate: {}", failure::in_one_line(&error)));
+            if let Some(step) = failure::next_step(&error) {
+                output::note(step);
+            }
             failure::exit_code(&error)
         }
     }

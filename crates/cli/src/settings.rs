@@ -83,7 +83,7 @@ pub(crate) fn resolve(given: Given, file: Option<&Path>) -> anyhow::Result<Setti
     Ok(join(given, under))
 }
 
-fn join(over: Given, under: Given) -> Settings {
+pub(crate) fn join(over: Given, under: Given) -> Settings {
     Settings {
         listen: over.listen.or(under.listen).unwrap_or_else(|| LISTEN_DEFAULT.parse().expect("an address")),
         data: over.data.or(under.data).unwrap_or_else(|| DATA_DEFAULT.into()),
@@ -94,7 +94,7 @@ fn join(over: Given, under: Given) -> Settings {
 }
 
 /// Reads a settings file, or says what is wrong with it.
-fn parse(text: &str) -> Result<Given, String> {
+pub(crate) fn parse(text: &str) -> Result<Given, String> {
     let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
     let unknown = table.keys().find(|key| !KEYS.contains(&key.as_str()));
     if let Some(key) = unknown {

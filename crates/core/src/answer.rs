@@ -411,6 +411,44 @@ mod tests {
     }
 
     #[test]
+    fn every_refusal_is_brought_back() {
+        let job = JobId::new(65_535, (1 << 48) - 1);
+        for refusal in [
+            Refusal::JobNotFound,
+            Refusal::QueueNotFound,
+            Refusal::StaleToken,
+            Refusal::NotLeased(JobState::Ready),
+            Refusal::JobEnded(JobState::Dead),
+            Refusal::NotDead(JobState::Leased),
+            Refusal::UniqueConflict(job),
+            Refusal::QueueFull(1),
+            Refusal::ShardFull(2),
+            Refusal::TooManyQueues,
+            Refusal::TooManyKinds,
+            Refusal::TooFarAhead,
+            Refusal::AlreadyExpired,
+            Refusal::IdempotencyMismatch,
+            Refusal::IdempotencyFull(Time(3)),
+            Refusal::Contradicts(4),
+        ] {
+            let Recalled::Whole(back) = Answer::from(&Outcome::Refused(refusal)).recall() else {
+                panic!("it is kept whole")
+            };
+            assert_eq!(back, Outcome::Refused(refusal));
+        }
+    }
+
+    #[test]
+    fn a_stored_deletion_says_that_there_was_more() {
+        for outcome in
+            [Outcome::Deleted { deleted: 1_000, more: true }, Outcome::Deleted { deleted: 3, more: false }]
+        {
+            let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+            assert_eq!(back, outcome);
+        }
+    }
+
+    #[test]
     fn a_stored_transaction_brings_back_what_was_answered() {
         let done = Outcome::Transacted(alloc::vec![
             Item::Is { id: JobId::new(3, 8), state: JobState::Ready, at: None },

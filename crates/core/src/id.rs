@@ -13,6 +13,8 @@ pub struct JobId(u64);
 impl JobId {
     /// Bits of the sequence; the shard is above them.
     const SEQUENCE_BITS: u32 = 48;
+    /// All sequences are below.
+    pub(crate) const SEQUENCE_END: u64 = 1 << Self::SEQUENCE_BITS;
 
     /// The id of the `sequence`-th job of `shard`. `sequence` must be below 2^48.
     pub const fn new(shard: u16, sequence: u64) -> Self {

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod outcome;
 pub mod policy;
 pub mod pool;
+pub mod possible;
 pub mod record;
 pub mod sabotage;
 pub mod state;

@@ -59,6 +59,9 @@ pub const IDEMPOTENCY_BYTES_MAX: usize = 512 * 1_024 * 1_024;
 pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
 /// How long a key's answer is kept even when there is no room, in ms (5 min): then new keys are refused.
 pub const IDEMPOTENCY_MS_MIN: u64 = 5 * 60_000;
+/// How long a unique key may be taken and an answer be kept, in ms (100 years): who asks for longer means for ever. Far below
+/// what the timer wheel covers (2^48 ms).
+pub const KEPT_MS_MAX: u64 = 100 * 366 * 24 * 3_600_000;
 /// Distinct causes counted apart among one shard's dead letters; the rest count as `other`.
 pub const CAUSES_MAX: usize = 10_000;
 /// What time has made due that one turn handles: a million timers at one instant are many short turns, not a pause.

@@ -132,7 +132,7 @@ pub struct Unique {
     pub key: String,
     /// How long the key is taken.
     pub until: UniqueUntil,
-    /// With [`UniqueUntil::Duration`]: how long, in ms.
+    /// With [`UniqueUntil::Duration`]: how long, in ms; at most [`KEPT_MS_MAX`](crate::limits::KEPT_MS_MAX) counts.
     pub duration_ms: u64,
     /// What happens on conflict.
     pub on_conflict: OnConflict,

@@ -24,6 +24,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("leased_job_not_restated", "a walk passes over leased jobs, and trimming loses them"),
     ("answer_before_durable", "an answer goes out before its frame is durable"),
     ("leases_not_given_back", "jobs leased for a caller who has gone are not given back"),
+    ("damaged_job_forgotten", "a job whose payload is damaged is neither handed out nor failed"),
     ("payload_lost_on_restate", "a payload is written anew as something else"),
 ];
 

@@ -222,7 +222,7 @@ pub struct Cause {
     pub kind: String,
     /// The error's class, if workers named it.
     pub error_kind: Option<String>,
-    /// The first one's message.
+    /// The latest one's message.
     pub message: String,
     /// How many there are.
     pub count: u64,

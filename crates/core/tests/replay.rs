@@ -6,7 +6,7 @@
 mod support;
 
 use proptest::prelude::*;
-use support::{START, World, differences, job, job_with};
+use support::{START, World, differences, job, job_with, whole_text};
 use tidegate_core::command::{
     Command, Complete, DeadFilter, Edit, Enqueue, EnqueueOne, Extend, Fail, IdempotencyKey, Lease,
     NewJobMore, Operation, Pause, Redrive, Release, Request, Transaction, Work,
@@ -358,8 +358,8 @@ proptest! {
     fn a_replay_gives_the_same_state(ops in prop::collection::vec(op(), 1..120)) {
         let mut world = World::new();
         ops.iter().for_each(|op| step(&mut world, op));
-        let live = world.state.digest_text();
-        let replayed = world.replayed_from(0).digest_text();
+        let live = whole_text(&world.state);
+        let replayed = whole_text(&world.replayed_from(0));
         prop_assert!(live == replayed, "{}", differences(&live, &replayed));
     }
 
@@ -379,8 +379,8 @@ proptest! {
             if let Some(op) = during.next() { step(world, op); }
         });
         after.iter().for_each(|op| step(&mut world, op));
-        let live = world.state.digest_text();
-        let replayed = world.replayed_from(target).digest_text();
+        let live = whole_text(&world.state);
+        let replayed = whole_text(&world.replayed_from(target));
         prop_assert!(live == replayed, "target {target}\n{}", differences(&live, &replayed));
     }
 

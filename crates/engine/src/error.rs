@@ -240,6 +240,14 @@ pub enum ReplayError {
         /// What the decoder says.
         source: prost::DecodeError,
     },
+    /// A record whose numbers no log can reach: a program that was wrong wrote it.
+    #[error("frame {sequence} holds a record that cannot be: {source}")]
+    Impossible {
+        /// The frame.
+        sequence: u64,
+        /// Its kind, and the number.
+        source: tidegate_core::possible::Impossible,
+    },
     /// A record of a kind this program does not know. Going on without it would end in another state.
     #[error("frame {sequence} holds a record that only a newer program knows; use the newer program")]
     Newer {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tidegate_core::Time;
+use tidegate_core::limits::EXPIRE_PER_TURN;
 use tidegate_core::outcome::{Outcome, Worked};
 
 use crate::delivery::Told;
@@ -51,8 +52,13 @@ impl Shard {
                 if let Some(waiter) = self.serve(waiter) {
                     let more = self.look_again(&waiter.waiting);
                     self.waiters.put_back(id, waiter);
-                    if more {
+                    if more && self.gathered.ended.len() >= EXPIRE_PER_TURN {
                         return true;
+                    }
+                    if more {
+                        // An expired job has given its ordering key's turn to the next one, which is still his before
+                        // anybody else's.
+                        behind = id - 1;
                     }
                 }
             }

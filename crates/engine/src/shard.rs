@@ -433,7 +433,9 @@ fn replay(state: &mut State, log: &dyn Log) -> Result<(), ReplayError> {
         while !records.is_empty() {
             let message = RecordMessage::decode_length_delimited(&mut records)
                 .map_err(|source| ReplayError::Record { sequence, source })?;
-            state.apply(&message.record.ok_or(ReplayError::Newer { sequence })?);
+            let record = message.record.ok_or(ReplayError::Newer { sequence })?;
+            record.possible().map_err(|source| ReplayError::Impossible { sequence, source })?;
+            state.apply(&record);
         }
     }
     state.finish_replay();

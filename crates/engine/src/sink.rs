@@ -11,8 +11,6 @@ use crate::envelope::Envelope;
 #[derive(Debug, Default)]
 pub(crate) struct FrameSink {
     builder: FrameBuilder,
-    /// An envelope is encoded here first: its checksum stands in front of it.
-    scratch: Vec<u8>,
 }
 
 impl FrameSink {
@@ -33,10 +31,8 @@ impl FrameSink {
 
     /// Appends a blob. An empty one takes no room, as [`Envelope::stored_len`] says.
     pub(crate) fn push_envelope(&mut self, envelope: &Envelope) {
-        self.scratch.clear();
-        envelope.encode_raw(&mut self.scratch);
-        if !self.scratch.is_empty() {
-            self.builder.push_payload(&self.scratch);
+        if envelope.encoded_len() > 0 {
+            self.builder.push_payload_with(|payloads| envelope.encode_raw(payloads));
         }
     }
 

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
+use prost::Message;
 use tidegate_core::outcome::Item;
+use tidegate_core::record::RecordMessage;
 use tidegate_core::view::{JobFilter, JobState};
 use tidegate_core::{JobId, Refusal, command};
 use tidegate_engine::{CallError, Clock, Engine, Options, Solo, Stored};
-use tidegate_log::{Log, MemoryLog, Opened, Sequence};
+use tidegate_log::{FrameBuilder, Log, MemoryLog, Opened, Sequence, Shard};
 
 /// A shard, its log and its clock, in the hands of a script.
 struct World {
@@ -295,6 +297,35 @@ fn a_long_poll_gets_what_lies_behind_more_expired_jobs_than_a_turn_ends() {
     assert_eq!(texts(&asked.answer().expect("leased").value), ["lives"]);
 }
 
+/// Found by the simulator (seed 20033): the job behind an expired one was left for the turn after, and whoever asked in that turn
+/// got it before those who had waited.
+#[test]
+fn a_long_poll_gets_what_an_expired_job_has_held_up_before_anybody_who_asks_later() {
+    let mut world = World::new();
+    let engine = world.engine.clone();
+    let mut line = short_lived("a", &["late", "lives"], 1_000);
+    for job in &mut line.command.jobs {
+        job.more.as_mut().expect("it is short-lived").ordering_key = Some("k".into());
+    }
+    line.command.jobs[1].more.as_mut().expect("it is short-lived").expires_at = None;
+    let enqueued = Asked::new(engine.enqueue(line, None));
+    world.turn();
+    enqueued.answer().expect("enqueued");
+    let held = world.leased("a", 1).leased;
+    let first = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    let mut second = Asked::new(engine.lease(wish(&["a"], 1), LONG, None));
+    world.turn();
+    world.clock.pass(2_000);
+    let released = Asked::new(engine.work(release(&held), NO_WAIT, None));
+    world.solo.turn(world.clock.now()).expect("the log takes frames");
+    released.answer().expect("released");
+    let later = Asked::new(engine.lease(wish(&["a"], 1), NO_WAIT, None));
+    world.turn();
+    assert_eq!(texts(&later.answer().expect("an answer").value), Vec::<String>::new());
+    assert_eq!(texts(&first.answer().expect("leased").value), ["lives"]);
+    second.waits("there was only one");
+}
+
 #[test]
 fn a_deadline_comes_although_the_clock_is_set_back() {
     let mut world = World::new();
@@ -552,4 +583,56 @@ fn an_idle_shard_sleeps_until_something_is_due() {
     world.turn();
     assert_eq!(lapsed.answer().expect("a read").expect("a job").view.failures.len(), 1);
     assert_eq!(world.last(), frames);
+}
+
+/// What owners and callers may ask for must not be what a replay refuses.
+#[test]
+fn a_shard_that_keeps_keys_for_ever_opens_again() {
+    let mut world = World::with(|options| options.state.idempotency_ms = u64::MAX);
+    let enqueue = || {
+        let mut enqueue = jobs("a", &["1"]);
+        let unique = tidegate_core::policy::Unique {
+            key: "u".into(),
+            until: tidegate_core::policy::UniqueUntil::Duration,
+            duration_ms: u64::MAX,
+            on_conflict: tidegate_core::policy::OnConflict::Reject,
+        };
+        let more = command::NewJobMore { unique: Some(unique), ..Default::default() };
+        enqueue.command.jobs[0].more = Some(Box::new(more));
+        enqueue
+    };
+    let engine = world.engine.clone();
+    let asked = Asked::new(engine.enqueue(enqueue(), key("k", 1)));
+    world.turn();
+    let first = asked.answer().expect("enqueued").value;
+    let id = ids(&first)[0];
+    world.reopen();
+    let again = Asked::new(engine.enqueue(enqueue(), key("k", 1)));
+    let other = Asked::new(engine.enqueue(enqueue(), None));
+    world.turn();
+    let again = again.answer().expect("asked again");
+    assert!(again.replayed && again.value == first, "the answer is kept");
+    let other = other.answer().expect("judged").value;
+    assert_eq!(other, [Item::Refused(Refusal::UniqueConflict(id))]);
+}
+
+/// A start that stops at a record is logged: it must not carry what callers wrote into the log, nor megabytes.
+#[test]
+fn a_record_that_cannot_be_is_told_without_what_callers_wrote() {
+    let secret = "sk-live".repeat(10_000);
+    let failure = tidegate_core::record::Failure { message: secret.clone(), ..Default::default() };
+    let failed = tidegate_core::record::Failed { job: 1, failure, death: u64::MAX, ..Default::default() };
+    let message = RecordMessage { record: Some(tidegate_core::Record::Failed(failed)) };
+    let Opened { log, recovery } = MemoryLog::open();
+    let mut builder = FrameBuilder::new();
+    builder.push_record(&message.encode_length_delimited_to_vec());
+    let frame = builder.finish(Shard(0), recovery.epoch, Sequence(1), 1);
+    log.submit(Sequence::ZERO, frame).expect("the log takes it");
+    log.wait_durable(Sequence(1)).expect("it is durable");
+    let Opened { log, recovery } = log.reopen();
+    let opened = Opened { log: Arc::new(log) as Arc<dyn Log>, recovery };
+    let error = Engine::solo(opened, Options { readers: 0, ..options() }).map(|_| ()).expect_err("it stops");
+    let wrong = format!("frame 1 holds a record that cannot be: `death` of `failed` is {}", u64::MAX);
+    assert!(error.to_string().ends_with(&wrong), "{error}");
+    assert!(!format!("{error:?}").contains("sk-live"));
 }

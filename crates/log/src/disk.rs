@@ -95,4 +95,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// The system's; `StorageFull` if there is no room.
     fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// Says that what is durable of the file need not stay in memory: the next reader may have to ask the disk. A
+    /// disk that keeps nothing in memory has nothing to do.
+    fn let_go_of_cache(&self) {}
 }

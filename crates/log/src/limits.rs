@@ -39,6 +39,12 @@ pub const SPARES: usize = 2;
 /// The most spare segments kept, filled or recycled. Trimming gives many at once; what is over is deleted.
 pub const SPARES_MAX: usize = 8;
 
+/// Segments behind the active one whose pages stay in the system's memory. Older ones are let go when the log rolls:
+/// so their pages serve the next segment's, and a long log does not take the machine's memory page by page. (The
+/// first touch of a page costs a virtual machine ten times what its copying costs.) Enough that a segment trimmed
+/// soon after it was written is overwritten in memory.
+pub const CACHED_SEGMENTS: usize = 4;
+
 /// How far a reader reads ahead, in bytes. Small enough to stay in a core's cache, large enough that
 /// thousands of small frames share one system call.
 pub const READ_AHEAD_BYTES: usize = (256 * KIB) as usize;

@@ -11,6 +11,10 @@ pub const BUGS: &[(&str, &str)] = &[
     ("directory_sync_skipped", "a new segment's name is not made durable"),
     ("torn_payload_accepted", "recovery takes a frame whose payload is torn"),
     ("tail_not_rewritten", "recovery trusts what only the page cache holds"),
+    ("failed_sync_tried_again", "after a sync that failed the next one is believed"),
+    ("checksum_ignored", "nobody looks whether records are what was written"),
+    ("payload_checksum_ignored", "nobody looks whether a payload is what was written"),
+    ("claims_ignored", "acknowledged frames that are damaged are taken for a torn tail"),
     ("trim_before_note", "segments go before the meta file says so"),
 ];
 

@@ -298,6 +298,31 @@ fn a_closed_log_that_lost_its_end_is_damaged_not_torn() {
     check("closed and cut", &disk, &submitted, &Expected::Damaged(last.file.clone(), last.offset));
 }
 
+/// The slot that says so is the older one of the meta file if the newer one is damaged: somebody has opened the log since, and
+/// what he wrote may be torn.
+#[test]
+fn a_log_whose_meta_file_has_lost_a_slot_is_not_taken_for_closed() {
+    let (disk, ..) = written();
+    open(&disk).expect("it opens").log.close().expect("it closes");
+    let opened = open(&disk).expect("it opens");
+    let next = Sequence(FRAMES + 1);
+    let frame = Content::new(next.0, 1, BYTES).frame(opened.recovery.epoch, next);
+    opened.log.submit(Sequence(FRAMES), frame).expect("the log takes it");
+    opened.log.wait_durable(next).expect("durable");
+    drop(opened);
+    let (places, _) = walk(&disk);
+    let last = &places[FRAMES as usize];
+    disk.flip(&last.file, last.offset + field::TIME_MS.start as u64, 1);
+    let meta = disk.bytes_of("meta");
+    let is_closed = |slot: &[u8]| slot.windows(10).any(|window| window == b"closed yes");
+    let newer = if is_closed(&meta[..4_096]) { 4_096 } else { 0 };
+    assert!(!is_closed(&meta[newer..newer + 4_096]), "it was opened since");
+    disk.flip("meta", newer as u64 + 40, 1);
+    let recovery = open(&disk).expect("it opens").recovery;
+    assert_eq!(recovery.last, Sequence(FRAMES));
+    assert!(recovery.torn.is_some(), "what is cut off is told of");
+}
+
 #[test]
 fn a_lost_or_damaged_meta_file_and_a_newer_format_are_refused_by_name() {
     let (whole, ..) = written();

@@ -4,17 +4,59 @@
 //! are counted as they come. All bodies that are held at a time share the room of one [`Intake`]; a body it has no room for
 //! is refused as `inbox_full`, and the client told when to come back.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tidegate_api::limits::BODY_BYTES_MAX;
 use tidegate_api::refusal::{Code, Refusal, Refused};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A request's body.
+#[derive(Debug)]
+pub(crate) enum RequestBody {
+    /// It comes over a connection of the general server.
+    Incoming(Incoming),
+    /// All of it is here; taken when it is read.
+    Whole(Option<Bytes>),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Incoming(body) => Pin::new(body).poll_frame(context),
+            Self::Whole(body) => {
+                Poll::Ready(body.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Incoming(body) => body.is_end_stream(),
+            Self::Whole(body) => body.as_ref().is_none_or(Bytes::is_empty),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Incoming(body) => body.size_hint(),
+            Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        }
+    }
+}
 
 /// How bodies are taken in, and the room that all of them share. Clones share it.
 #[derive(Debug, Clone)]
@@ -53,12 +95,15 @@ impl Intake {
     }
 
     /// Reads a body to its end.
-    pub(crate) async fn read(&self, mut body: Incoming) -> Result<Whole, Refused> {
+    pub(crate) async fn read(&self, mut body: RequestBody) -> Result<Whole, Refused> {
         let announced_bytes = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced_bytes > BODY_BYTES_MAX {
             return Err(too_large());
         }
         let mut room = self.take(announced_bytes)?;
+        if let RequestBody::Whole(bytes) = body {
+            return Ok(Whole { bytes: bytes.unwrap_or_default(), _room: room });
+        }
         let Some(first) = self.next_piece(&mut body).await? else {
             return Ok(Whole { bytes: Bytes::new(), _room: room });
         };
@@ -80,7 +125,7 @@ impl Intake {
     }
 
     /// The next piece of a body; none at its end.
-    pub(crate) async fn next_piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, Refused> {
+    pub(crate) async fn next_piece(&self, body: &mut RequestBody) -> Result<Option<Bytes>, Refused> {
         loop {
             let frame = tokio::time::timeout(self.piece_timeout, body.frame()).await.map_err(|_| {
                 let detail = format!("Nothing came for {} ms.", self.piece_timeout.as_millis());

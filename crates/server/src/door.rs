@@ -4,14 +4,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::Request;
 use http::request::Parts;
-use hyper::body::Incoming;
 use tidegate_api::convert::{answer, pool};
 use tidegate_api::id::JobId;
 use tidegate_api::idempotency::{IDEMPOTENCY_KEY, read_idempotency_key};
@@ -21,7 +20,7 @@ use tidegate_core::Time;
 use tidegate_engine::{CallError, Engine, IdempotencyKey, fingerprint};
 
 use crate::Options;
-use crate::body::{self, Intake, Media, Whole};
+use crate::body::{self, Intake, Media, RequestBody, Whole};
 use crate::calls::{dead, enqueue, health, jobs, queues, stream, transactions, work};
 use crate::reply::{Reply, marked, problem};
 use crate::route::{Call, nowhere, route};
@@ -41,14 +40,18 @@ struct Shared {
 impl Door {
     /// A door to the engine.
     pub(crate) fn new(engine: Engine, options: &Options) -> Self {
-        let document = tidegate_api::openapi::document(env!("CARGO_PKG_VERSION"));
-        let openapi = serde_json::to_vec(&document).expect("the document is JSON").into();
+        // Made once: it takes some milliseconds, and whoever opens many doors would feel it.
+        static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| {
+            let document = tidegate_api::openapi::document(env!("CARGO_PKG_VERSION"));
+            serde_json::to_vec(&document).expect("the document is JSON").into()
+        });
+        let openapi = OPENAPI.clone();
         let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
         Self(Arc::new(Shared { engine, intake, openapi, bench: options.bench }))
     }
 
     /// Answers a request. A bug that panics is answered too, and logged.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn answer(&self, request: Request<RequestBody>) -> Reply {
         let mut answer = pin!(self.answer_or_panic(request));
         let answered = std::future::poll_fn(|context| {
             match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
@@ -62,7 +65,7 @@ impl Door {
         })
     }
 
-    async fn answer_or_panic(&self, request: Request<Incoming>) -> Reply {
+    async fn answer_or_panic(&self, request: Request<RequestBody>) -> Reply {
         let (head, body) = request.into_parts();
         let Some((call, variable)) = route(&head.method, head.uri.path()) else {
             if self.0.bench && head.uri.path() == "/bench/bare" {
@@ -136,7 +139,7 @@ pub(crate) struct Asked<'a> {
     /// Method, path, headers.
     pub(crate) head: &'a Parts,
     /// The body, not yet read.
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
 }
 
 impl Asked<'_> {

@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `serve` | listening, connections, the graceful end |
+//! | `lane` | the short way of plain HTTP/1.1 requests; hyper has the rest |
 //! | `door` | what is behind every request; the dispatch |
 //! | `route` | from method and path to a call |
 //! | `body` | request bodies, bounded before memory is taken |
@@ -20,6 +21,7 @@
 mod body;
 mod calls;
 mod door;
+mod lane;
 pub mod limits;
 mod reply;
 mod route;

@@ -18,6 +18,19 @@ pub const BODIES_BYTES: usize = 256 * MIB;
 /// Bytes one connection's read buffer may grow to, and with it the head of an HTTP/1.1 request. A list of 100 usual jobs lies in it in one piece and is not copied.
 pub const CONNECTION_BUFFER_BYTES: usize = 128 * KIB;
 
+/// Bytes read at once on the short way, when no more are known to come; also the longest head that is waited for
+/// there. A usual single job fits in with its head.
+pub const LANE_READ_BYTES: usize = 8 * KIB;
+
+/// Headers of a request on the short way. Clients send about ten.
+pub const LANE_HEADERS: usize = 32;
+
+/// Enqueues of one connection that are under way at a time on the short way. More wait in its buffer.
+pub const LANE_ENQUEUES: usize = 64;
+
+/// How long the rest of a request may take to come on the short way, before the general server goes on waiting for it.
+pub const LANE_REST_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Bytes of the head of an HTTP/2 request: path and headers. (HTTP/1.1's is bounded by the connection's buffer.)
 pub const HEAD_BYTES: u32 = 32 * KIB as u32;
 
@@ -59,5 +72,7 @@ pub const GRACE: Duration = Duration::from_secs(30);
 
 // The longest body is admitted by itself, and so is a stream.
 const _: () = assert!(BODY_BYTES_MAX < BODIES_BYTES && STREAM_BYTES < BODIES_BYTES);
+// A list on the short way finds room where the general server would.
+const _: () = assert!(LANE_READ_BYTES <= CONNECTION_BUFFER_BYTES);
 // A readiness check that asks for a probe does not outlast the wait of an impatient prober, nor a long poll's.
 const _: () = assert!((READY_TIMEOUT.as_millis() as u64) < *WAIT_MS.end());

@@ -1,26 +1,33 @@
 //! Listening, connections, and the graceful end.
 //!
-//! One loop accepts; every connection is a task. At the bound of connections a newcomer is told so and let go. When the
+//! One loop accepts; every connection is a task. It begins on the short way (`lane`); hyper takes over what is not plain. At the bound of connections a newcomer is told so and let go. When the
 //! server stops it takes no new connections, closes the engine (which answers those who wait), lets requests that were
 //! begun end, and after a grace period goes anyway.
 
-use std::io;
+use std::convert::Infallible;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tidegate_api::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem, Refusal};
 use tidegate_engine::{CloseError, Engine};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use crate::body::RequestBody;
 use crate::door::Door;
+use crate::lane::{Lane, Left, Stream};
 use crate::limits;
 
 /// How a server is set up.
@@ -103,11 +110,13 @@ impl Server {
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let door = Door::new(engine.clone(), &self.options);
         let graceful = GracefulShutdown::new();
+        let (stopping, stopped) = watch::channel(false);
         tokio::select! {
-            () = accept(&self.listener, self.options, &door, &graceful) => {}
+            () = accept(&self.listener, self.options, &door, &graceful, &stopped) => {}
             () = stop => {}
         }
         drop(self.listener);
+        stopping.send_replace(true);
         let ends = async {
             // Closing answers those who wait, and only then can their connections end.
             let (closed, ()) = tokio::join!(engine.close(), graceful.shutdown());
@@ -123,9 +132,32 @@ impl Server {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Server {
+    /// Serves one connection that needs no socket, as any other, until it ends. For fuzzers and tests.
+    pub async fn serve_stream<S>(engine: Engine, options: Options, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let door = Door::new(engine, &options);
+        let (_going_on, stop) = watch::channel(false);
+        let lane = Lane::new(stream, door.clone(), stop);
+        let graceful = GracefulShutdown::new();
+        if let Err(error) = connection(lane, &Builders::new(), door, graceful.watcher()).await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
 /// Accepts connections for ever.
-async fn accept(listener: &TcpListener, options: Options, door: &Door, graceful: &GracefulShutdown) {
-    let builder = Arc::new(connection_builder());
+async fn accept(
+    listener: &TcpListener,
+    options: Options,
+    door: &Door,
+    graceful: &GracefulShutdown,
+    stop: &watch::Receiver<bool>,
+) {
+    let builders = Arc::new(Builders::new());
     let room = Arc::new(Semaphore::new(options.connections_max));
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -148,20 +180,116 @@ async fn accept(listener: &TcpListener, options: Options, door: &Door, graceful:
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             continue;
         }
-        let door = door.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let door = door.clone();
-            async move { Ok::<_, std::convert::Infallible>(door.answer(request).await) }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (builders, door, watcher) = (Arc::clone(&builders), door.clone(), graceful.watcher());
+        let lane = Lane::new(stream, door.clone(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection(lane, &builders, door, watcher).await {
                 // A client that goes away in the middle, or does not speak HTTP, is no event.
                 tracing::debug!(%peer, %error, "a connection ended early");
             }
             drop(permit);
         });
+    }
+}
+
+/// Why a connection ended early: its own way of failing, or the general server's.
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves one connection until it ends: on the short way as long as that goes.
+async fn connection<S: Stream>(
+    lane: Lane<S>,
+    builders: &Builders,
+    door: Door,
+    watcher: Watcher,
+) -> Result<(), ConnectionError> {
+    match lane.run().await? {
+        Left::Ended => Ok(()),
+        // Apart, since few connections need the room that a general server's state takes.
+        Left::ForHyper { stream, read, is_http1 } => {
+            // A connection does not change to HTTP/2 after it has spoken HTTP/1.1: a proxy may share it among its callers.
+            let builder = if is_http1 { &builders.http1 } else { &builders.auto };
+            Box::pin(general(builder, stream, read, door, watcher)).await
+        }
+    }
+}
+
+/// Serves what is left of a connection by the general server. `read` was read from it already.
+async fn general<S: Stream>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: S,
+    read: Bytes,
+    door: Door,
+    watcher: Watcher,
+) -> Result<(), ConnectionError> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let door = door.clone();
+        async move { Ok::<_, Infallible>(door.answer(request.map(RequestBody::Incoming)).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(Rewound { read, stream }), service).into_owned();
+    watcher.watch(connection).await
+}
+
+/// A connection of which something was read already; that is read again first.
+#[derive(Debug)]
+struct Rewound<S> {
+    read: Bytes,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, room);
+        }
+        let bytes = self.read.len().min(room.remaining());
+        room.put_slice(&self.read.split_to(bytes));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// The general server, for connections that have not begun and for those that speak HTTP/1.1.
+struct Builders {
+    auto: auto::Builder<TokioExecutor>,
+    http1: auto::Builder<TokioExecutor>,
+}
+
+impl Builders {
+    fn new() -> Self {
+        Self { auto: connection_builder(), http1: connection_builder().http1_only() }
     }
 }
 
@@ -171,10 +299,7 @@ fn connection_builder() -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_TIMEOUT)
-        .max_buf_size(limits::CONNECTION_BUFFER_BYTES)
-        // Requests that come together are answered together, in one write. Two things follow: who pipelines should not do
-        // so behind a request that waits, and a head that is not HTTP ends the connection without a word.
-        .pipeline_flush(true);
+        .max_buf_size(limits::CONNECTION_BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

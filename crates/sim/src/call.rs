@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::damage::DAMAGED;
 use bytes::Bytes;
 use tidegate_core::command::{DeadFilter, Pause, Redrive};
 use tidegate_core::id::Blob;
@@ -13,6 +14,7 @@ use tidegate_core::view::{Counts, JobFilter, JobView, RedriveView};
 use tidegate_core::{JobId, Refusal};
 use tidegate_engine::{
     Answer, CallError, Engine, Enqueue, Envelope, IdempotencyKey, Stored, Transaction, Work, fingerprint,
+    limits,
 };
 
 /// A call.
@@ -50,6 +52,7 @@ pub enum Reply {
     Causes(Option<Vec<SeenCause>>),
     Refused { refusal: Refusal, replayed: bool },
     OperationRefused { operation: u32, refusal: Refusal, replayed: bool },
+    TooLarge,
     InboxFull,
     WaitersFull,
     DiskFull,
@@ -67,7 +70,8 @@ pub struct Worked {
     pub extend: Vec<Item>,
     pub release: Vec<Item>,
     pub leased: Vec<(LeasedJob, Bytes)>,
-    pub damaged: usize,
+    /// Leased, and failed because their payloads are damaged; and why.
+    pub damaged: Vec<(JobId, String)>,
     pub replayed: bool,
 }
 
@@ -140,6 +144,13 @@ impl Call {
             *key = Some(IdempotencyKey { key: name.into(), fingerprint: body });
         }
         self
+    }
+
+    /// Whether no frame has room for it.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        let Self::Enqueue { ask, .. } = self else { return false };
+        ask.payloads.iter().any(|payload| payload.payload.len() > limits::CALL_BYTES)
     }
 
     /// The command's name, for the table of what was reached.
@@ -251,7 +262,7 @@ fn stored(stored: Stored) -> Option<Bytes> {
     match stored {
         Stored::None => None,
         Stored::Here(envelope) => Some(envelope.payload),
-        Stored::Damaged(why) => Some(format!("damaged: {why}").into()),
+        Stored::Damaged(why) => Some(format!("{DAMAGED}{why}").into()),
     }
 }
 
@@ -279,7 +290,7 @@ fn worked(answer: Result<Answer<tidegate_engine::Worked>, CallError>) -> Reply {
                 .into_iter()
                 .map(|leased| (LeasedJob { blob: Blob::default(), ..leased.job }, leased.payload.payload))
                 .collect(),
-            damaged: value.damaged.len(),
+            damaged: value.damaged.into_iter().map(|damaged| (damaged.id, damaged.why)).collect(),
             replayed,
         }))
     })
@@ -292,6 +303,7 @@ fn reply<T>(answer: Result<T, CallError>, told: impl FnOnce(T) -> Reply) -> Repl
         Err(CallError::OperationRefused { operation, refusal, replayed }) => {
             Reply::OperationRefused { operation, refusal, replayed }
         }
+        Err(CallError::CallTooLarge { .. }) => Reply::TooLarge,
         Err(CallError::InboxFull { .. }) => Reply::InboxFull,
         Err(CallError::WaitersFull { .. }) => Reply::WaitersFull,
         Err(CallError::DiskFull { .. }) => Reply::DiskFull,

@@ -11,6 +11,13 @@ impl Chance {
         Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d).wrapping_add(0x1234_5678_9abc_def1))
     }
 
+    /// The generator of one step of a seed. Each step has its own, so that a history without some of its steps makes the same
+    /// choices in those that are left.
+    #[must_use]
+    pub const fn of_step(seed: u64, step: u64) -> Self {
+        Self::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step.wrapping_mul(0xd6e8_feb8_6659_fd93))
+    }
+
     /// The next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

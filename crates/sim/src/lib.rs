@@ -1,7 +1,8 @@
 //! The simulator: the real engine in a world that crashes, tears, delays and lies, and a naive twin that must agree.
 //!
 //! Everything follows from one seed: which calls come, when a turn runs, when the disk syncs, what a crash leaves, how the
-//! clocks go. There is one thread. `docs/testing.md` tells how to use it and what it does not cover.
+//! clocks go. There is one thread, and a second only where a sync is slow: the log's step stands still on it, inside the disk,
+//! until the seed lets it go. `docs/testing.md` tells how to use it and what it does not cover.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -12,28 +13,32 @@
 //! | `call` | what is said and heard |
 //! | `twin/` | the rules once more, naively |
 //! | `judge` | a state against the twin, and by itself |
+//! | `damage` | bits that flip on the platter, and what must come of it |
 //! | `coverage` | what was reached |
+//! | `shrink` | from a long history that shows something to a short one |
 //! | `sabotage` | deliberate bugs, behind a feature: the proof that such are found |
 //!
-//! Left out: threads, several shards, HTTP, and speed.
+//! Left out: threads that race, several shards, HTTP, and speed.
 
 pub mod call;
 mod chance;
 mod clock;
 pub mod coverage;
+mod damage;
 mod judge;
 pub mod operations;
 pub mod plan;
 pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;
+pub mod shrink;
 pub mod twin;
 pub mod world;
 
 pub use chance::Chance;
 pub use clock::SimulatedClock;
 pub use coverage::Coverage;
-pub use run::{Found, Ran, run};
+pub use run::{Found, Ran, jobs, run, run_many, run_steps};
 
 /// Steps of a seed unless somebody says otherwise.
 pub const STEPS: u64 = 4_000;

@@ -2,45 +2,73 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tidegate_sim::{Coverage, Ran, STEPS, run};
+use tidegate_sim::shrink::{self, Shrunk, shrink};
+use tidegate_sim::{Coverage, Ran, STEPS, run_many, run_steps};
 
 const USAGE: &str = "\
-usage: tidegate-sim [--seed FIRST] [--seeds COUNT] [--steps COUNT] [--json]
+usage: tidegate-sim [--seed FIRST] [--seeds COUNT] [--steps COUNT] [--only STEPS] [--jobs COUNT] [--shrink SECONDS] [--json]
 
-  --seed FIRST    the first seed (1)
-  --seeds COUNT   how many, one after another (1 with --seed, else 100)
-  --steps COUNT   things that happen in each (4000)
-  --json          the summary as JSON, on standard output
+  --seed FIRST      the first seed (1)
+  --seeds COUNT     how many (1 with --seed, else 100)
+  --steps COUNT     things that happen in each (4000)
+  --only STEPS      only these of them, as 3,7-9: a history that was shrunk
+  --jobs COUNT      seeds that run at a time (as many as there are processors)
+  --shrink SECONDS  how long to look for a shorter history that shows the same (60; 0 not at all)
+  --json            the summary as JSON, on standard output
 
-Ends with 1 if something was found, after its seed: the seeds behind it are not run.
+Ends with 1 if something was found. No seed is begun after that.
 ";
+
+/// How often progress is told where nobody looks at it all the time.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 struct Asked {
     seed: u64,
     seeds: u64,
     steps: u64,
+    only: Option<Vec<u64>>,
+    jobs: usize,
+    shrink: Duration,
     json: bool,
 }
 
 fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let (mut seed, mut seeds, mut steps, mut json) = (None, None, STEPS, false);
+    let (mut seed, mut seeds, mut steps, mut only, mut json) = (None, None, STEPS, None, false);
+    let mut jobs = tidegate_sim::jobs();
+    let mut seconds = 60;
     while let Some(word) = words.next() {
-        let mut number = || {
-            let value = words.next().ok_or(format!("{word} needs a number"))?;
-            value.parse::<u64>().map_err(|_| format!("{word} needs a number, not {value}"))
-        };
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let number =
+            |value: String| value.parse::<u64>().map_err(|_| format!("{word} needs a number, not {value}"));
         match word.as_str() {
-            "--seed" => seed = Some(number()?),
-            "--seeds" => seeds = Some(number()?),
-            "--steps" => steps = number()?,
+            "--seed" => seed = Some(number(value()?)?),
+            "--seeds" => seeds = Some(number(value()?)?),
+            "--steps" => steps = number(value()?)?,
+            "--only" => {
+                let value = value()?;
+                only = Some(shrink::read(&value).ok_or(format!("--only needs rising steps, not {value}"))?);
+            }
+            "--jobs" => jobs = number(value()?)?.max(1) as usize,
+            "--shrink" => seconds = number(value()?)?,
             "--json" => json = true,
             _ => return Err(format!("{word} means nothing here")),
         }
     }
     let seeds = seeds.unwrap_or(if seed.is_some() { 1 } else { 100 });
-    Ok(Asked { seed: seed.unwrap_or(1), seeds, steps, json })
+    let shrink = Duration::from_secs(seconds);
+    Ok(Asked { seed: seed.unwrap_or(1), seeds, steps, only, jobs, shrink, json })
+}
+
+/// What all seeds together have come to.
+#[derive(Default)]
+struct Sum {
+    coverage: Coverage,
+    done: u64,
+    /// The lowest seed that found something.
+    found: Option<Ran>,
+    told_at: Duration,
 }
 
 fn main() -> ExitCode {
@@ -51,57 +79,106 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // A panic is a finding like others, and is told as one.
+    std::panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();
-    let mut coverage = Coverage::default();
-    let mut found = None;
-    let mut done = 0;
-    for seed in asked.seed..asked.seed + asked.seeds {
-        let ran = run(seed, asked.steps);
-        coverage.add(&ran.coverage);
-        done += 1;
-        if io::stderr().is_terminal() {
-            let seconds = begun.elapsed().as_secs_f64();
-            let _ = write!(io::stderr(), "\r{done} of {} seeds, {seconds:.0} s ", asked.seeds);
-        }
-        if ran.found.is_some() {
-            found = Some(ran);
-            break;
-        }
-    }
+    let sum = run_all(&asked, begun);
     let seconds = begun.elapsed().as_secs_f64();
+    let shrunk = sum.found.as_ref().filter(|_| !asked.shrink.is_zero()).map(|ran| shorten(&asked, ran));
     let summary = if asked.json {
-        json(&asked, done, seconds, &coverage, found.as_ref())
+        json(&asked, &sum, seconds, shrunk.as_ref())
     } else {
-        text(&asked, done, seconds, &coverage, found.as_ref())
+        text(&asked, &sum, seconds, shrunk.as_ref())
     };
     let _ = io::stdout().write_all(summary.as_bytes());
-    if found.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if sum.found.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn text(asked: &Asked, done: u64, seconds: f64, coverage: &Coverage, ran: Option<&Ran>) -> String {
-    let mut text = format!("\n{coverage}\n{done} seeds of {} steps in {seconds:.1} s", asked.steps);
-    match ran.and_then(|ran| Some((ran, ran.found.as_ref()?))) {
-        None => {
-            text.push_str(": nothing found\n");
-            for missing in coverage.missing() {
-                text.push_str(&format!("never reached: {missing}\n"));
-            }
+/// Runs the seeds, some at a time, until all are through or one has found something.
+fn run_all(asked: &Asked, begun: Instant) -> Sum {
+    let mut sum = Sum::default();
+    let run = |seed| match &asked.only {
+        Some(only) => run_steps(seed, asked.steps, only.iter().copied()),
+        None => run_steps(seed, asked.steps, 1..=asked.steps),
+    };
+    run_many(asked.seed..asked.seed + asked.seeds, asked.jobs, run, |ran| {
+        sum.coverage.add(&ran.coverage);
+        sum.done += 1;
+        if ran.found.is_some() && sum.found.as_ref().is_none_or(|first| ran.seed < first.seed) {
+            sum.found = Some(ran);
         }
-        Some((ran, found)) => {
-            text =
-                found.story.iter().fold("\nbefore it:\n".to_owned(), |text, line| text + "  " + line + "\n");
-            let (seed, step, what) = (ran.seed, found.step, &found.what);
-            text.push_str(&format!("\nseed {seed}, step {step}: {what}\n\nagain: {}\n", again(ran)));
-        }
+        progress(&mut sum, asked, begun.elapsed());
+        sum.found.is_none()
+    });
+    sum
+}
+
+fn progress(sum: &mut Sum, asked: &Asked, since: Duration) {
+    let (done, all, seconds) = (sum.done, asked.seeds, since.as_secs_f64());
+    let pace = done as f64 / seconds.max(0.001);
+    let left = (all - done) as f64 / pace.max(0.001);
+    let line = format!("{done} of {all} seeds, {seconds:.0} s, {pace:.1} seeds/s, {left:.0} s to go");
+    if io::stderr().is_terminal() {
+        let _ = write!(io::stderr(), "\r{line} ");
+    } else if since >= sum.told_at + PROGRESS {
+        sum.told_at = since;
+        let _ = writeln!(io::stderr(), "{line}");
     }
+}
+
+fn shorten(asked: &Asked, ran: &Ran) -> Shrunk {
+    let all: Vec<u64> = asked.only.clone().unwrap_or_else(|| (1..=asked.steps).collect());
+    let terminal = io::stderr().is_terminal();
+    let mut told = (Instant::now(), usize::MAX);
+    let begun = Instant::now();
+    shrink(ran, &all, |left, tried| {
+        if told.0.elapsed() >= if terminal { Duration::from_millis(100) } else { PROGRESS } && told.1 != left
+        {
+            told = (Instant::now(), left);
+            let (before, after) = if terminal { ("\r", " ") } else { ("", "\n") };
+            let _ = write!(
+                io::stderr(),
+                "{before}shrinking: {left} steps are left after {tried} histories{after}"
+            );
+        }
+        begun.elapsed() < asked.shrink
+    })
+}
+
+fn text(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> String {
+    let (done, steps, coverage) = (sum.done, asked.steps, &sum.coverage);
+    let pace = done as f64 / seconds.max(0.001);
+    let mut text =
+        format!("\n{coverage}\n{done} seeds of {steps} steps in {seconds:.1} s, {pace:.1} a second");
+    let Some(ran) = &sum.found else {
+        text.push_str(": nothing found\n");
+        for missing in coverage.missing() {
+            text.push_str(&format!("never reached: {missing}\n"));
+        }
+        return text;
+    };
+    let shown = shrunk.map_or(ran, |shrunk| &shrunk.ran);
+    let Some(found) = &shown.found else { return text };
+    text = found.story.iter().fold("\nbefore it:\n".to_owned(), |text, line| text + "  " + line + "\n");
+    let (seed, step, what) = (shown.seed, found.step, &found.what);
+    text.push_str(&format!("\nseed {seed}, step {step}: {what}\n"));
+    if let Some(Shrunk { steps, tried, .. }) = shrunk {
+        text.push_str(&format!(
+            "\n{} steps are left after {tried} shorter histories were tried\n",
+            steps.len()
+        ));
+    }
+    text.push_str(&format!("\nagain: {}\n", again(asked, ran, shrunk)));
     text
 }
 
-fn again(ran: &Ran) -> String {
-    format!("cargo run --release -p tidegate-sim -- --seed {} --steps {}", ran.seed, ran.steps)
+fn again(asked: &Asked, ran: &Ran, shrunk: Option<&Shrunk>) -> String {
+    let only = shrunk.map(|shrunk| &shrunk.steps).or(asked.only.as_ref());
+    let only = only.map_or(String::new(), |steps| format!(" --only {}", shrink::spell(steps)));
+    format!("cargo run --release -p tidegate-sim -- --seed {} --steps {}{only}", ran.seed, ran.steps)
 }
 
-fn json(asked: &Asked, done: u64, seconds: f64, coverage: &Coverage, ran: Option<&Ran>) -> String {
+fn json(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> String {
     let quoted = |text: &str| {
         let escaped: String = text
             .chars()
@@ -113,23 +190,26 @@ fn json(asked: &Asked, done: u64, seconds: f64, coverage: &Coverage, ran: Option
             .collect();
         format!("\"{escaped}\"")
     };
-    let found =
-        ran.and_then(|ran| Some((ran, ran.found.as_ref()?))).map_or("null".to_owned(), |(ran, found)| {
-            let story: Vec<String> = found.story.iter().map(|line| quoted(line)).collect();
-            format!(
-                "{{\"seed\":{},\"step\":{},\"what\":{},\"again\":{},\"story\":[{}]}}",
-                ran.seed,
-                found.step,
-                quoted(&found.what),
-                quoted(&again(ran)),
-                story.join(",")
-            )
-        });
+    let found = sum.found.as_ref().and_then(|ran| {
+        let shown = shrunk.map_or(ran, |shrunk| &shrunk.ran);
+        let found = shown.found.as_ref()?;
+        let story: Vec<String> = found.story.iter().map(|line| quoted(line)).collect();
+        Some(format!(
+            "{{\"seed\":{},\"step\":{},\"what\":{},\"again\":{},\"story\":[{}]}}",
+            ran.seed,
+            found.step,
+            quoted(&found.what),
+            quoted(&again(asked, ran, shrunk)),
+            story.join(",")
+        ))
+    });
+    let found = found.unwrap_or_else(|| "null".to_owned());
     let reached: Vec<String> =
-        coverage.0.iter().map(|(name, count)| format!("{}:{count}", quoted(name))).collect();
+        sum.coverage.0.iter().map(|(name, count)| format!("{}:{count}", quoted(name))).collect();
     format!(
-        "{{\"first_seed\":{},\"seeds\":{done},\"steps\":{},\"seconds\":{seconds:.1},\"reached\":{{{}}},\"found\":{found}}}\n",
+        "{{\"first_seed\":{},\"seeds\":{},\"steps\":{},\"seconds\":{seconds:.1},\"reached\":{{{}}},\"found\":{found}}}\n",
         asked.seed,
+        sum.done,
         asked.steps,
         reached.join(",")
     )

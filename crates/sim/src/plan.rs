@@ -89,11 +89,13 @@ pub enum Fault {
     WriteIsShort,
     SyncFails,
     DiskFillsUp,
+    SyncIsSlow,
+    BitFlips,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ProcessDies,
         Self::ProcessIsStopped,
         Self::PowerFails,
@@ -102,6 +104,8 @@ impl Fault {
         Self::WriteIsShort,
         Self::SyncFails,
         Self::DiskFillsUp,
+        Self::SyncIsSlow,
+        Self::BitFlips,
     ];
 }
 
@@ -123,7 +127,7 @@ impl Plan {
         for (event, least) in events.iter_mut().zip([60, 30, 30, 8]) {
             *event = (*event).max(least);
         }
-        let faults = [2, 2, 3, 6, 2, 2, 2, 1].into_iter().map(&mut weight).collect();
+        let faults = [2, 2, 3, 6, 2, 2, 2, 1, 2, 3].into_iter().map(&mut weight).collect();
         let rare = |chance: &mut Chance, yes: u64, no: u64| if chance.percent(25) { yes } else { no };
         let small_disk = chance.percent(15);
         Self {
@@ -155,6 +159,8 @@ impl Plan {
                 jobs_max: [50, 150, 300][chance.below(3) as usize],
                 idempotency_ms: [60_000, 3_600_000, 86_400_000][chance.below(3) as usize],
                 idempotency_records_max: rare(chance, 6, 10_000) as usize,
+                queues_max: if chance.percent(8) { chance.between(1, 2) as usize } else { 100 },
+                kinds_max: if chance.percent(8) { chance.between(1, 2) as usize } else { 100 },
                 ..StateLimits::default()
             },
         }

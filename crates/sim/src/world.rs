@@ -14,13 +14,16 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
 
-use tidegate_core::command::{Release, Work as WorkCommand};
+use bytes::Bytes;
+use tidegate_core::command::{Fail, NewJob, Release, Work as WorkCommand};
 use tidegate_core::record::RedriveEnd;
 use tidegate_core::{JobId, Time, Token};
-use tidegate_engine::{Cleaning, Clock, Engine, Options, Solo};
+use tidegate_engine::limits::CALL_BYTES;
+use tidegate_engine::{Cleaning, Clock, Engine, Enqueue, Envelope, Options, PAYLOAD_DAMAGED, Solo};
 use tidegate_log::disk::Disk;
 use tidegate_log::disk::simulated::{SimulatedDisk, Survival};
 use tidegate_log::{LocalLog, LocalOptions, Log, OpenError, Opened};
@@ -29,6 +32,7 @@ use crate::call::{Asked, Call, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::coverage::Coverage;
+use crate::damage::{DAMAGED, Flips};
 use crate::judge::judge;
 use crate::operations::{FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
@@ -40,6 +44,8 @@ const REMEMBERED: usize = 60;
 const STORY_LINES: usize = 60;
 /// Turns that may follow one another because each says that more is due.
 const TURNS_MAX: usize = 200;
+/// What a digest of nothing is.
+const DIGEST: u64 = 0xcbf2_9ce4_8422_2325;
 /// More than any simulated disk holds.
 const ROOMY: u64 = 1 << 40;
 
@@ -58,8 +64,8 @@ pub struct World {
     steady_ms: u64,
     /// The twin after the last turn.
     twin: Twin,
-    /// The twin after each frame that may be the last one after a crash; the first is durable.
-    frames: VecDeque<(u64, Twin)>,
+    /// The twin after each frame that may be the last one after a crash; the first is one that a later durable frame claims.
+    frames: VecDeque<Kept>,
     /// The last frame.
     last: u64,
     /// The last frame that is known to be durable.
@@ -77,10 +83,26 @@ pub struct World {
     faults_end: bool,
     /// Whether the log was closed and not opened since.
     is_closed: bool,
+    slow: Option<SlowSync>,
+    flips: Flips,
     story: VecDeque<String>,
-    /// What was reached.
-    pub coverage: Coverage,
+    coverage: Coverage,
     digest: u64,
+}
+
+/// The twin after a frame.
+struct Kept {
+    frame: u64,
+    /// What was known to be durable when the frame was submitted; it says so.
+    claim: u64,
+    twin: Twin,
+}
+
+/// A sync that does not come back yet, on a thread of its own: it stands still there until it is let go.
+struct SlowSync {
+    thread: JoinHandle<bool>,
+    /// Events until it is let go.
+    left: u64,
 }
 
 struct Pending {
@@ -139,7 +161,7 @@ impl World {
             solo,
             time: now.wall.0,
             steady_ms: now.steady_ms,
-            frames: VecDeque::from([(0, twin.clone())]),
+            frames: VecDeque::from([Kept { frame: 0, claim: 0, twin: twin.clone() }]),
             twin,
             last: 0,
             durable: 0,
@@ -153,12 +175,24 @@ impl World {
             token_max: 0,
             faults_end: false,
             is_closed: false,
+            slow: None,
+            flips: Flips::default(),
             story: VecDeque::new(),
             coverage: Coverage::default(),
-            digest: 0xcbf2_9ce4_8422_2325,
+            digest: DIGEST,
         };
         world.limit_disk();
         Ok(world)
+    }
+
+    /// What was reached.
+    #[must_use]
+    pub fn reached(&self) -> Coverage {
+        let mut coverage = self.coverage.clone();
+        for (what, count) in self.disk.happened() {
+            coverage.note_many("disk", what, count);
+        }
+        coverage
     }
 
     /// The last things that happened, in words.
@@ -171,6 +205,12 @@ impl World {
     #[must_use]
     pub fn digest(&self) -> u64 {
         let mut digest = self.digest;
+        mix(&mut digest, &self.disk_digest().to_le_bytes());
+        digest
+    }
+
+    fn disk_digest(&self) -> u64 {
+        let mut digest = DIGEST;
         for name in self.disk.list().unwrap_or_default() {
             mix(&mut digest, name.as_bytes());
             mix(&mut digest, &self.disk.bytes_of(&name));
@@ -182,11 +222,20 @@ impl World {
     ///
     /// # Errors
     /// What was not as it must be, in words.
-    pub fn step(&mut self) -> Result<(), String> {
+    pub fn step(&mut self, step: u64) -> Result<(), String> {
+        self.chance = Chance::of_step(self.seed, step);
+        if let Some(slow) = &mut self.slow {
+            slow.left = slow.left.saturating_sub(1);
+            if slow.left == 0 {
+                self.sync_ends()?;
+            }
+        }
         let event = Event::ALL[self.chance.weighted(&self.plan.events)];
         match event {
             Event::Call => self.call(),
             Event::Turn => self.turn(),
+            // Nothing else is written while a sync is under way.
+            Event::LogStep | Event::SpareFilled if self.slow.is_some() => Ok(()),
             Event::LogStep => self.log_step(),
             Event::TimePasses => {
                 let ms = match self.chance.below(20) {
@@ -245,6 +294,9 @@ impl World {
                 return self.ask(other.keyed(&name));
             }
         }
+        if self.chance.below(500) == 0 {
+            return self.ask(too_large());
+        }
         let Some(mut call) = self.make() else { return Ok(()) };
         if self.chance.percent(self.plan.keyed) {
             let name = format!("idem-{}", self.next_call);
@@ -275,12 +327,16 @@ impl World {
     fn ask(&mut self, call: Call) -> Result<(), String> {
         let number = self.next_call;
         self.next_call += 1;
-        self.coverage.note("command", call.name());
+        self.coverage.note_call(&call);
         self.tell(format!("#{number} asks: {}", brief(&call)));
         let mut asked = call.ask(&self.engine);
         let full = self.inbox.len() >= self.plan.inbox_calls_max;
         match (poll(&mut asked), full) {
             (None, false) => {}
+            (Some(Reply::TooLarge), _) if call.is_too_large() => {
+                self.coverage.note_reply(&Reply::TooLarge);
+                return Ok(());
+            }
             (Some(Reply::InboxFull), true) => {
                 self.coverage.note_reply(&Reply::InboxFull);
                 return Ok(());
@@ -366,8 +422,12 @@ impl World {
         if last > self.last {
             let mut copy = self.twin.clone();
             copy.forget_callers();
-            self.frames.push_back((last, copy));
+            let claim = self.log.as_ref().map_or(0, |log| log.durable().sequence.0);
+            self.frames.push_back(Kept { frame: last, claim, twin: copy });
             self.last = last;
+            if self.slow.is_some() {
+                self.coverage.note("fault", "frames gather behind a slow sync");
+            }
         }
         for taken in calls {
             for pending in self.pending.iter_mut().filter(|pending| Some(pending.number) == taken.number) {
@@ -409,8 +469,53 @@ impl World {
     // ---- the log ----
 
     fn log_step(&mut self) -> Result<(), String> {
+        if let Some(log) = &self.log {
+            log.step();
+        }
+        self.after_log_step()
+    }
+
+    /// The log's writer makes a step whose sync does not come back for a while.
+    fn sync_is_slow(&mut self) -> Result<(), String> {
+        let Some(log) = self.log.clone().filter(|_| self.slow.is_none()) else { return Ok(()) };
+        self.disk.hold_syncs(true);
+        let thread = std::thread::spawn(move || log.step());
+        while !thread.is_finished() && self.disk.syncs_waiting() == 0 {
+            std::thread::yield_now();
+        }
+        let syncs = !thread.is_finished();
+        self.slow = Some(SlowSync { thread, left: self.chance.between(2, 40) });
+        if syncs {
+            self.coverage.note("fault", "sync is slow");
+            self.tell("a sync does not come back yet".into());
+            return Ok(());
+        }
+        self.sync_ends()
+    }
+
+    /// The slow sync comes back, and is heard.
+    fn sync_ends(&mut self) -> Result<(), String> {
+        if self.slow.is_some() {
+            self.tell("the sync comes back".into());
+            self.let_sync_go();
+            self.after_log_step()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of the writer's step.
+    fn let_sync_go(&mut self) {
+        self.disk.hold_syncs(false);
+        if let Some(slow) = self.slow.take()
+            && let Err(panic) = slow.thread.join()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// Hears what has become durable.
+    fn after_log_step(&mut self) -> Result<(), String> {
         let Some(log) = &self.log else { return Ok(()) };
-        log.step();
         let durable = log.durable();
         if durable.sequence.0 > self.durable {
             self.durable = durable.sequence.0;
@@ -425,7 +530,9 @@ impl World {
             return self.look_for_crash();
         }
         self.deliver()?;
-        while self.frames.len() > 1 && self.frames[1].0 <= self.durable {
+        let synced = self.frames.iter().filter(|kept| kept.frame <= self.durable);
+        let claim = synced.map(|kept| kept.claim).max().unwrap_or(0);
+        while self.frames.len() > 1 && self.frames[1].frame <= claim {
             self.frames.pop_front();
         }
         if let Some(failure) = durable.failure {
@@ -475,7 +582,7 @@ impl World {
             let heard = poll(asked).ok_or_else(|| {
                 format!("#{} has no answer though frame {} is durable", told.number, self.durable)
             })?;
-            if heard != told.reply {
+            if !self.flips.fits(&heard, &told.reply) {
                 return Err(format!(
                     "#{} ({})\n  heard    {heard:?}\n  expected {:?}",
                     told.number,
@@ -484,6 +591,7 @@ impl World {
                 ));
             }
             self.hear(told.number, &heard);
+            self.fail_damaged(&heard, &told.reply);
         }
         // Nobody else may have heard anything, unless the log has failed: that is judged when the shard goes.
         if self.is_failed() {
@@ -505,6 +613,14 @@ impl World {
         mix(&mut self.digest, text.as_bytes());
         self.tell(format!("#{number} hears {}", cut(&text)));
         self.coverage.note_reply(reply);
+        if let Reply::Job(Some(job)) = reply
+            && [&job.payload, &job.result]
+                .into_iter()
+                .flatten()
+                .any(|read| read.starts_with(DAMAGED.as_bytes()))
+        {
+            self.coverage.note("damage", "a read says that a payload is damaged");
+        }
         if let Reply::Worked(worked) = reply {
             self.leases.extend(worked.leased.iter().map(|(job, _)| (job.id, job.token)));
             let many = self.leases.len().saturating_sub(REMEMBERED);
@@ -518,6 +634,30 @@ impl World {
             return;
         }
         let command = WorkCommand { release: fresh.to_vec(), ..WorkCommand::default() };
+        let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
+        self.inbox.push(Taken { number: None, call, gone: false });
+    }
+
+    /// The engine fails jobs whose payloads it cannot hand out.
+    fn fail_damaged(&mut self, heard: &Reply, expected: &Reply) {
+        let (Reply::Worked(heard), Reply::Worked(expected)) = (heard, expected) else { return };
+        if heard.damaged.is_empty() {
+            return;
+        }
+        self.coverage.note("damage", "a job is failed because its payload is damaged");
+        let fail = heard.damaged.iter().filter_map(|(id, why)| {
+            let (job, _) = expected.leased.iter().find(|(job, _)| job.id == *id)?;
+            Some(Fail {
+                id: *id,
+                token: job.token,
+                message: why.clone(),
+                kind: Some(PAYLOAD_DAMAGED.into()),
+                dependency: None,
+                retry_after_ms: None,
+                fatal: true,
+            })
+        });
+        let command = WorkCommand { fail: fail.collect(), ..WorkCommand::default() };
         let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
         self.inbox.push(Taken { number: None, call, gone: false });
     }
@@ -547,21 +687,38 @@ impl World {
                 Ok(())
             }
             Fault::WriteFails => {
-                self.coverage.note("fault", "write fails");
                 self.tell(format!("the disk's operation {soon} will fail"));
                 self.disk.fail_at(soon, std::io::ErrorKind::Other);
                 Ok(())
             }
             Fault::WriteIsShort => {
-                self.coverage.note("fault", "write is short");
                 self.tell(format!("the disk's operation {soon} will fail half-way"));
                 self.disk.fail_half_way_at(soon, std::io::ErrorKind::StorageFull);
                 Ok(())
             }
             Fault::SyncFails => {
-                self.coverage.note("fault", "sync fails");
                 self.tell("the next sync will fail".into());
                 self.disk.fail_next_sync();
+                Ok(())
+            }
+            Fault::SyncIsSlow => self.sync_is_slow(),
+            Fault::BitFlips => {
+                // What is being synced is not at rest.
+                if self.slow.is_none()
+                    && let Some(flip) = self.flips.flip(&self.disk, self.durable, &mut self.chance)
+                {
+                    self.coverage.note("flip", flip.place.as_str());
+                    if matches!(flip.place.as_str(), "header" | "records" | "payload") {
+                        let segment = if flip.active { "in the last segment" } else { "in a sealed segment" };
+                        self.coverage.note("flip", segment);
+                    }
+                    self.tell(format!(
+                        "a bit flips: {} in {}, byte {}",
+                        flip.place.as_str(),
+                        flip.file,
+                        flip.offset
+                    ));
+                }
                 Ok(())
             }
             Fault::DiskFillsUp => {
@@ -578,6 +735,7 @@ impl World {
 
     /// What is in flight becomes durable, and the log is closed. If all of it goes well, the next opening finds it so.
     fn stop(&mut self) -> Result<(), String> {
+        self.sync_ends()?;
         self.tell("the log is being closed".into());
         let log = self.log.clone().ok_or("the log is open between two events")?;
         while log.step() {}
@@ -617,7 +775,10 @@ impl World {
         self.solo.crash();
         self.log = None;
         self.end_callers(false)?;
-        self.disk = self.disk.after_crash(survival);
+        let after = self.disk.after_crash(survival);
+        self.disk.die();
+        self.let_sync_go();
+        self.disk = after;
         self.recover()
     }
 
@@ -631,6 +792,7 @@ impl World {
                 return Err("a turn goes well on a log that has failed".into());
             }
         }
+        self.let_sync_go();
         self.log = None;
         self.end_callers(!turn)?;
         if self.plan.disk_bytes > 0 {
@@ -680,7 +842,12 @@ impl World {
         if self.chance.percent(10) && !self.faults_end {
             self.disk.crash_at(self.disk.operations() + self.chance.between(1, 12));
         }
+        self.flips.forget_overwritten(&self.disk);
+        let mut unclaimed = self.flips.unclaimed(&self.disk);
+        let nameless: Vec<u64> =
+            unclaimed.iter().copied().filter(|&frame| self.flips.is_nameless(frame)).collect();
         let (log, recovery) = loop {
+            let before = self.flips.may_stop().then(|| self.disk_digest());
             match LocalLog::open_stepped(Arc::new(self.disk.clone()), log_options(&self.plan)) {
                 Ok(Opened { log, recovery }) => break (Arc::new(log), recovery),
                 Err(OpenError::Io { .. }) if self.disk.list().is_err() => {
@@ -688,10 +855,20 @@ impl World {
                     let survival = self.survival();
                     self.tell(format!("the machine crashes while it recovers, {survival:?} survives"));
                     self.disk = self.disk.after_crash(survival);
+                    self.flips.forget_overwritten(&self.disk);
+                    unclaimed.extend(self.flips.unclaimed(&self.disk));
                 }
-                Err(error) => return Err(format!("the log does not open: {error}")),
+                Err(error) => {
+                    self.tell(format!("the log does not open: {error}"));
+                    if before.is_some_and(|before| before != self.disk_digest()) {
+                        return Err(format!("the log does not open, and something is changed: {error}"));
+                    }
+                    let place = self.flips.stopped(&error, &self.disk)?;
+                    self.coverage.note("damage", &format!("a start stops: {}", place.as_str()));
+                }
             }
         };
+        self.flips.started(&recovery, &self.disk)?;
         // What the recovery did not come to may come later.
         self.limit_disk();
         let last = recovery.last.0;
@@ -704,7 +881,7 @@ impl World {
             self.coverage.note("recovery", "closed log");
         }
         // Only a log that holds all it was given is noted as closed; the note may be durable though closing did not go well.
-        if (recovery.closed || was_closed) && last != self.last {
+        if (recovery.closed || was_closed) && last != self.last && unclaimed.is_empty() {
             return Err(format!("a closed log ends at frame {last} and was given {}", self.last));
         }
         if recovery.torn.is_some() {
@@ -720,11 +897,22 @@ impl World {
             recovery.torn.is_some()
         ));
         if last < self.durable {
-            return Err(format!("frame {} was acknowledged, and {last} is the last one found", self.durable));
+            // Nothing on the disk tells a frame that was damaged from one that was never synced; but it is told of.
+            let told = recovery.torn.is_some() || nameless.contains(&(last + 1));
+            if !(unclaimed.contains(&(last + 1)) && told) {
+                return Err(format!(
+                    "frame {} was acknowledged, and {last} is the last one found",
+                    self.durable
+                ));
+            }
+            self.coverage.note("damage", "the last frames are reported as torn");
         }
-        let found = self.frames.iter().position(|(frame, _)| *frame == last);
+        let found = self.frames.iter().position(|kept| kept.frame == last);
         let found = found.ok_or_else(|| format!("frame {last} was found and never written"))?;
-        self.twin = self.frames[found].1.clone();
+        self.twin = self.frames[found].twin.clone();
+        if last < self.durable {
+            self.token_max = self.twin.last_token();
+        }
         let opened = Opened { log: Arc::clone(&log) as Arc<dyn Log>, recovery };
         self.solo.reopen(opened).map_err(|error| format!("the log does not replay: {error}"))?;
         self.log = Some(log);
@@ -732,7 +920,7 @@ impl World {
         judge(state, &self.twin).map_err(|why| format!("after the recovery of frame {last}: {why}"))?;
         self.twin.adopt_order(&state.places());
         (self.last, self.durable) = (last, last);
-        self.frames = VecDeque::from([(last, self.twin.clone())]);
+        self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
         let now = self.clock.now();
         (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
         self.look_for_crash()
@@ -749,7 +937,8 @@ impl World {
     ///
     /// # Errors
     /// What was not as it must be, in words.
-    pub fn drain(&mut self) -> Result<(), String> {
+    pub fn drain(&mut self, step: u64) -> Result<(), String> {
+        self.chance = Chance::of_step(self.seed, step);
         self.tell("the faults end".into());
         self.faults_end = true;
         self.plan.disk_bytes = 0;
@@ -845,6 +1034,16 @@ impl World {
     pub const fn seed(&self) -> u64 {
         self.seed
     }
+}
+
+/// A call that no frame has room for.
+fn too_large() -> Call {
+    static PAYLOAD: OnceLock<Bytes> = OnceLock::new();
+    let payload = PAYLOAD.get_or_init(|| vec![b' '; CALL_BYTES + 1].into()).clone();
+    let mut command = tidegate_core::command::Enqueue::new("queue-0");
+    let kind = command.kind("kind-0");
+    command.jobs.push(NewJob { kind, ..NewJob::new(0) });
+    Call::Enqueue { ask: Enqueue { command, payloads: vec![Envelope::json(payload)] }, key: None }
 }
 
 fn log_options(plan: &Plan) -> LocalOptions {

@@ -56,9 +56,10 @@ pub(crate) struct Scale {
 
 impl Scale {
     /// What the project's aims are stated for.
-    pub(crate) const FULL: Scale = Scale { seconds: 10.0, backlog_jobs: 10_000_000, priority_jobs: 500_000 };
+    pub(crate) const FULL: Scale =
+        Scale { seconds: 10.0, backlog_jobs: 10_000_000, priority_jobs: 1_000_000 };
     /// Enough to see that everything works; the figures are rough.
-    pub(crate) const QUICK: Scale = Scale { seconds: 2.0, backlog_jobs: 200_000, priority_jobs: 100_000 };
+    pub(crate) const QUICK: Scale = Scale { seconds: 2.0, backlog_jobs: 200_000, priority_jobs: 700_000 };
 }
 
 /// What a workload has to work with.

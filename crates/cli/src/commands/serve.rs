@@ -75,6 +75,8 @@ fn show(settings: &Settings, style: Style) -> anyhow::Result<()> {
 fn start(settings: &Settings, bench: bool) -> anyhow::Result<()> {
     log_to_stderr(settings);
     allow_many_files();
+    #[cfg(feature = "sabotage")]
+    sabotage();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = Stop::listen()?;
@@ -163,6 +165,16 @@ fn allow_many_files() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// Puts a deliberate bug in, if one is asked for.
+#[cfg(feature = "sabotage")]
+fn sabotage() {
+    if let Ok(bug) = std::env::var("TIDEGATE_SABOTAGE") {
+        tidegate_core::sabotage::choose(&bug);
+        tidegate_log::sabotage::choose(&bug);
+        note(format!("sabotaged: {bug}"));
     }
 }
 

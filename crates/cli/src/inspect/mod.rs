@@ -69,13 +69,19 @@ impl ShardLog {
     /// What a server would know after opening this log.
     pub(crate) fn replay(&self) -> anyhow::Result<(State, Report)> {
         let mut state = State::new(self.shard, StateLimits::default());
-        let mut unreadable = None;
+        let mut unreadable: Option<(Sequence, String)> = None;
         let report = self.walk(Sequence::ZERO, |frame| {
             state.begin_turn(frame.header.sequence.0, Time(frame.header.time_ms));
             match records_of(frame.records) {
-                Ok(records) => records.iter().flatten().for_each(|record| state.apply(record)),
+                Ok(records) => match records.iter().flatten().try_for_each(Record::possible) {
+                    Ok(()) => records.iter().flatten().for_each(|record| state.apply(record)),
+                    Err(impossible) => {
+                        unreadable = Some((frame.header.sequence, impossible.to_string()));
+                        return ControlFlow::Break(());
+                    }
+                },
                 Err(error) => {
-                    unreadable = Some((frame.header.sequence, error));
+                    unreadable = Some((frame.header.sequence, error.to_string()));
                     return ControlFlow::Break(());
                 }
             }

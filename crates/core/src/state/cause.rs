@@ -2,8 +2,11 @@
 //!
 //! Two are alike if reason, job kind, error kind and message agree once every run of digits in the message is
 //! blanked: `user 17 not found` and `user 4 not found` are one cause. Counted as jobs die, so that asking is cheap.
+//! What is shown of a cause follows from the dead letters that are there now, not from those that were: so a replay of a
+//! trimmed log shows the same, and the sample is a job that can be looked at.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use core::fmt::Write as _;
 
@@ -20,12 +23,8 @@ pub(crate) struct CauseEntry {
     pub(crate) reason: EndReason,
     pub(crate) kind: Box<str>,
     pub(crate) error_kind: Option<Box<str>>,
-    pub(crate) message: Box<str>,
-    pub(crate) count: u64,
-    pub(crate) first_at: Time,
-    pub(crate) last_at: Time,
-    /// Sequence of the latest.
-    pub(crate) sample: u64,
+    /// Those that died of it: when, and their sequences. Never empty.
+    pub(crate) dead: BTreeSet<(Time, u64)>,
 }
 
 /// The text that alike dead letters share.

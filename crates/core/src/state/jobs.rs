@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
-use super::paged::{NONE, Slab};
+use super::paged::{NONE, Page, Slab};
 use crate::id::{Blob, Time};
 use crate::policy::{OnFailure, Retry, UniqueUntil};
 use crate::record::{EndReason, Failure};
@@ -47,7 +47,7 @@ pub(crate) struct Job {
 }
 
 const _: () = assert!(size_of::<Job>() == 64, "a job is 64 bytes");
-const _: () = assert!(Slab::<Job>::SLOT_BYTES == 64, "and so is the slot it lies in");
+const _: () = assert!(Slab::<Job, JOBS_PAGE>::PAGE_BYTES == 64 * JOBS_PAGE, "and so is the slot it lies in");
 
 /// What most jobs do not have.
 #[derive(Debug)]
@@ -129,22 +129,28 @@ fn failure_bytes(failure: &Failure) -> usize {
         + text(&failure.dependency)
 }
 
-const PAGE_BITS: u32 = 12;
-const PAGE: usize = 1 << PAGE_BITS;
+/// Sequences in a page of the index: 8 KiB.
+const PAGE: usize = 2_048;
+const PAGE_BITS: u32 = PAGE.ilog2();
+/// Jobs in a page of the table: 64 KiB.
+const JOBS_PAGE: usize = 1_024;
+/// Extras in a page.
+const EXTRAS_PAGE: usize = 256;
 
-struct Page {
-    slots: [Slot; PAGE],
+/// Slots by sequence, and how many there are.
+struct IndexPage {
+    slots: Box<Page<Slot, PAGE>>,
     len: u32,
 }
 
 /// All jobs of a shard.
 pub(crate) struct Jobs {
-    slots: Slab<Job>,
-    /// Slot by sequence. A page whose jobs are all gone is given back; a lone old job keeps 16 KiB.
-    pages: VecDeque<Option<Box<Page>>>,
+    slots: Slab<Job, JOBS_PAGE>,
+    /// Slot by sequence. A page whose jobs are all gone is given back.
+    pages: VecDeque<Option<IndexPage>>,
     /// Number of the first page.
     first_page: u64,
-    extras: Slab<Extra>,
+    extras: Slab<Extra, EXTRAS_PAGE>,
     /// Bytes of all extras.
     extra_bytes: u64,
 }
@@ -178,7 +184,7 @@ impl Jobs {
     pub(crate) fn find(&self, sequence: u64) -> Option<Slot> {
         let page = (sequence >> PAGE_BITS).checked_sub(self.first_page)?;
         let page = self.pages.get(usize::try_from(page).ok()?)?.as_ref()?;
-        let slot = page.slots[sequence as usize & (PAGE - 1)];
+        let slot = *page.slots.at(sequence as usize);
         (slot != NONE).then_some(slot)
     }
 
@@ -199,9 +205,9 @@ impl Jobs {
             self.pages.push_back(None);
         }
         let page = self.pages[(number - self.first_page) as usize]
-            .get_or_insert_with(|| Box::new(Page { slots: [NONE; PAGE], len: 0 }));
-        debug_assert!(page.slots[sequence as usize & (PAGE - 1)] == NONE, "job {sequence} is there already");
-        page.slots[sequence as usize & (PAGE - 1)] = slot;
+            .get_or_insert_with(|| IndexPage { slots: Page::filled(|| NONE), len: 0 });
+        debug_assert!(*page.slots.at(sequence as usize) == NONE, "job {sequence} is there already");
+        *page.slots.at_mut(sequence as usize) = slot;
         page.len += 1;
         slot
     }
@@ -216,7 +222,7 @@ impl Jobs {
         let sequence = job.sequence.get();
         let index = ((sequence >> PAGE_BITS) - self.first_page) as usize;
         if let Some(page) = &mut self.pages[index] {
-            page.slots[sequence as usize & (PAGE - 1)] = NONE;
+            *page.slots.at_mut(sequence as usize) = NONE;
             page.len -= 1;
             if page.len == 0 {
                 self.pages[index] = None;
@@ -287,7 +293,7 @@ impl Jobs {
             let index = (at >> PAGE_BITS) - self.first_page;
             let Some(page) = self.pages.get(index as usize) else { return (None, passed) };
             if let Some(page) = page {
-                for &slot in &page.slots[at as usize & (PAGE - 1)..] {
+                for &slot in page.slots.from(at as usize) {
                     if slot != NONE {
                         return (Some(slot), passed);
                     }

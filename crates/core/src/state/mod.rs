@@ -125,10 +125,14 @@ pub struct StateLimits {
     pub memory_bytes_max: u64,
     /// Seed of the name tables' hashes; any number that callers cannot guess. It does not change what is decided.
     pub hash_seed: u64,
-    /// How long answers are kept under their idempotency keys, in ms.
+    /// How long answers are kept under their idempotency keys, in ms; at most [`limits::KEPT_MS_MAX`] counts.
     pub idempotency_ms: u64,
     /// How many of them at most.
     pub idempotency_records_max: usize,
+    /// Queues; at most [`limits::QUEUES_MAX`].
+    pub queues_max: usize,
+    /// Kinds that jobs are of at a time; at most [`limits::KINDS_MAX`].
+    pub kinds_max: usize,
     /// Bounds of what is kept of pools.
     pub pools: PoolLimits,
 }
@@ -174,6 +178,8 @@ impl Default for StateLimits {
             hash_seed: 0,
             idempotency_ms: limits::IDEMPOTENCY_MS,
             idempotency_records_max: limits::IDEMPOTENCY_RECORDS_MAX,
+            queues_max: limits::QUEUES_MAX,
+            kinds_max: limits::KINDS_MAX,
             pools: PoolLimits::default(),
         }
     }
@@ -290,7 +296,12 @@ impl State {
         let seed = limits.hash_seed;
         Self {
             shard,
-            limits: StateLimits { jobs_max: limits.jobs_max.min(limits::JOBS_MAX), ..limits },
+            limits: StateLimits {
+                jobs_max: limits.jobs_max.min(limits::JOBS_MAX),
+                queues_max: limits.queues_max.min(limits::QUEUES_MAX),
+                kinds_max: limits.kinds_max.min(limits::KINDS_MAX),
+                ..limits
+            },
             seed: None,
             frame: 0,
             now: Time(0),

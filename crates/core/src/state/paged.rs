@@ -2,21 +2,49 @@
 //! pauses no longer for its next one than a shard with ten.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 
-/// Small pages: allocators round what is larger than a few of their own pages up by as much as a quarter.
-const PAGE_BITS: u32 = 8;
-/// Items in a page.
-pub(crate) const PAGE: usize = 1 << PAGE_BITS;
+/// Values in a page, where nobody chose another power of two.
+const PAGE: usize = 512;
 
 /// "Nothing": no index is ever this large.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// The values of one page. It is aligned as the system's pages are, and so should its size be: an allocator that is asked
+/// for less alignment may take the next larger size to be able to give it (mimalloc does, and a fifth of all jobs' memory would lie
+/// unused).
+#[derive(Debug)]
+#[repr(align(4096))]
+pub(crate) struct Page<T, const N: usize>([T; N]);
+
+impl<T, const N: usize> Page<T, N> {
+    /// A page of values made one by one.
+    pub(crate) fn filled(with: impl Fn() -> T) -> Box<Self> {
+        const { assert!(N.is_power_of_two(), "an index is split without dividing") };
+        Box::new(Self(core::array::from_fn(|_| with())))
+    }
+
+    /// The value at an index; only its place in the page counts.
+    #[inline]
+    pub(crate) const fn at(&self, index: usize) -> &T {
+        &self.0[index % N]
+    }
+
+    #[inline]
+    pub(crate) const fn at_mut(&mut self, index: usize) -> &mut T {
+        &mut self.0[index % N]
+    }
+
+    /// The values from an index on to the page's end.
+    pub(crate) fn from(&self, index: usize) -> &[T] {
+        &self.0[index % N..]
+    }
+}
+
 /// A growing array of plain values, addressed by index.
 #[derive(Debug)]
 pub(crate) struct Paged<T> {
-    pages: Vec<Box<[T]>>,
+    pages: Vec<Box<Page<T, PAGE>>>,
 }
 
 impl<T: Clone + Default> Paged<T> {
@@ -26,19 +54,19 @@ impl<T: Clone + Default> Paged<T> {
 
     /// Makes `index` addressable.
     pub(crate) fn reach(&mut self, index: u32) {
-        while self.pages.len() <= (index >> PAGE_BITS) as usize {
-            self.pages.push(vec![T::default(); PAGE].into_boxed_slice());
+        while self.pages.len() <= index as usize / PAGE {
+            self.pages.push(Page::filled(T::default));
         }
     }
 
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &T {
-        &self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE - 1)]
+        self.pages[index as usize / PAGE].at(index as usize)
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
-        &mut self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE - 1)]
+        self.pages[index as usize / PAGE].at_mut(index as usize)
     }
 }
 
@@ -48,19 +76,19 @@ enum Slot<T> {
     Full(T),
 }
 
-/// Values with stable small indexes; a removed value's index is used again.
+/// Values with stable small indexes; a removed value's index is used again. A page has room for `N`.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
-    pages: Vec<Box<[Slot<T>]>>,
+pub(crate) struct Slab<T, const N: usize> {
+    pages: Vec<Box<Page<Slot<T>, N>>>,
     free: u32,
     len: u32,
     /// One above the highest index ever used.
     end: u32,
 }
 
-impl<T> Slab<T> {
-    /// Bytes a value takes with the means to tell a free slot.
-    pub(crate) const SLOT_BYTES: usize = size_of::<Slot<T>>();
+impl<T, const N: usize> Slab<T, N> {
+    /// Bytes of a page.
+    pub(crate) const PAGE_BYTES: usize = size_of::<Page<Slot<T>, N>>();
 
     pub(crate) const fn new() -> Self {
         Self { pages: Vec::new(), free: NONE, len: 0, end: 0 }
@@ -75,28 +103,38 @@ impl<T> Slab<T> {
         self.end
     }
 
+    #[inline]
+    fn slot(&self, index: u32) -> &Slot<T> {
+        self.pages[index as usize / N].at(index as usize)
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, index: u32) -> &mut Slot<T> {
+        self.pages[index as usize / N].at_mut(index as usize)
+    }
+
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         if self.free != NONE {
             let index = self.free;
-            let slot = &mut self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE - 1)];
+            let slot = self.slot_mut(index);
             let Slot::Free { next } = *slot else { unreachable!("the free list holds free slots") };
-            self.free = next;
             *slot = Slot::Full(value);
+            self.free = next;
             return index;
         }
         let index = self.end;
-        if index as usize & (PAGE - 1) == 0 {
-            self.pages.push((0..PAGE).map(|_| Slot::Free { next: NONE }).collect());
+        if (index as usize).is_multiple_of(N) {
+            self.pages.push(Page::filled(|| Slot::Free { next: NONE }));
         }
-        self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE - 1)] = Slot::Full(value);
+        *self.slot_mut(index) = Slot::Full(value);
         self.end += 1;
         index
     }
 
     pub(crate) fn remove(&mut self, index: u32) -> T {
-        let slot = &mut self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE - 1)];
-        let Slot::Full(value) = core::mem::replace(slot, Slot::Free { next: self.free }) else {
+        let free = Slot::Free { next: self.free };
+        let Slot::Full(value) = core::mem::replace(self.slot_mut(index), free) else {
             unreachable!("slot {index} is removed twice")
         };
         self.free = index;
@@ -105,7 +143,7 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn try_get(&self, index: u32) -> Option<&T> {
-        match self.pages.get((index >> PAGE_BITS) as usize)?.get(index as usize & (PAGE - 1))? {
+        match self.pages.get(index as usize / N)?.at(index as usize) {
             Slot::Full(value) => Some(value),
             Slot::Free { .. } => None,
         }
@@ -113,7 +151,7 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &T {
-        match &self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE - 1)] {
+        match self.slot(index) {
             Slot::Full(value) => value,
             Slot::Free { .. } => unreachable!("slot {index} is free"),
         }
@@ -121,7 +159,7 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
-        match &mut self.pages[(index >> PAGE_BITS) as usize][index as usize & (PAGE - 1)] {
+        match self.slot_mut(index) {
             Slot::Full(value) => value,
             Slot::Free { .. } => unreachable!("slot {index} is free"),
         }

@@ -15,6 +15,8 @@ use hashbrown::HashTable;
 use super::paged::Slab;
 
 const PARTS: usize = 256;
+/// Entries in a page.
+const PAGE: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Entry<T> {
@@ -28,7 +30,7 @@ pub(crate) struct Entry<T> {
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     parts: Box<[HashTable<u32>]>,
-    entries: Slab<Entry<T>>,
+    entries: Slab<Entry<T>, PAGE>,
     hasher: FixedState,
 }
 

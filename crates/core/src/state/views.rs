@@ -248,16 +248,22 @@ impl State {
         let entries = (0..self.causes.end()).filter_map(|index| self.causes.try_entry(index));
         let mut causes: Vec<Cause> = entries
             .filter(|entry| entry.scope == scope)
-            .map(|entry| Cause {
-                cause: entry.value.id,
-                reason: entry.value.reason,
-                kind: (*entry.value.kind).into(),
-                error_kind: entry.value.error_kind.as_deref().map(Into::into),
-                message: (*entry.value.message).into(),
-                count: entry.value.count,
-                first_at: entry.value.first_at,
-                last_at: entry.value.last_at,
-                sample: self.id(entry.value.sample),
+            .filter_map(|entry| {
+                let cause = &entry.value;
+                let (&(first_at, _), &(last_at, sample)) = (cause.dead.first()?, cause.dead.last()?);
+                let latest = self.jobs.find(sample).and_then(|slot| self.jobs.extra_of(slot));
+                let message = latest.and_then(|extra| extra.failures.last()).map(|failure| &failure.message);
+                Some(Cause {
+                    cause: cause.id,
+                    reason: cause.reason,
+                    kind: (*cause.kind).into(),
+                    error_kind: cause.error_kind.as_deref().map(Into::into),
+                    message: message.cloned().unwrap_or_default(),
+                    count: cause.dead.len() as u64,
+                    first_at,
+                    last_at,
+                    sample: self.id(sample),
+                })
             })
             .collect();
         causes.sort_unstable_by(|a, b| b.count.cmp(&a.count).then(a.cause.cmp(&b.cause)));

@@ -10,6 +10,8 @@ use super::lists::{ListId, Lists};
 
 const LEVELS: u32 = 8;
 const SLOTS: u32 = 64;
+/// What a wheel covers, in ms: some 8,900 years.
+const END: u64 = 1 << (6 * LEVELS);
 /// Lists a wheel needs, from its base on: the slots, then the due ones.
 pub(crate) const WHEEL_LISTS: u32 = LEVELS * SLOTS + 1;
 
@@ -41,6 +43,8 @@ impl Wheel {
             lists.push_back(self.due(), node);
             return;
         }
+        // What lies behind the wheel's end waits in its last slot.
+        let time = time.min(self.now | (END - 1));
         let level = ((63 - (time ^ self.now).leading_zeros()) / 6).min(LEVELS - 1);
         let slot = Self::digit(time, level);
         self.occupied[level as usize] |= 1 << slot;
@@ -124,6 +128,27 @@ mod tests {
     use alloc::collections::BTreeMap;
     use alloc::vec::Vec;
     use proptest::prelude::*;
+
+    /// Such moments are in logs of earlier versions.
+    #[test]
+    fn what_lies_behind_the_end_of_the_wheel_waits_and_lets_the_others_pass() {
+        let now = 1_700_000_000_000;
+        for far in [u64::MAX, 1 << 48, (1 << 48) + now + 70, (1 << 52) + 1] {
+            let times = [far, now + 50];
+            let mut lists = Lists::new(WHEEL_LISTS);
+            lists.reach(1);
+            let mut wheel = Wheel::new(0);
+            assert!(wheel.advance(&mut lists, now, 10, |node| times[node as usize]));
+            wheel.insert(&mut lists, 0, times[0]);
+            wheel.insert(&mut lists, 1, times[1]);
+            assert!(wheel.advance(&mut lists, now + 100, 10, |node| times[node as usize]), "{far}");
+            assert_eq!(lists.first(wheel.due()), Some(1));
+            lists.unlink(1);
+            assert!(wheel.advance(&mut lists, now + (1 << 40), 10, |node| times[node as usize]), "{far}");
+            assert!(lists.is_empty(wheel.due()));
+            assert!(wheel.next(&lists).is_some(), "it is not forgotten");
+        }
+    }
 
     proptest! {
         /// The wheel against a sorted map: the same nodes come due at the same moments, none early, none missed.

@@ -1,12 +1,14 @@
 //! Bounds: how many there may be, how far ahead, and how much one turn does.
 
 use crate::support::script::{check, check_in};
-use crate::support::{START, World, accepted, job, refusal};
-use tidegate_core::command::{Command, Enqueue, NewJob};
+use crate::support::{START, World, accepted, job, job_with, refusal};
+use tidegate_core::command::{Command, Enqueue, Lease, NewJob, NewJobMore, Pause, Request, Work};
 use tidegate_core::id::{Time, When};
-use tidegate_core::limits::{AHEAD_MS_MAX, EXPIRE_PER_TURN, KINDS_MAX, QUEUES_MAX};
+use tidegate_core::limits::{
+    AHEAD_MS_MAX, CAUSES_MAX, EXPIRE_PER_TURN, KINDS_MAX, PAUSED_KEYS_MAX, QUEUES_MAX,
+};
 use tidegate_core::outcome::{Item, Outcome, Refusal};
-use tidegate_core::policy::QueueConfig;
+use tidegate_core::policy::{OnConflict, QueueConfig, Unique, UniqueUntil};
 use tidegate_core::record::Record;
 use tidegate_core::state::{StateLimits, Turn};
 
@@ -55,14 +57,20 @@ fn a_shard_has_so_many_queues_and_no_more() {
 fn a_shard_has_jobs_of_so_many_kinds_and_no_more() {
     let mut world = World::new();
     let names: Vec<String> = (0..=KINDS_MAX).map(|n| format!("kind-{n}")).collect();
-    let (last, names) = names.split_last().expect("there are kinds");
+    let (names, last) = names.split_at(KINDS_MAX - 1);
     for batch in names.chunks(1_000) {
         let jobs = batch.iter().map(|kind| (kind.as_str(), job())).collect();
         for item in world.enqueue_all("q", jobs) {
             accepted(item);
         }
     }
-    let jobs = vec![(last.as_str(), job()), (names[0].as_str(), job())];
+    // There is room for one, and a batch brings two.
+    let jobs = vec![(last[0].as_str(), job()), (last[1].as_str(), job()), (names[0].as_str(), job())];
+    let items = world.enqueue_all("q", jobs);
+    accepted(items[0]);
+    assert_eq!(refusal(items[1]), Refusal::TooManyKinds);
+    accepted(items[2]);
+    let jobs = vec![(last[1].as_str(), job()), (names[0].as_str(), job())];
     let items = world.enqueue_all("q", jobs);
     assert_eq!(refusal(items[0]), Refusal::TooManyKinds);
     accepted(items[1]);
@@ -82,6 +90,22 @@ fn a_kind_is_forgotten_with_its_last_job() {
             }
         }
         world.after(0);
+    }
+}
+
+#[test]
+fn a_kind_of_refused_jobs_only_takes_no_room() {
+    let mut world = World::new();
+    let late = job_with(NewJobMore { expires_at: Some(When::In(0)), ..NewJobMore::default() });
+    for round in 0..2 {
+        let mut enqueue = Enqueue::new("q");
+        for n in 0..KINDS_MAX - 10 {
+            let kind = enqueue.kind(&format!("kind-{round}-{n}"));
+            enqueue.jobs.push(NewJob { kind, ..if n == 0 { job() } else { late.clone() } });
+        }
+        let Outcome::Enqueued(items) = world.decide(Command::Enqueue(enqueue)) else { panic!("items") };
+        accepted(items[0]);
+        assert!(items[1..].iter().all(|item| *item == Item::Refused(Refusal::AlreadyExpired)));
     }
 }
 
@@ -220,4 +244,98 @@ fn the_next_deadline_is_never_later_than_what_is_due() {
         assert!(steps < 1_000, "deadlines come to an end");
     }
     assert_eq!(ready, 5);
+}
+
+/// Jobs whose time to start ran out, and no turn has come to them yet: a lease ends those it meets, as many as a turn may.
+#[test]
+fn a_lease_meets_no_more_expired_jobs_than_one_turn_ends() {
+    let more = NewJobMore { expires_at: Some(When::In(5_000)), ..NewJobMore::default() };
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.enqueue_all("q", (0..1_000).map(|_| ("work", job_with(more.clone()))).collect());
+    }
+    world.enqueue("q", job());
+    let mut records: Vec<Record> = Vec::new();
+    let mut turn = Turn::new(&mut records);
+    world.state.begin_turn(world.next_frame(), world.now.plus(5_000));
+    let lease = Lease { queues: vec!["q".into()], max: 10, worker: "w".into(), ..Lease::default() };
+    let command = Command::Work(Work { lease: Some(lease), ..Work::default() });
+    let decided = world.state.decide(Request { idempotency: None, command }, &mut turn);
+    assert!(matches!(decided.outcome, Outcome::Worked(worked) if worked.leased.is_empty()));
+    assert_eq!(records.len(), EXPIRE_PER_TURN);
+    assert!(records.iter().all(|record| matches!(record, Record::Expired(_))));
+}
+
+/// A turn frees so many unique keys whose duration is over; those that it has not come to are free all the same.
+#[test]
+fn a_unique_key_is_free_when_its_time_is_over_however_many_there_are() {
+    let mut world = World::new();
+    let keys = EXPIRE_PER_TURN + 10;
+    let unique = |n: usize| {
+        let unique = Unique {
+            key: format!("key-{n}"),
+            until: UniqueUntil::Duration,
+            duration_ms: 1_000,
+            on_conflict: OnConflict::Reject,
+        };
+        job_with(NewJobMore { unique: Some(unique), ..NewJobMore::default() })
+    };
+    for n in 0..keys {
+        world.add("q", unique(n));
+    }
+    world.now = world.now.plus(999);
+    assert!(matches!(refusal(world.enqueue("q", unique(keys - 1))), Refusal::UniqueConflict(_)));
+    world.now = world.now.plus(1);
+    let again: Vec<(&str, NewJob)> = (0..keys).map(|n| ("work", unique(n))).collect();
+    for item in world.enqueue_all("q", again) {
+        accepted(item);
+    }
+}
+
+#[test]
+fn so_many_ordering_keys_are_paused_and_no_more() {
+    let mut world = World::new();
+    for queue in ["a", "b"] {
+        world.decide(Command::ConfigureQueue { queue: queue.into(), config: QueueConfig::DEFAULT });
+    }
+    let pause = |queue: &str, n: u64, paused| {
+        Command::Pause(Pause { queue: queue.into(), ordering_key: Some(format!("key-{n}")), paused })
+    };
+    world.turn(|state, turn| {
+        for n in 0..PAUSED_KEYS_MAX {
+            let command = pause(if n % 2 == 0 { "a" } else { "b" }, n, true);
+            let decided = state.decide(Request { idempotency: None, command }, turn);
+            assert_eq!(decided.outcome, Outcome::Done, "{n}");
+        }
+    });
+    let full = Outcome::Refused(Refusal::ShardFull(PAUSED_KEYS_MAX));
+    assert_eq!(world.decide(pause("a", PAUSED_KEYS_MAX, true)), full);
+    assert_eq!(world.decide(pause("a", 0, true)), Outcome::Done, "it is paused already");
+    assert_eq!(world.decide(pause("b", 1, false)), Outcome::Done);
+    assert_eq!(world.decide(pause("a", PAUSED_KEYS_MAX, true)), Outcome::Done);
+    assert_eq!(world.decide(pause("b", 1, true)), full);
+}
+
+#[test]
+fn so_many_causes_are_counted_apart_and_the_rest_are_one() {
+    let mut world = World::new();
+    let extra = 5;
+    let jobs = CAUSES_MAX + extra;
+    for _ in 0..jobs.div_ceil(1_000) {
+        world.enqueue_all("q", (0..1_000).map(|_| ("work", job())).collect());
+    }
+    let mut n = 0;
+    while n < jobs {
+        for job in world.lease("q", 1_000.min((jobs - n) as u32)) {
+            // Digits are blanked in messages; letters set causes apart.
+            let letters =
+                n.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect::<String>();
+            world.fail_with(&job, &letters, None, true);
+            n += 1;
+        }
+    }
+    let causes = world.state.causes("q").expect("the queue");
+    assert_eq!(causes.len(), CAUSES_MAX + 1);
+    let counts: Vec<u64> = causes.iter().map(|cause| cause.count).collect();
+    assert_eq!((counts[0], counts[1]), (extra as u64, 1), "the rest are one");
 }

@@ -45,8 +45,27 @@ fn dead_letters_that_died_alike_are_one_cause() {
          fail 3 fatal kind=db : user 4 not found
          fail 4 fatal : no user
          fail 5 fatal : user 4 not found
-         causes -> 2 fatal \"user 17 not found\" like 2, 1 fatal \"no user\" like 4, \
+         causes -> 2 fatal \"user 4 not found\" like 2, 1 fatal \"no user\" like 4, \
                    1 fatal db \"user 4 not found\" like 3, 1 fatal \"user 4 not found\" like 5",
+    );
+}
+
+/// It once went on to name a job that was deleted, and a restart from a trimmed log told other times than the process before.
+#[test]
+fn a_cause_is_told_by_those_that_are_still_there() {
+    check(
+        "enqueue times=3
+         lease 3
+         fail 1 fatal : disk 1 is full
+         after 5
+         fail 2 fatal : disk 2 is full
+         after 5
+         fail 3 fatal : disk 3 is full
+         causes                             -> 3 fatal \"disk 3 is full\" like 3
+         delete_dead ids=3                  -> 1 deleted
+         causes                             -> 2 fatal \"disk 2 is full\" like 2
+         delete_dead ids=1                  -> 1 deleted
+         causes                             -> 1 fatal \"disk 2 is full\" like 2",
     );
 }
 
@@ -364,4 +383,46 @@ fn a_paced_redrive_brings_earlier_jobs_of_the_key_first() {
          after 1000
          queue redrive                      -> 3 moved, done",
     );
+}
+
+#[test]
+fn a_redrive_of_nothing_writes_its_beginning_and_its_end() {
+    let world = check_in(World::new(), "configure\nredrive -> 0 moved, done");
+    assert_eq!(world.frames.last().map(|frame| frame.records.len()), Some(2));
+}
+
+/// What cannot be moved takes no turn away from what can, and is looked at once.
+#[test]
+fn a_paced_redrive_passes_over_ids_that_are_not_dead() {
+    check(
+        "enqueue times=4
+         lease 4
+         fail 2 4 fatal
+         redrive ids=1,2,3,4 rate=1         -> 0 moved, under way
+         after 0
+         queue redrive                      -> 1 moved, under way
+         after 999
+         queue redrive                      -> 1 moved, under way
+         after 1
+         queue redrive                      -> 2 moved, done",
+    );
+}
+
+/// Where a redrive goes on is remembered by a job's place in memory, and another job may have it meanwhile.
+#[test]
+fn a_redrive_goes_on_though_the_job_it_stood_at_is_gone() {
+    for meanwhile in ["", "lease kinds=a -> 4", "lease kinds=a -> 4\nfail 4 fatal"] {
+        check(&format!(
+            "enqueue kind=a | kind=b | kind=b
+             lease 3
+             fail 1 2 3 fatal
+             redrive kind=b rate=1          -> 1 moved, under way
+             delete_dead ids=1              -> 1 deleted
+             enqueue kind=a                 -> 4 ready     # in the place of 1
+             {meanwhile}
+             after 1000
+             queue redrive                  -> 2 moved, done
+             show 3 state                   -> ready"
+        ));
+    }
 }

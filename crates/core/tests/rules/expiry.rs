@@ -1,6 +1,6 @@
 //! Expiry: a job that has not started by `expires_at` never starts.
 
-use crate::support::script::check;
+use crate::support::script::{check, check_in};
 use crate::support::{World, job, job_with};
 use tidegate_core::command::{Command, Enqueue, Lease, NewJobMore, Release, Request, Work};
 use tidegate_core::id::When;
@@ -150,4 +150,19 @@ fn what_could_never_start_in_time_is_refused() {
          enqueue run_in=1000 expires_in=1000 -> refused already_expired
          enqueue run_in=1000 expires_in=1001 -> 1 scheduled +1000",
     );
+}
+
+/// A job written anew brings its time limit along, and whether it still counts.
+#[test]
+fn a_started_job_does_not_expire_after_a_restart_from_a_walk_on() {
+    for (done, later) in [("", "leased"), ("fail 1", "scheduled"), ("release 1", "dead")] {
+        let mut world = check_in(
+            World::new(),
+            &format!("enqueue expires_in=1000 attempts=2 delay=5000\nlease -> 1\n{done}"),
+        );
+        let target = world.next_frame();
+        world.walk(target, |_| ());
+        world.state = world.replayed_from(target);
+        check_in(world, &format!("after 1000\nshow 1 state -> {later}"));
+    }
 }

@@ -2,9 +2,10 @@
 
 use crate::support::script::{check, check_in};
 use crate::support::{World, job};
+use tidegate_core::JobId;
 use tidegate_core::command::{Command, IdempotencyKey, Lease, Request, Work};
-use tidegate_core::limits::{IDEMPOTENCY_MS, IDEMPOTENCY_MS_MIN};
-use tidegate_core::outcome::Outcome;
+use tidegate_core::limits::{EXPIRE_PER_TURN, IDEMPOTENCY_MS, IDEMPOTENCY_MS_MIN};
+use tidegate_core::outcome::{Outcome, Refusal};
 use tidegate_core::state::StateLimits;
 
 #[test]
@@ -60,6 +61,52 @@ fn every_command_is_answered_again() {
          as j/1 redrive                     -> again: 1 moved, done
          as k/1 delete_dead                 -> 0 deleted
          as k/1 delete_dead                 -> again: 0 deleted",
+    );
+}
+
+/// On disk a state and a refusal may have the same number: the items are told apart all the same.
+#[test]
+fn a_completion_and_a_stale_token_side_by_side_are_answered_again() {
+    check(
+        "enqueue times=3
+         lease 3                            -> 1 2 3
+         as a/1 complete 1 2@0 3            -> 1 completed, refused stale_token, 3 completed
+         as a/1 complete 1 2@0 3            -> again: 1 completed, refused stale_token, 3 completed
+         as b/1 complete 2@0 2              -> refused stale_token, 2 completed
+         as b/1 complete 2@0 2              -> again: refused stale_token, 2 completed",
+    );
+}
+
+/// Alike items with rising ids are kept as a run; these are alike and are none.
+#[test]
+fn items_with_gaps_between_their_ids_are_answered_again() {
+    check(
+        "enqueue times=6
+         lease 6
+         as a/1 complete 1 3 4 6            -> 1 completed, 3 completed, 4 completed, 6 completed
+         as a/1 complete 1 3 4 6            -> again: 1 completed, 3 completed, 4 completed, 6 completed
+         as b/1 complete 5 2                -> 5 completed, 2 completed
+         as b/1 complete 5 2                -> again: 5 completed, 2 completed",
+    );
+}
+
+#[test]
+fn bulk_commands_are_answered_again_with_their_own_numbers() {
+    check(
+        "enqueue times=3
+         enqueue times=2 queue=other
+         lease 9
+         lease 9 from=other
+         fail 1 2 3 4 5 fatal
+         as a/1 redrive rate=1              -> 1 moved, under way
+         as b/1 redrive queue=other         -> 2 moved, done
+         as a/1 redrive rate=1              -> again: 1 moved, under way
+         as b/1 redrive queue=other         -> again: 2 moved, done
+         as c/1 delete_dead                 -> 2 deleted
+         as c/1 delete_dead                 -> again: 2 deleted
+         as d/1 cancel 4                    -> 4 cancelled
+         as e/1 edit 4                      -> refused not_dead cancelled
+         as e/1 edit 4                      -> again: refused not_dead cancelled",
     );
 }
 
@@ -164,6 +211,42 @@ fn an_answer_that_is_not_kept_makes_no_room() {
     );
 }
 
+/// A walk writes answers anew in the order of their places in memory, which are used again; the oldest goes first all the same.
+#[test]
+fn the_oldest_answer_goes_first_also_after_a_restart_from_a_walk_on() {
+    let mut world = check_in(
+        small(),
+        &format!(
+            "as a/1 enqueue                 -> 1 ready
+             after 1
+             as b/1 enqueue                 -> 2 ready
+             after {IDEMPOTENCY_MS_MIN}
+             as c/1 enqueue                 -> 3 ready     # in the place of a"
+        ),
+    );
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    world.state = world.replayed_from(target);
+    check_in(
+        world,
+        "as d/1 enqueue -> 4 ready\nas c/1 enqueue -> again: 3 ready\nas d/1 enqueue -> again: 4 ready",
+    );
+}
+
+#[test]
+fn of_two_answers_of_one_moment_the_first_goes_first_also_after_a_restart() {
+    let mut world = check_in(
+        small(),
+        &format!(
+            "as b/1 enqueue                 -> 1 ready
+             as a/1 enqueue                 -> 2 ready
+             after {IDEMPOTENCY_MS_MIN}"
+        ),
+    );
+    world.state = world.replayed_from(0);
+    check_in(world, "as c/1 enqueue -> 3 ready\nas a/1 enqueue -> again: 2 ready");
+}
+
 #[test]
 fn a_replayed_lease_hands_the_jobs_out_whole() {
     let mut world = World::new();
@@ -181,4 +264,27 @@ fn a_replayed_lease_hands_the_jobs_out_whole() {
     assert_eq!((first, second), (false, true));
     assert_eq!(leased, again);
     assert_eq!(leased.len(), 1);
+}
+
+/// A turn forgets so many answers whose time is over; those that it has not come to are over all the same.
+#[test]
+fn an_answers_time_is_over_at_its_moment_however_many_there_are() {
+    let mut world = World::new();
+    let cancel = |world: &mut World, n: usize, fingerprint: u64| {
+        let idempotency = Some(IdempotencyKey { key: format!("key-{n}"), fingerprint: [fingerprint, 0] });
+        let command = Command::Cancel(JobId::new(0, 9));
+        world.turn(|state, turn| state.decide(Request { idempotency, command }, turn))
+    };
+    let many = EXPIRE_PER_TURN + 10;
+    for n in 0..many {
+        cancel(&mut world, n, 1);
+    }
+    let last = many - 1;
+    world.now = world.now.plus(IDEMPOTENCY_MS - 1);
+    assert!(cancel(&mut world, last, 1).replayed);
+    assert!(world.state.remembers(&format!("key-{last}")) && !world.state.remembers("key"));
+    world.now = world.now.plus(1);
+    let again = cancel(&mut world, last, 2);
+    assert_eq!((again.replayed, again.outcome), (false, Outcome::Refused(Refusal::JobNotFound)));
+    assert!(!world.state.remembers(&format!("key-{}", last - 1)));
 }

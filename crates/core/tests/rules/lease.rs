@@ -1,6 +1,6 @@
 //! Which jobs a lease gets, and in which order.
 
-use crate::support::script::check;
+use crate::support::script::{check, check_in};
 use crate::support::{World, job};
 use tidegate_core::command::{Lease, Release, Work};
 use tidegate_core::outcome::LeasedJob;
@@ -204,6 +204,43 @@ fn a_job_knows_its_position_in_line() {
          cancel 1
          show 3 position                    -> 2",
     );
+}
+
+#[test]
+fn positions_count_all_kinds_and_higher_priorities() {
+    check(
+        "enqueue priority=0 kind=a times=3
+         enqueue priority=0 kind=b times=2
+         enqueue kind=a times=2
+         enqueue kind=b times=2
+         enqueue priority=9 kind=a times=9
+         show 1 position                    -> 1
+         show 3 position                    -> 3
+         show 4 position                    -> 4
+         show 5 position                    -> 5
+         show 6 position                    -> 6
+         show 7 position                    -> 7
+         show 9 position                    -> 9
+         show 10 position                   -> 10
+         show 18 position                   -> 18
+         lease 18                           -> 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18
+         show 18 position                   -> -",
+    );
+}
+
+/// A walk writes jobs anew in the order of their ids; their places in line are another.
+#[test]
+fn jobs_keep_their_places_after_a_restart_from_a_walk_on() {
+    let mut world = check_in(
+        World::new(),
+        "enqueue times=4
+         lease                              -> 1
+         fail 1 retry_after=0               -> 1 ready",
+    );
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    world.state = world.replayed_from(target);
+    check_in(world, "lease 9 -> 2 3 4 1");
 }
 
 #[test]

@@ -365,3 +365,24 @@ fn only_a_dead_job_can_be_edited() {
          show 1 payload                     -> 60",
     );
 }
+
+#[test]
+fn a_turn_that_brings_no_job_that_may_run_names_no_queue() {
+    check(
+        "enqueue key=k
+         readied                            -> q
+         enqueue key=k                      # it waits for the first
+         readied                            ->
+         enqueue run_in=1000
+         readied                            ->
+         after 1000
+         readied                            -> q
+         pause
+         resume
+         readied                            -> q
+         lease 9                            -> 1 3
+         pause
+         resume                             # nothing is there to be leased
+         readied                            ->",
+    );
+}

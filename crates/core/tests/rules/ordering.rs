@@ -1,6 +1,7 @@
 //! Ordering keys: one at a time, in the order of acceptance, whatever happens to the jobs.
 
-use crate::support::script::check;
+use crate::support::World;
+use crate::support::script::{check, check_in};
 
 #[test]
 fn jobs_of_a_key_run_one_at_a_time_in_order() {
@@ -450,5 +451,33 @@ fn a_queue_that_is_paused_is_named_only_to_jobs_with_their_keys_turn() {
          pause
          show 1 waiting_for                 -> queue_paused
          show 2 waiting_for                 -> key_busy",
+    );
+}
+
+#[test]
+fn pausing_and_resuming_what_is_so_already_writes_nothing() {
+    let mut world = check_in(World::new(), "enqueue key=k");
+    let key_is_paused = |world: &World| world.state.key_is_paused("q", "k");
+    assert_eq!(key_is_paused(&world), Some(false));
+    for (command, frames, paused) in
+        [("resume key=k", 0, false), ("pause key=k", 1, true), ("pause key=k", 0, true)]
+    {
+        let before = world.frames.len();
+        world = check_in(world, command);
+        assert_eq!((world.frames.len() - before, key_is_paused(&world)), (frames, Some(paused)), "{command}");
+    }
+    assert_eq!(world.state.key_is_paused("q", "other"), None);
+    assert_eq!(world.state.key_is_paused("other", "k"), None);
+}
+
+/// What is given back goes before all that waits, also when it has an ordering key.
+#[test]
+fn a_released_job_with_a_key_goes_before_jobs_without() {
+    check(
+        "enqueue key=k
+         enqueue times=2
+         lease                              -> 1
+         release 1                          -> 1 ready
+         lease 9                            -> 1 2 3",
     );
 }

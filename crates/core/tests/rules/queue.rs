@@ -1,12 +1,13 @@
 //! Queues: made by their first job or configured, bounded, and forgetful.
 
-use crate::support::World;
 use crate::support::script::{check, check_in};
-use tidegate_core::command::Command;
+use crate::support::{World, job};
+use tidegate_core::command::{Command, DeadFilter, Fail, Redrive, Work};
+use tidegate_core::limits::{LIST_JOBS_MAX, LIST_VISITS_MAX};
 use tidegate_core::outcome::Outcome;
 use tidegate_core::policy::QueueConfig;
-use tidegate_core::record::{Record, RecordMessage};
-use tidegate_core::view::JobFilter;
+use tidegate_core::record::{EndReason, Record, RecordMessage, RedriveEnd};
+use tidegate_core::view::{JobFilter, JobState};
 
 use prost::Message as _;
 
@@ -146,6 +147,16 @@ fn a_queue_shows_how_old_its_oldest_waiting_job_is() {
 }
 
 #[test]
+fn a_queue_is_found_by_its_number() {
+    let world = check_in(World::new(), "configure queue=a\nconfigure queue=b\nconfigure queue=c");
+    for name in ["a", "b", "c"] {
+        let index = world.state.queue_index(name).expect("it is there");
+        assert_eq!(&**world.state.queue_name(index), name);
+    }
+    assert_eq!(world.state.queue_index("d"), None);
+}
+
+#[test]
 fn a_queue_counts_what_arrived_and_what_was_completed() {
     let world = check_in(World::new(), "enqueue times=3\nlease 2\ncomplete 1\nfail 2 fatal\ncancel 3");
     let queue = world.state.queue("q").expect("the queue");
@@ -170,14 +181,25 @@ fn a_listing_shows_what_all_its_parts_let_through() {
     let cause = world.state.causes("q").expect("the queue")[0].cause;
     let by_cause = JobFilter { cause: Some(cause), ..JobFilter::default() };
     let before = JobFilter { enqueued_before: Some(world.now), ..JobFilter::default() };
-    let cases: [(JobFilter, &[u64]); 9] = [
+    let died = |reason| JobFilter { reason: Some(reason), ..JobFilter::default() };
+    let dead_of = |kind: &str| JobFilter {
+        queue: Some("q".into()),
+        state: Some(JobState::Dead),
+        kind: Some(kind.into()),
+        ..JobFilter::default()
+    };
+    let cases: [(JobFilter, &[u64]); 13] = [
+        (died(EndReason::Fatal), &[1]),
+        (died(EndReason::Expired), &[]),
+        (dead_of("a"), &[1]),
+        (dead_of("b"), &[]),
         (filter(|_| ()), &[1, 2, 3, 4]),
         (filter(|f| f.queue = Some("q".into())), &[1, 2, 3]),
         (filter(|f| f.queue = Some("nobody".into())), &[]),
         (filter(|f| f.kind = Some("a".into())), &[1, 2, 4]),
         (filter(|f| f.ordering_key = Some("k".into())), &[1, 3]),
         (filter(|f| (f.kind, f.ordering_key) = (Some("b".into()), Some("k".into()))), &[3]),
-        (filter(|f| f.state = Some(tidegate_core::view::JobState::Ready)), &[2, 3, 4]),
+        (filter(|f| f.state = Some(JobState::Ready)), &[2, 3, 4]),
         (by_cause, &[1]),
         (before, &[1, 2, 3]),
     ];
@@ -201,4 +223,59 @@ fn pages_of_a_listing_follow_one_another() {
         cursor = page.next;
     }
     assert_eq!(listed, [1, 2, 3, 4, 5]);
+}
+
+/// Looking takes time, and a shard has other things to do: a page ends after so many jobs, also when it found none.
+#[test]
+fn a_page_looks_at_a_bounded_number_of_jobs() {
+    let mut world = World::new();
+    let visits = LIST_VISITS_MAX as u64;
+    for _ in 0..=LIST_VISITS_MAX / 1_000 {
+        world.enqueue_all("q", (0..1_000).map(|_| ("a", job())).collect());
+    }
+    world.enqueue_all("q", vec![("b", job())]);
+    let last = visits + 1_001;
+    let filter = JobFilter { kind: Some("b".into()), ..JobFilter::default() };
+    let page = world.state.list(&filter, 0, 10);
+    assert_eq!((page.jobs.len(), page.next), (0, Some(visits + 1)));
+    let page = world.state.list(&filter, visits + 1, 10);
+    assert_eq!((page.jobs[0].id.sequence(), page.jobs.len(), page.next), (last, 1, None));
+    let page = world.state.list(&JobFilter::default(), 0, usize::MAX);
+    assert_eq!((page.jobs.len(), page.next), (LIST_JOBS_MAX, Some(LIST_JOBS_MAX as u64 + 1)));
+
+    // Dead letters are listed by their deaths.
+    loop {
+        let leased = world.lease("q", 1_000);
+        if leased.is_empty() {
+            break;
+        }
+        let fail = leased.iter().map(|job| Fail {
+            id: job.id,
+            token: job.token,
+            message: String::new(),
+            kind: None,
+            dependency: None,
+            retry_after_ms: None,
+            fatal: true,
+        });
+        let fail = fail.collect();
+        world.work(Work { fail, ..Work::default() });
+    }
+    let dead = JobFilter { queue: Some("q".into()), state: Some(JobState::Dead), ..filter };
+    let page = world.state.list(&dead, 0, 10);
+    assert_eq!((page.jobs.len(), page.next), (0, Some(visits + 1)));
+    let page = world.state.list(&dead, visits + 1, 10);
+    assert_eq!((page.jobs[0].id.sequence(), page.jobs.len(), page.next), (last, 1, None));
+    // A redrive looks at as many in a turn, and goes on in the next one where it was.
+    let filter = DeadFilter { queue: "q".into(), kind: Some("b".into()), ..DeadFilter::default() };
+    let redrive = Command::Redrive(Redrive { filter, rate_per_s: None, stop_after_dead: 0 });
+    let Outcome::Redriving(redrive) = world.decide(redrive) else { panic!("a redrive is under way") };
+    assert_eq!((redrive.moved, redrive.end), (0, None));
+    world.after(0);
+    let redrive = world.state.queue("q").and_then(|queue| queue.redrive).expect("it is remembered");
+    assert_eq!((redrive.moved, redrive.end), (1, Some(RedriveEnd::Done)));
+    // A bulk command does its share in one turn and says that there is more.
+    let all = DeadFilter { queue: "q".into(), ..DeadFilter::default() };
+    let deleted = world.decide(Command::DeleteDead(all));
+    assert_eq!(deleted, Outcome::Deleted { deleted: 1_000, more: true });
 }

@@ -4,8 +4,9 @@ use prost::Message as _;
 
 use crate::support::World;
 use crate::support::script::check_in;
-use tidegate_core::record::{Record, RecordMessage};
+use tidegate_core::record::{self, Record, RecordMessage};
 use tidegate_core::state::{State, StateLimits};
+use tidegate_core::view::JobFilter;
 
 /// A log with something of most kinds in it.
 fn some_log() -> World {
@@ -121,4 +122,106 @@ fn unknown_choices_do_not_stop_a_replay() {
     state.finish_replay();
     assert!(changed > 0);
     assert_eq!(state.job_count(), 3);
+}
+
+/// A digest says how long payloads and results are; where they lie must be found again too.
+#[test]
+fn payloads_and_results_lie_where_they_did_after_a_restart() {
+    let world = check_in(
+        World::new(),
+        "enqueue len=10 times=3 | len=20 | len=30 key=k
+         lease 5
+         complete 1 2 5 result=7
+         fail 3 fatal
+         edit 3 len=44
+         transact enqueue len=50 ; enqueue len=60 ; complete 4 result=8",
+    );
+    let blobs = |state: &State| {
+        let page = state.list(&JobFilter::default(), 0, 100);
+        page.jobs.iter().map(|job| (job.payload, job.result)).collect::<Vec<_>>()
+    };
+    let live = blobs(&world.state);
+    assert_eq!(live.len(), 7);
+    assert_eq!(blobs(&world.replayed_from(0)), live);
+    let offsets: Vec<u32> = [3, 6, 7].map(|n| live[n - 1].0.offset).to_vec();
+    assert_eq!(offsets, [0, 0, 50]);
+    let results: Vec<u32> = [1, 2, 5, 4].map(|n| live[n - 1].1.offset).to_vec();
+    assert_eq!(results, [0, 7, 14, 110]);
+}
+
+/// A replay asks before it applies: such a record would overflow a counter, or name a job that no id can name.
+#[test]
+fn a_record_whose_numbers_no_log_can_reach_is_impossible() {
+    let shard = |next_job| record::Shard { seed: 1, next_job, ..record::Shard::default() };
+    assert!(Record::Shard(shard(1)).is_possible());
+    assert!(!Record::Shard(shard(u64::MAX)).is_possible());
+    let leased = |first_token| record::Leased { first_token, jobs: vec![1], ..record::Leased::default() };
+    assert!(Record::Leased(leased(7)).is_possible());
+    assert!(!Record::Leased(leased(u64::MAX)).is_possible());
+    let enqueued = |first_job, first_offset| {
+        let job = record::EnqueuedJob { blob_len: 10, ..record::EnqueuedJob::default() };
+        record::Enqueued { first_job, first_offset, jobs: vec![job], ..record::Enqueued::default() }
+    };
+    assert!(Record::Enqueued(enqueued(1, 0)).is_possible());
+    assert!(!Record::Enqueued(enqueued(1 << 48, 0)).is_possible());
+    assert!(!Record::Enqueued(enqueued(1, u32::MAX)).is_possible());
+    // An answer of a few bytes that would unfold to four thousand million items.
+    let run = tidegate_core::answer::AnswerItem { job: 1, further: u32::MAX, ..Default::default() };
+    let answer = tidegate_core::answer::Answer { kind: 1, items: vec![run], ..Default::default() };
+    let kept = record::AnswerKept { answer: answer.encode_to_vec(), ..record::AnswerKept::default() };
+    assert!(!Record::AnswerKept(kept).is_possible());
+}
+
+/// A start that stops says what is wrong, and nothing of what callers wrote.
+#[test]
+fn an_impossible_record_is_told_by_its_field_and_its_number() {
+    let secret = "sk-live".repeat(1_000);
+    let more = record::JobMore {
+        expires_at: u64::MAX,
+        ordering_key: Some(secret.clone()),
+        ..record::JobMore::default()
+    };
+    let job = record::EnqueuedJob { more: Some(Box::new(more)), ..record::EnqueuedJob::default() };
+    let enqueued = record::Enqueued {
+        queue: secret.clone(),
+        first_job: 1,
+        jobs: vec![record::EnqueuedJob::default(), job],
+        ..record::Enqueued::default()
+    };
+    let wrong = Record::Enqueued(enqueued).possible().expect_err("no job expires then");
+    assert_eq!(wrong.to_string(), format!("`jobs.more.expires_at` of `enqueued` is {}", u64::MAX));
+    let failure = record::Failure { message: secret.clone(), ..record::Failure::default() };
+    let failed = record::Failed { failure, death: 1 << 52, ..record::Failed::default() };
+    let wrong = Record::Failed(failed).possible().expect_err("no queue has so many dead");
+    assert_eq!(wrong.to_string(), "`death` of `failed` is 4503599627370496");
+    let kept = record::AnswerKept { key: secret, answer: vec![0xff; 5], ..record::AnswerKept::default() };
+    let wrong = Record::AnswerKept(kept).possible().expect_err("no answer");
+    assert_eq!(wrong.to_string(), "`answer` of `answer_kept` is 5");
+}
+
+/// Earlier versions wrote down the end of time for who asked for ever; such logs must open.
+#[test]
+fn a_moment_that_somebody_chose_may_be_the_end_of_time() {
+    let expires_at = u64::MAX;
+    let unique = record::UniqueKey { expires_at, ..record::UniqueKey::default() };
+    let more = Some(Box::new(record::JobMore { unique: Some(unique), ..record::JobMore::default() }));
+    let job = record::EnqueuedJob { more: more.clone(), ..record::EnqueuedJob::default() };
+    let restated = record::RestatedJob { job: 1, more, ..record::RestatedJob::default() };
+    let redrive = record::RedriveStarted { before: u64::MAX, ..record::RedriveStarted::default() };
+    for record in [
+        Record::Enqueued(record::Enqueued { first_job: 1, jobs: vec![job], ..record::Enqueued::default() }),
+        Record::JobsRestated(record::JobsRestated {
+            jobs: vec![restated],
+            ..record::JobsRestated::default()
+        }),
+        Record::UniqueRestated(record::UniqueRestated {
+            job: 1,
+            expires_at,
+            ..record::UniqueRestated::default()
+        }),
+        Record::AnswerKept(record::AnswerKept { expires_at, ..record::AnswerKept::default() }),
+        Record::RedriveStarted(redrive),
+    ] {
+        assert_eq!(record.possible(), Ok(()));
+    }
 }

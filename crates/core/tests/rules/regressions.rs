@@ -6,7 +6,7 @@ use tidegate_core::command::{
     Command, Complete, DeadFilter, Fail, IdempotencyKey, NewJobMore, Redrive, Request, Work,
 };
 use tidegate_core::id::When;
-use tidegate_core::outcome::{Item, Outcome};
+use tidegate_core::outcome::{Item, Outcome, Refusal};
 use tidegate_core::policy::{OnConflict, OnFailure, Retry, Unique, UniqueUntil};
 use tidegate_core::record::RecordMessage;
 use tidegate_core::state::{StateLimits, Step};
@@ -362,4 +362,44 @@ fn a_redrive_of_those_that_died_before_the_first_moment_moves_none() {
         DeadFilter { queue: "q".into(), before: Some(tidegate_core::Time(0)), ..DeadFilter::default() };
     world.decide(Command::Redrive(Redrive { filter, rate_per_s: None, stop_after_dead: 0 }));
     assert_eq!(world.job(dead).state, JobState::Dead);
+}
+
+/// Who kept keys for ever had a shard that ran well and never opened again: the moment was written down as the end of time, and
+/// a replay took that for a number that no log can reach. And the timer wheel went round and round on what lay behind its end.
+#[test]
+fn a_key_kept_for_ever_is_kept_through_a_restart() {
+    for for_ever in [u64::MAX, 1 << 48, (1 << 52) + 1] {
+        let mut world =
+            World::with_limits(StateLimits { idempotency_ms: for_ever, ..StateLimits::default() });
+        let unique = |on_conflict| Unique {
+            key: "u".into(),
+            until: UniqueUntil::Duration,
+            duration_ms: for_ever,
+            on_conflict,
+        };
+        let taken = |world: &mut World| {
+            let unique = Some(unique(OnConflict::Reject));
+            world.enqueue("q", job_with(NewJobMore { unique, ..NewJobMore::default() }))
+        };
+        let id = accepted(taken(&mut world));
+        let (first, _) = keyed_enqueue(&mut world, "k");
+        world.decide(Command::Redrive(Redrive {
+            filter: DeadFilter {
+                queue: "q".into(),
+                before: Some(tidegate_core::Time(for_ever)),
+                ..DeadFilter::default()
+            },
+            rate_per_s: None,
+            stop_after_dead: 0,
+        }));
+        let target = world.next_frame();
+        world.walk(target, |_| ());
+        for from in [0, target] {
+            // Half a year later both still stand.
+            let mut world = World { state: world.replayed_from(from), ..world.restarted() };
+            world.now = world.now.plus(limits::AHEAD_MS_MAX / 2);
+            assert_eq!(taken(&mut world), Item::Refused(Refusal::UniqueConflict(id)));
+            assert_eq!(keyed_enqueue(&mut world, "k"), (first.clone(), true));
+        }
+    }
 }

@@ -3,10 +3,11 @@
 
 use crate::support::script::{check, check_in};
 use crate::support::{World, job};
-use tidegate_core::command::{Command, EnqueueOne, Operation, Transaction};
+use tidegate_core::command::{Command, Complete, EnqueueOne, Operation, Transaction};
 use tidegate_core::limits::{KINDS_MAX, QUEUES_MAX};
 use tidegate_core::outcome::{Outcome, Refusal};
 use tidegate_core::state::StateLimits;
+use tidegate_core::{JobId, Token};
 
 #[test]
 fn all_operations_are_done_in_one_frame_and_answered_in_order() {
@@ -271,4 +272,28 @@ fn a_refusal_is_told_again_unless_it_only_said_not_now() {
          complete 1
          as b/1 transact enqueue queue=other ; enqueue -> 2 ready, 3 ready",
     );
+}
+
+#[test]
+fn a_transaction_says_whether_it_brings_work() {
+    let enqueue = EnqueueOne { queue: "q".into(), kind: "work".into(), job: job() };
+    let complete = Complete { id: JobId::new(0, 1), token: Token(1), result_len: 0 };
+    let brings = |operations| Transaction { conditions: Vec::new(), operations }.enqueues();
+    assert!(!brings(vec![]));
+    assert!(!brings(vec![Operation::Complete(complete.clone())]));
+    assert!(brings(vec![Operation::Complete(complete), Operation::Enqueue(enqueue)]));
+}
+
+/// A result lies behind what the same turn placed before it.
+#[test]
+fn a_result_lies_behind_the_payloads_of_its_transaction() {
+    let world = check_in(
+        World::new(),
+        "enqueue
+         lease                              -> 1
+         transact enqueue len=100 ; complete 1 result=40 -> 2 ready, 1 completed",
+    );
+    let (payload, result) = (world.job(JobId::new(0, 2)).payload, world.job(JobId::new(0, 1)).result);
+    assert_eq!((payload.offset, payload.len, result.offset, result.len), (0, 100, 100, 40));
+    assert_eq!(payload.frame, result.frame);
 }

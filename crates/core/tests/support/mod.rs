@@ -102,6 +102,7 @@ impl World {
                 let message = RecordMessage::decode(record.as_slice()).expect("a record reads back");
                 // A kind that this version does not know is passed over.
                 if let Some(record) = message.record {
+                    record.possible().expect("what was decided is possible");
                     state.apply(&record);
                 }
             }
@@ -254,6 +255,15 @@ pub fn refusal(item: Item) -> Refusal {
 }
 
 pub const NO_BLOB: Blob = Blob { frame: 0, offset: 0, len: 0 };
+
+/// All that a replay must find again: what the digest is made of, and what is told of causes.
+pub fn whole_text(state: &State) -> String {
+    let causes = state.queues().into_iter().map(|queue| (state.causes(&queue.name), queue.name));
+    let mut causes: Vec<String> =
+        causes.map(|(causes, queue)| format!("causes {queue} {causes:?}\n")).collect();
+    causes.sort_unstable();
+    state.digest_text() + &causes.concat()
+}
 
 /// What two digests' texts do not share, to be read by people.
 pub fn differences(live: &str, replayed: &str) -> String {

@@ -29,7 +29,7 @@ use tidegate_core::policy::{OnConflict, OnFailure, QueueConfig, Retry, Unique, U
 use tidegate_core::record::EndReason;
 use tidegate_core::state::State;
 
-use super::{World, differences, pools, render};
+use super::{World, differences, pools, render, whole_text};
 
 /// Runs a script in a new shard; see the module.
 pub fn check(script: &str) {
@@ -67,7 +67,7 @@ fn assert_replays(world: &World) {
 }
 
 fn assert_same(world: &World, replayed: &State, what: &str) {
-    let (live, replayed) = (world.state.digest_text(), replayed.digest_text());
+    let (live, replayed) = (whole_text(&world.state), whole_text(replayed));
     assert!(live == replayed, "{what} differs:\n{}", differences(&live, &replayed));
 }
 

@@ -167,13 +167,26 @@ impl DiskFile for RealFile {
             done => Ok(done?),
         }
     }
+
+    fn let_go_of_cache(&self) {
+        // It is advice. Where it is not taken, the system lets go when it wants the room.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+    }
 }
 
 /// The right to write in a directory: an advisory lock on its lock file, given back when this is dropped, or
 /// by the system when the process ends, however it ends.
 #[derive(Debug)]
 pub struct DirLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that this process begets in this moment has a copy of it until it runs its
+        // own program, and with the copy the lock. If this fails, closing is what is left.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl DirLock {
@@ -207,6 +220,6 @@ impl DirLock {
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(DirLock { _file: file })
+        Ok(DirLock { file })
     }
 }

@@ -51,7 +51,11 @@ struct World {
     fails_half_way: bool,
     fail_next_sync: bool,
     syncs_held: bool,
+    /// Syncs that block because of it.
+    syncs_waiting: usize,
     crashed: bool,
+    /// What has gone wrong so far, and how often.
+    happened: BTreeMap<&'static str, u64>,
     bytes_max: Option<u64>,
 }
 
@@ -127,6 +131,24 @@ impl SimulatedDisk {
         self.released.notify_all();
     }
 
+    /// How many syncs block just now.
+    #[must_use]
+    pub fn syncs_waiting(&self) -> usize {
+        self.lock().syncs_waiting
+    }
+
+    /// The machine is dead from now on: every operation fails, those that block included.
+    pub fn die(&self) {
+        self.lock().crashed = true;
+        self.released.notify_all();
+    }
+
+    /// What has gone wrong so far and how often, over all crashes: operations that failed, bytes and names that a crash took.
+    #[must_use]
+    pub fn happened(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().happened.clone()
+    }
+
     /// All files together may have this many bytes from now on.
     pub fn limit(&self, bytes_max: Option<u64>) {
         self.lock().bytes_max = bytes_max;
@@ -137,7 +159,8 @@ impl SimulatedDisk {
     #[must_use]
     pub fn after_crash(&self, survival: Survival) -> SimulatedDisk {
         let world = self.lock();
-        let world = match survival {
+        let mut happened = world.happened.clone();
+        let mut world = match survival {
             Survival::Nothing => World::holding(
                 world.files.iter().map(|file| file.durable.clone()),
                 world.durable_names.clone(),
@@ -154,9 +177,13 @@ impl SimulatedDisk {
                 let kept = chance.below(world.unsynced_names.len() + 1);
                 let mut names = world.durable_names.clone();
                 world.unsynced_names[..kept].iter().for_each(|change| change.apply(&mut names));
-                World::holding(world.files.iter().map(|file| file.torn(&mut chance)), names)
+                if kept < world.unsynced_names.len() {
+                    *happened.entry("a name is lost").or_default() += 1;
+                }
+                World::holding(world.files.iter().map(|file| file.torn(&mut chance, &mut happened)), names)
             }
         };
+        world.happened = happened;
         SimulatedDisk { world: Arc::new(Mutex::new(world)), released: Arc::default() }
     }
 
@@ -216,13 +243,20 @@ impl World {
         }
     }
 
-    /// An operation that happens whole or not at all.
-    fn simple_operation(&mut self) -> io::Result<()> {
+    /// An operation that happens whole or not at all; `fails` says in words that it does not.
+    fn simple_operation(&mut self, fails: &'static str) -> io::Result<()> {
         match self.operation()? {
             Fate::Happens => Ok(()),
             Fate::Crashes => Err(crashed()),
-            Fate::Fails(kind) => Err(kind.into()),
+            Fate::Fails(kind) => {
+                self.note(fails);
+                Err(kind.into())
+            }
         }
+    }
+
+    fn note(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
     }
 
     fn alive(&self) -> io::Result<()> {
@@ -237,6 +271,7 @@ impl World {
     fn grow(&mut self, id: usize, len: usize) -> io::Result<()> {
         let more = len.saturating_sub(self.files[id].seen.len()) as u64;
         if self.bytes_max.is_some_and(|most| self.bytes_used() + more > most) {
+            self.note("there is no room");
             return Err(io::ErrorKind::StorageFull.into());
         }
         if more > 0 {
@@ -253,8 +288,9 @@ impl World {
 
 impl File {
     /// The durable bytes with some sectors of the unsynced changes.
-    fn torn(&self, chance: &mut Chance) -> Vec<u8> {
+    fn torn(&self, chance: &mut Chance, happened: &mut BTreeMap<&'static str, u64>) -> Vec<u8> {
         let mut bytes = self.durable.clone();
+        let mut lost_before = false;
         for change in &self.unsynced {
             match change {
                 Change::Length(len) => {
@@ -264,15 +300,29 @@ impl File {
                 }
                 Change::Write { at, bytes: written } => {
                     let mut from = 0;
+                    let (mut kept, mut lost) = (false, false);
                     while from < written.len() {
                         let sector_end = ((at + from) / SECTOR_BYTES + 1) * SECTOR_BYTES;
                         let to = written.len().min(sector_end - at);
                         // Bytes beyond a length that did not survive are nowhere.
                         if chance.coin() && at + to <= bytes.len() {
                             bytes[at + from..at + to].copy_from_slice(&written[from..to]);
+                            kept = true;
+                        } else {
+                            lost = true;
                         }
                         from = to;
                     }
+                    let mut note = |what| *happened.entry(what).or_default() += 1;
+                    match (kept, lost) {
+                        (true, true) => note("a write is torn"),
+                        (false, true) => note("a write is lost"),
+                        _ => {}
+                    }
+                    if kept && lost_before {
+                        note("a write overtakes an earlier one");
+                    }
+                    lost_before |= lost;
                 }
             }
         }
@@ -311,7 +361,7 @@ impl Disk for SimulatedDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut world = self.lock();
-        world.simple_operation()?;
+        world.simple_operation("a file cannot be made")?;
         if world.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -332,7 +382,7 @@ impl Disk for SimulatedDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut world = self.lock();
-        world.simple_operation()?;
+        world.simple_operation("a name cannot be given")?;
         if !world.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -342,7 +392,7 @@ impl Disk for SimulatedDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut world = self.lock();
-        world.simple_operation()?;
+        world.simple_operation("a name cannot be taken")?;
         if !world.names.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -352,7 +402,7 @@ impl Disk for SimulatedDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut world = self.lock();
-        world.simple_operation()?;
+        world.simple_operation("the directory cannot be synced")?;
         world.durable_names = world.names.clone();
         world.unsynced_names.clear();
         Ok(())
@@ -393,8 +443,10 @@ impl DiskFile for SimulatedFile {
         let mut bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
         if let Fate::Fails(kind) = fate {
             if !world.fails_half_way {
+                world.note("a write fails");
                 return Err(kind.into());
             }
+            world.note("a write is short");
             bytes.truncate(bytes.len() / 2);
         }
         let at = offset as usize;
@@ -411,15 +463,21 @@ impl DiskFile for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.disk.lock();
-        while world.syncs_held {
+        world.syncs_waiting += 1;
+        while world.syncs_held && !world.crashed {
             world = self.disk.released.wait(world).unwrap_or_else(PoisonError::into_inner);
         }
+        world.syncs_waiting -= 1;
         let operations = world.operations;
         let mut fate = world.operation()?;
         if std::mem::take(&mut world.fail_next_sync) {
             fate = Fate::Fails(io::ErrorKind::Other);
         }
-        let file = &mut world.files[self.id];
+        if matches!(fate, Fate::Fails(_)) {
+            world.note("a sync fails");
+        }
+        let World { files, happened, .. } = &mut *world;
+        let file = &mut files[self.id];
         match fate {
             Fate::Happens => {
                 // The length goes with the bytes, also one whose own sync failed.
@@ -436,7 +494,7 @@ impl DiskFile for SimulatedFile {
             Fate::Crashes => Err(crashed()),
             Fate::Fails(kind) => {
                 // The pages count as clean now, and what reached the platter is anybody's guess.
-                file.durable = file.torn(&mut Chance(operations));
+                file.durable = file.torn(&mut Chance(operations), happened);
                 file.unsynced.clear();
                 Err(kind.into())
             }
@@ -445,7 +503,7 @@ impl DiskFile for SimulatedFile {
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let mut world = self.disk.lock();
-        world.simple_operation()?;
+        world.simple_operation("room cannot be set aside")?;
         world.grow(self.id, len as usize)
     }
 }

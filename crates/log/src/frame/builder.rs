@@ -53,10 +53,18 @@ impl FrameBuilder {
     /// Adds a payload and says where it is: with the frame's sequence and the payload's length, this is its
     /// address.
     pub fn push_payload(&mut self, payload: &[u8]) -> PayloadOffset {
+        self.push_payload_with(|payloads| payloads.extend_from_slice(payload))
+    }
+
+    /// As [`push_payload`](Self::push_payload), with a payload that `write` appends in place. It must only append.
+    pub fn push_payload_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> PayloadOffset {
         let offset = self.payload_cursor();
-        let prefix = prefix_of(payload);
-        self.payloads.extend_from_slice(&prefix);
-        self.payloads.extend_from_slice(payload);
+        let prefix_at = self.payloads.len();
+        let at = prefix_at + PAYLOAD_PREFIX_BYTES;
+        self.payloads.resize(at, 0);
+        write(&mut self.payloads);
+        let prefix = prefix_of(&self.payloads[at..]);
+        self.payloads[prefix_at..at].copy_from_slice(&prefix);
         self.payloads_digest = crc32c::crc32c_append(self.payloads_digest, &prefix);
         self.payload_count += 1;
         offset
@@ -137,7 +145,8 @@ impl FrameBuilder {
             checksum: 0,
         };
         bytes.clear();
-        bytes.reserve(frame_bytes);
+        // Exactly: a buffer that grew to twice what it holds would soon be too large to be kept for the next frame.
+        bytes.reserve_exact(frame_bytes);
         bytes.resize(HEADER_BYTES, 0);
         bytes.extend_from_slice(&self.records);
         bytes.extend_from_slice(&self.payloads);

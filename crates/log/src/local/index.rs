@@ -75,6 +75,11 @@ impl Index {
         removed
     }
 
+    /// The segment so many places behind the active one, if the log is that long.
+    pub(crate) fn behind_active(&self, places: usize) -> Option<Arc<SegmentFile>> {
+        self.read().iter().rev().nth(places).map(|segment| Arc::clone(&segment.file))
+    }
+
     /// The first sequence held (to come, if there is none).
     pub(crate) fn first(&self) -> Sequence {
         self.read()[0].file.first()

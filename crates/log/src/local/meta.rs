@@ -81,7 +81,10 @@ fn read_slots(file: &dyn DiskFile) -> Result<Meta, MetaError> {
         return Err(MetaError::Newer(format));
     }
     let sound = slots.iter().filter_map(|slot| if let Slot::Sound(meta) = slot { Some(*meta) } else { None });
-    sound.max_by_key(|meta| meta.generation).ok_or(MetaError::Damaged)
+    let sound: Vec<Meta> = sound.collect();
+    let newest = sound.iter().max_by_key(|meta| meta.generation).ok_or(MetaError::Damaged)?;
+    // The other slot may have said later that somebody writes again.
+    Ok(Meta { closed: newest.closed && sound.len() == slots.len(), ..*newest })
 }
 
 /// The meta file, open for rewriting.

@@ -22,6 +22,7 @@ use super::{BLOCK_BYTES, LocalOptions, SegmentFile, segment_name};
 use crate::disk::Disk;
 use crate::error::{LogFailure, OpenError};
 use crate::frame::SealedFrame;
+use crate::limits::CACHED_SEGMENTS;
 use crate::log::RecoveryReport;
 use crate::position::{Epoch, Sequence};
 use crate::sabotage;
@@ -170,7 +171,10 @@ impl Segments {
         self.check()?;
         if !self.unsynced.is_empty() {
             let skipped = sabotage::is("sync_skipped");
-            let synced = if skipped { Ok(()) } else { self.active.file().sync_data() };
+            let mut synced = if skipped { Ok(()) } else { self.active.file().sync_data() };
+            if synced.is_err() && sabotage::is("failed_sync_tried_again") {
+                synced = self.active.file().sync_data();
+            }
             synced.map_err(|error| self.fail(LogFailure::new("syncing", self.active.name(), &error)))?;
             self.index.extend(&self.unsynced, self.end);
             self.unsynced.clear();
@@ -238,6 +242,9 @@ impl Segments {
         let (file, capacity) = new_segment(&*self.disk, &self.spares, first, capacity)?;
         self.active = Arc::clone(&file);
         self.index.push(file);
+        if let Some(old) = self.index.behind_active(CACHED_SEGMENTS + 1) {
+            old.file().let_go_of_cache();
+        }
         (self.capacity, self.end) = (capacity, 0);
         Ok(())
     }

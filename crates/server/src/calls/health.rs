@@ -1,9 +1,9 @@
 //! Is it alive, does writing work, and what can be asked.
 
 use http::StatusCode;
-use hyper::body::Incoming;
 use tidegate_api::refusal::{Code, Refusal};
 
+use crate::body::RequestBody;
 use crate::door::{Asked, Door, Refusing};
 use crate::limits::{READY_TIMEOUT, READY_WITHIN};
 use crate::reply::{Reply, json_bytes, problem, text};
@@ -32,7 +32,7 @@ pub(crate) fn openapi(asked: Asked<'_>) -> Reply {
 }
 
 /// What this server answers when it does nothing: the measure that single-job requests are held against.
-pub(crate) async fn bare(door: &Door, body: Incoming) -> Reply {
+pub(crate) async fn bare(door: &Door, body: RequestBody) -> Reply {
     match door.intake().read(body).await {
         Ok(_) => json_bytes(StatusCode::CREATED, &br#"{"id":"0-1","queue":"bare","state":"ready"}"#[..]),
         Err(refused) => problem(*refused),

@@ -12,12 +12,11 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::Incoming;
 use memchr::memchr;
 use tidegate_api::limits::LINE_BYTES_MAX;
 use tidegate_api::refusal::{Code, Refusal, Refused};
 
-use crate::body::Intake;
+use crate::body::{Intake, RequestBody};
 use crate::limits::{CHUNK_BYTES, CHUNK_LINES};
 
 /// Some lines in one piece of memory.
@@ -46,13 +45,13 @@ impl Chunk {
 #[derive(Debug)]
 pub(crate) struct Lines {
     intake: Intake,
-    body: Incoming,
+    body: RequestBody,
     splitter: Splitter,
 }
 
 impl Lines {
     /// The lines of `body`.
-    pub(crate) fn new(intake: Intake, body: Incoming) -> Self {
+    pub(crate) fn new(intake: Intake, body: RequestBody) -> Self {
         Self { intake, body, splitter: Splitter::default() }
     }
 

@@ -5,6 +5,7 @@ mod connections;
 mod docs;
 mod idempotency;
 mod jobs;
+mod lane;
 mod queues;
 mod refusals;
 mod streams;

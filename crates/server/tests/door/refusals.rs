@@ -202,7 +202,7 @@ fn waiters_full() -> Said {
 }
 
 /// A house over a log in memory that the test can break. It comes back only if `reopens`.
-fn breakable(reopens: bool) -> (House, MemoryLog) {
+pub(crate) fn breakable(reopens: bool) -> (House, MemoryLog) {
     let Opened { log, recovery } = MemoryLog::open();
     let mut first = Some(Opened { log: Arc::new(log.clone()) as Arc<dyn Log>, recovery });
     let again = log.clone();

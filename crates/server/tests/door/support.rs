@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tidegate_api::operations::{OPERATIONS, Operation};
+use tidegate_api::operations::Operation;
 use tidegate_api::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem};
 use tidegate_engine::Engine;
 use tidegate_server::{Options, ServeError, Server};
@@ -139,7 +139,7 @@ pub(crate) const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson")
 /// One connection that speaks HTTP/1.1.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
-    heard: Vec<u8>,
+    pub(crate) heard: Vec<u8>,
 }
 
 impl Connection {
@@ -299,7 +299,7 @@ impl Said {
     }
 
     fn check(&self, method: &str, path: &str) {
-        let operation = operation(method, path);
+        let operation = Operation::of_request(method, path);
         if self.status < 400 {
             let operation = operation.unwrap_or_else(|| panic!("{method} {path} is in no table"));
             let announced = operation.answers.iter().any(|answer| answer.status == self.status);
@@ -347,22 +347,6 @@ impl Said {
             }
         }
     }
-}
-
-/// The operation that the table has for a request.
-fn operation(method: &str, path: &str) -> Option<&'static Operation> {
-    let path = path.split('?').next().unwrap();
-    let method = if method == "HEAD" { "GET" } else { method };
-    let fits = |template: &str| {
-        let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-        template.len() == path.len()
-            && template.iter().zip(path).all(|(part, found)| part.starts_with('{') || *part == found)
-    };
-    // A path without a placeholder is meant before one with.
-    let mut found: Vec<_> =
-        OPERATIONS.iter().filter(|operation| operation.method == method && fits(operation.path)).collect();
-    found.sort_by_key(|operation| operation.path.contains('{'));
-    found.first().copied()
 }
 
 /// Waits until something holds; what it waits for is an event of the server's that has no other sign.

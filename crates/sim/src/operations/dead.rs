@@ -31,11 +31,7 @@ fn filter(scene: &mut Scene<'_>) -> DeadFilter {
             );
         }
         4 => filter.before = Some(Time(scene.twin.now.saturating_sub(scene.chance.below(10_000)))),
-        5 => {
-            let dead: Vec<&crate::twin::Job> =
-                scene.twin.jobs.values().filter(|job| job.state == JobState::Dead).collect();
-            filter.cause = scene.chance.pick(&dead).and_then(|job| scene.twin.view(job).cause);
-        }
+        5 => filter.cause = scene.cause(),
         _ => {}
     }
     filter

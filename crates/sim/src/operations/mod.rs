@@ -8,6 +8,7 @@ mod read;
 mod transaction;
 mod work;
 
+use tidegate_core::view::JobState;
 use tidegate_core::{JobId, Token};
 use tidegate_engine::Envelope;
 
@@ -95,6 +96,13 @@ impl Scene<'_> {
             Some(&sequence) if !self.chance.percent(5) => JobId::new(0, sequence),
             _ => JobId::new(0, self.chance.between(1, 400)),
         }
+    }
+
+    /// What some dead letter died of.
+    fn cause(&mut self) -> Option<u64> {
+        let dead: Vec<&crate::twin::Job> =
+            self.twin.jobs.values().filter(|job| job.state == JobState::Dead).collect();
+        self.chance.pick(&dead).and_then(|job| self.twin.view(job).cause)
     }
 
     /// A lease as its worker knows it: one that stands, that is over, or that never was.

@@ -1,5 +1,6 @@
 //! Looking, waiting for a job's end, and calling a job off.
 
+use tidegate_core::Time;
 use tidegate_core::record::EndReason;
 use tidegate_core::view::{JobFilter, JobState};
 
@@ -23,8 +24,12 @@ pub(super) fn list(scene: &mut Scene<'_>) -> Option<Call> {
         state: scene.chance.percent(50).then(|| JobState::ALL[scene.chance.below(6) as usize]),
         kind: scene.chance.percent(20).then(|| scene.kind()),
         ordering_key: scene.chance.percent(20).then(|| scene.ordering_key()),
+        cause: scene.chance.percent(10).then(|| scene.cause()).flatten(),
         reason: scene.chance.percent(10).then_some(EndReason::Expired),
-        ..JobFilter::default()
+        enqueued_before: scene
+            .chance
+            .percent(10)
+            .then(|| Time(scene.twin.now.saturating_sub(scene.chance.below(10_000)))),
     };
     let cursor = if scene.chance.percent(40) { scene.chance.below(200) } else { 0 };
     Some(Call::List { filter, cursor, limit: scene.chance.between(1, 30) as usize })

@@ -1,5 +1,7 @@
 //! Enqueue.
 
+use std::collections::BTreeSet;
+
 use tidegate_core::command::{NewJob, NewJobMore};
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::policy::{OnConflict, OnFailure, QueueConfig, Unique, UniqueUntil};
@@ -20,15 +22,35 @@ pub(super) struct Judged {
 impl Twin {
     pub(super) fn enqueue(&mut self, ask: &Enqueue) -> Said {
         let command = &ask.command;
-        let jobs = command.jobs.iter().zip(&ask.payloads);
-        let items = jobs.map(|(job, payload)| match self.judge(&command.queue, job, 0, 0) {
-            Ok(judged) => {
-                let kind = &command.kinds[usize::from(job.kind)];
-                self.accept(&command.queue, kind, job, payload, &judged)
+        if !self.queues.contains_key(&command.queue) && self.queues.len() >= self.limits.queues_max {
+            return Said::Items(vec![Item::Refused(Refusal::TooManyQueues); command.jobs.len()]);
+        }
+        let mut kinds = self.kinds();
+        let mut without_room = BTreeSet::new();
+        for kind in &command.kinds {
+            if !kinds.contains(kind) && kinds.len() >= self.limits.kinds_max {
+                without_room.insert(kind);
+            } else {
+                kinds.insert(kind.clone());
             }
-            Err(item) => item,
+        }
+        let jobs = command.jobs.iter().zip(&ask.payloads);
+        let items = jobs.map(|(job, payload)| {
+            let kind = &command.kinds[usize::from(job.kind)];
+            if without_room.contains(kind) {
+                return Item::Refused(Refusal::TooManyKinds);
+            }
+            match self.judge(&command.queue, job, 0, 0) {
+                Ok(judged) => self.accept(&command.queue, kind, job, payload, &judged),
+                Err(item) => item,
+            }
         });
         Said::Items(items.collect())
+    }
+
+    /// The kinds that jobs are of.
+    pub(super) fn kinds(&self) -> BTreeSet<String> {
+        self.jobs.values().map(|job| job.kind.clone()).collect()
     }
 
     /// Judges one job; `of_queue` and `of_shard` are accepted before it and not there yet.

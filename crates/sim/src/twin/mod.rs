@@ -138,6 +138,12 @@ impl Twin {
         std::mem::take(&mut self.told)
     }
 
+    /// The last token that was given.
+    #[must_use]
+    pub const fn last_token(&self) -> u64 {
+        self.next_token - 1
+    }
+
     /// What a crash takes: everybody who waits.
     pub fn forget_callers(&mut self) {
         self.waiters.clear();
@@ -355,7 +361,12 @@ impl Twin {
 
 /// Whether an answer only says that there was no room or no work.
 fn says_not_now(said: &Said) -> bool {
-    let not_now = |refusal: &Refusal| matches!(refusal, Refusal::QueueFull(_) | Refusal::ShardFull(_));
+    let not_now = |refusal: &Refusal| {
+        matches!(
+            refusal,
+            Refusal::QueueFull(_) | Refusal::ShardFull(_) | Refusal::TooManyQueues | Refusal::TooManyKinds
+        )
+    };
     match said {
         Said::Refused(refusal) | Said::OperationRefused { refusal, .. } => not_now(refusal),
         Said::Items(items) => {

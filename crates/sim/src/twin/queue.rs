@@ -8,6 +8,9 @@ use super::{Queue, Said, Twin};
 
 impl Twin {
     pub(super) fn configure(&mut self, queue: &str, config: QueueConfig) -> Said {
+        if !self.queues.contains_key(queue) && self.queues.len() >= self.limits.queues_max {
+            return Said::Refused(Refusal::TooManyQueues);
+        }
         self.queues.entry(queue.into()).or_insert_with(|| Queue::new(config)).config = config;
         Said::Done
     }

@@ -1,5 +1,7 @@
 //! Transactions: judged against the state as it was before, then done whole or not at all.
 
+use std::collections::BTreeSet;
+
 use tidegate_core::command::{EnqueueOne, Operation};
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::policy::UniqueUntil;
@@ -19,13 +21,13 @@ impl Twin {
     pub(super) fn transact(&mut self, ask: &Transaction) -> Said {
         let operations = &ask.command.operations;
         let mut verdicts = Vec::new();
-        let mut accepted: Vec<&str> = Vec::new();
+        let mut accepted: Vec<&EnqueueOne> = Vec::new();
         for (index, operation) in operations.iter().enumerate() {
             let judged = match operation {
                 Operation::Enqueue(one) => {
                     let judged = self.judge_one(one, index, operations, &accepted);
                     if matches!(judged, Ok(Verdict::Accepts(_))) {
-                        accepted.push(&one.queue);
+                        accepted.push(one);
                     }
                     judged
                 }
@@ -70,7 +72,7 @@ impl Twin {
         one: &EnqueueOne,
         index: usize,
         operations: &[Operation],
-        accepted: &[&str],
+        accepted: &[&EnqueueOne],
     ) -> Result<Verdict, Refusal> {
         if let Some(key) = unique_key(one) {
             let twice = operations[..index].iter().position(|other| {
@@ -80,7 +82,17 @@ impl Twin {
                 return Err(Refusal::Contradicts(other as u32));
             }
         }
-        let of_queue = accepted.iter().filter(|queue| **queue == one.queue).count() as u64;
+        let mut queues: BTreeSet<&String> = self.queues.keys().collect();
+        queues.extend(accepted.iter().map(|other| &other.queue));
+        if !queues.contains(&one.queue) && queues.len() >= self.limits.queues_max {
+            return Err(Refusal::TooManyQueues);
+        }
+        let mut kinds = self.kinds();
+        kinds.extend(accepted.iter().map(|other| other.kind.clone()));
+        if !kinds.contains(&one.kind) && kinds.len() >= self.limits.kinds_max {
+            return Err(Refusal::TooManyKinds);
+        }
+        let of_queue = accepted.iter().filter(|other| other.queue == one.queue).count() as u64;
         match self.judge(&one.queue, &one.job, of_queue, accepted.len() as u64) {
             Ok(judged) => Ok(Verdict::Accepts(judged)),
             Err(Item::Refused(refusal)) => Err(refusal),

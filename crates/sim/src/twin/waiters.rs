@@ -103,10 +103,13 @@ impl Twin {
         (!empty).then_some((said, replayed))
     }
 
-    fn look_again(&mut self, lease: &Lease) {
+    /// Whether there is more after expired jobs were ended: the next ones of their ordering keys.
+    fn look_again(&mut self, lease: &Lease) -> bool {
         let ready: Vec<String> =
             lease.queues.iter().filter(|queue| self.can_lease(queue, &lease.kinds)).cloned().collect();
+        let more = !ready.is_empty();
         self.readied.extend(ready);
+        more
     }
 
     fn tell_lease(
@@ -184,10 +187,8 @@ impl Twin {
                         let waiter = self.waiters.remove(index);
                         self.tell_lease(waiter.number, said, leased_before, waiter.settled);
                     }
-                    None => {
-                        self.look_again(&lease);
-                        index += 1;
-                    }
+                    // Nobody behind him comes first.
+                    None => index += usize::from(!self.look_again(&lease)),
                 }
             } else {
                 index += 1;

@@ -33,7 +33,7 @@ pub(crate) enum Workload {
     Latency,
     /// Ten million waiting jobs: memory, rate at the end against the beginning, restart after a crash
     Backlog,
-    /// 200 urgent jobs into a queue of 500,000 that is being drained
+    /// 200 urgent jobs into a queue of a million that is being drained
     Priority,
 }
 

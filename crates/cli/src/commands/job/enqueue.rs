@@ -371,7 +371,7 @@ fn payload(args: &Args) -> anyhow::Result<(Option<RawJson<'static>>, Option<Text
 }
 
 /// A line's job with what the options say and it does not. What excludes each other stays as the line has it.
-fn filled(job: NewJob<'_>, options: &NewJob<'_>) -> NewJob<'static> {
+pub(crate) fn filled(job: NewJob<'_>, options: &NewJob<'_>) -> NewJob<'static> {
     let text =
         |own: Option<Text<'_>>, other: &Option<Text<'_>>| own.or_else(|| other.clone()).map(Text::into_owned);
     let when_said = job.run_at.is_some() || job.delay_ms.is_some();

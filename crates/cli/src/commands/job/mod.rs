@@ -1,7 +1,7 @@
 //! `tidegate job`: one job at a time, and lists of them.
 
 mod cancel;
-mod enqueue;
+pub(crate) mod enqueue;
 mod get;
 mod list;
 

@@ -1,6 +1,8 @@
 //! What records do at the end of a job's life: completed, failed, cancelled, expired, forgotten; and how a redrive
 //! brings it back.
 
+use alloc::collections::BTreeSet;
+
 use super::super::jobs::Slot;
 use super::super::lists::ListId;
 use super::super::paged::NONE;
@@ -14,6 +16,7 @@ use crate::view::JobState;
 impl State {
     pub(super) fn apply_completed(&mut self, completed: &record::Completed) {
         let mut offset = completed.first_offset;
+        let mut changed = NONE;
         for (i, &sequence) in completed.jobs.iter().enumerate() {
             let len = completed.result_lens.get(i).copied().unwrap_or(0);
             let result = Blob { frame: self.frame, offset, len };
@@ -24,8 +27,19 @@ impl State {
             }
             let queue = u32::from(self.jobs.get(slot).queue);
             self.queues.get_mut(queue).completed += 1;
-            self.end(slot, JobState::Completed, EndReason::None, 0);
+            self.leave_for_end(slot, JobState::Completed, EndReason::None, 0);
+            changed = self.attend_before(changed, queue);
         }
+        self.attend_before(changed, NONE);
+    }
+
+    /// For records about many jobs, most often of one queue: attends to the `changed` queue when the `next` job is of
+    /// another, and returns that.
+    fn attend_before(&mut self, changed: u32, next: u32) -> u32 {
+        if changed != NONE && changed != next {
+            self.attend(changed);
+        }
+        next
     }
 
     pub(super) fn apply_cancelled(&mut self, cancelled: &record::Cancelled) {
@@ -87,8 +101,14 @@ impl State {
         self.jobs.find(sequence).filter(|&slot| !self.jobs.get(slot).state.has_ended())
     }
 
-    /// Ends a job: it leaves every list, timer and line, frees what it held, and joins its queue's ended ones.
+    /// Ends a job, and its queue is attended to.
     fn end(&mut self, slot: Slot, state: JobState, reason: EndReason, death: u64) {
+        self.leave_for_end(slot, state, reason, death);
+        self.attend(u32::from(self.jobs.get(slot).queue));
+    }
+
+    /// Ends a job: it leaves every list, timer and line, frees what it held, and joins its queue's ended ones.
+    fn leave_for_end(&mut self, slot: Slot, state: JobState, reason: EndReason, death: u64) {
         let now = self.now;
         match self.jobs.get(slot).state {
             JobState::Leased => self.end_lease(slot),
@@ -125,7 +145,7 @@ impl State {
         self.enter_ended(slot);
     }
 
-    /// Puts an ended job into its queue's list of such.
+    /// Puts an ended job into its queue's list of such. The queue wants attention then.
     pub(super) fn enter_ended(&mut self, slot: Slot) {
         let job = self.jobs.get(slot);
         let (index, state) = (u32::from(job.queue), job.state);
@@ -148,7 +168,6 @@ impl State {
             }
         }
         self.job_lists.push_back(list, slot);
-        self.attend(index);
     }
 
     /// Counts a dead job under its cause, and keeps it with its ordering key, which it may have parked.
@@ -169,21 +188,11 @@ impl State {
                 reason,
                 kind: (**self.kinds.name(kind)).into(),
                 error_kind: last.and_then(|failure| failure.kind.as_deref()).map(Into::into),
-                message: last.map_or("", |failure| failure.message.as_str()).into(),
-                count: 0,
-                first_at: died_at,
-                last_at: died_at,
-                sample: sequence,
+                dead: BTreeSet::new(),
             };
             self.causes.insert(queue, &text, entry)
         });
-        let entry = self.causes.get_mut(index);
-        entry.count += 1;
-        entry.first_at = entry.first_at.min(died_at);
-        if (died_at, sequence) >= (entry.last_at, entry.sample) {
-            entry.last_at = died_at;
-            entry.sample = sequence;
-        }
+        self.causes.get_mut(index).dead.insert((died_at, sequence));
         self.extra_mut(slot, |extra| extra.cause = index);
         if key != NONE {
             self.keys.get_mut(key).dead.insert(sequence);
@@ -198,13 +207,13 @@ impl State {
     /// has waited for.
     fn unnote_dead(&mut self, slot: Slot) {
         let job = self.jobs.get(slot);
-        let (sequence, queue) = (job.sequence.get(), u32::from(job.queue));
+        let (sequence, queue, died_at) = (job.sequence.get(), u32::from(job.queue), job.time);
         let Some(extra) = self.jobs.extra_of(slot) else { return };
         let (cause, key) = (extra.cause, extra.key);
         if cause != NONE {
             let entry = self.causes.get_mut(cause);
-            entry.count -= 1;
-            if entry.count == 0 {
+            entry.dead.remove(&(died_at, sequence));
+            if entry.dead.is_empty() {
                 self.causes.remove(cause);
             }
             self.extra_mut(slot, |extra| extra.cause = NONE);
@@ -218,13 +227,21 @@ impl State {
         }
     }
 
-    pub(super) fn apply_forgotten(&mut self, sequence: u64) {
-        let Some(slot) = self.jobs.find(sequence) else { return };
-        let job = self.jobs.get(slot);
-        let (state, queue, kind) = (job.state, u32::from(job.queue), u32::from(job.kind));
-        if !state.has_ended() {
-            return;
+    pub(super) fn apply_forgotten(&mut self, forgotten: &record::Forgotten) {
+        let mut changed = NONE;
+        for &sequence in &forgotten.jobs {
+            let Some(slot) = self.jobs.find(sequence) else { continue };
+            let job = self.jobs.get(slot);
+            let (state, queue, kind) = (job.state, u32::from(job.queue), u32::from(job.kind));
+            if state.has_ended() {
+                self.forget_job(slot, state, queue, kind);
+                changed = self.attend_before(changed, queue);
+            }
         }
+        self.attend_before(changed, NONE);
+    }
+
+    fn forget_job(&mut self, slot: Slot, state: JobState, queue: u32, kind: u32) {
         if state == JobState::Dead {
             self.unnote_dead(slot);
         }
@@ -239,7 +256,6 @@ impl State {
             self.keys.get_mut(key).jobs -= 1;
             self.drop_unused_key(key);
         }
-        self.attend(queue);
     }
 
     /// A job that is forgotten may still hold its unique key for a duration: then its last state stays with the key.

@@ -45,11 +45,7 @@ impl State {
             Record::Released(released) => self.apply_released(released),
             Record::Cancelled(cancelled) => self.apply_cancelled(cancelled),
             Record::Expired(expired) => self.apply_expired(expired),
-            Record::Forgotten(forgotten) => {
-                for &job in &forgotten.jobs {
-                    self.apply_forgotten(job);
-                }
-            }
+            Record::Forgotten(forgotten) => self.apply_forgotten(forgotten),
             Record::Edited(edited) => self.apply_edited(edited),
             Record::RedriveStarted(started) => {
                 let queue = self.queue_or_new(&started.queue);

@@ -319,6 +319,11 @@ impl State {
         let (class, place) = (waiter.class(), waiter.place());
         let index = pools.waiters.insert(waiter);
         pools.holders.get_mut(holder).waiters += 1;
+        // Nobody joins a line twice; who stood there twice would be offered units without end.
+        if !joined.left && pools.waiters.try_get(stands).is_some() {
+            self.stop_waiting(stands);
+        }
+        let pools = &mut self.pools;
         let entry = pools.pools.get_mut(pool);
         if drawn {
             entry.entrants.insert(joined.number, index);
@@ -338,8 +343,9 @@ impl State {
             let waiter = self.pools.stake(Some(holder), pool).waiter;
             if self.pools.waiters.try_get(waiter).is_some_and(|waiter| waiter.number == left.number) {
                 // Before the opening: as if it had never joined. After it: it was in the draw.
-                if !self.pools.pools.get(pool).opened {
-                    self.pools.pools.get_mut(pool).entrants.remove(&left.number);
+                let entry = self.pools.pools.get_mut(pool);
+                if !entry.opened && entry.entrants.get(&left.number) == Some(&waiter) {
+                    entry.entrants.remove(&left.number);
                 }
                 self.stop_waiting(waiter);
             }

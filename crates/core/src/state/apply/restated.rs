@@ -169,6 +169,7 @@ impl State {
             JobState::Completed | JobState::Cancelled | JobState::Dead => {
                 self.jobs.get_mut(slot).order = restated.order;
                 self.enter_ended(slot);
+                self.attend(u32::from(self.jobs.get(slot).queue));
                 if state == JobState::Dead {
                     self.note_dead(slot, restated.parks);
                 }

@@ -54,10 +54,10 @@ impl State {
     pub(super) fn decide_enqueue(&mut self, enqueue: Enqueue, turn: &mut Turn<'_>) -> Outcome {
         let Enqueue { queue, kinds, jobs } = enqueue;
         let mut queue_index = self.queues.find(0, &queue);
-        if queue_index.is_none() && self.queues.len() as usize >= limits::QUEUES_MAX {
+        if queue_index.is_none() && self.queues.len() as usize >= self.limits.queues_max {
             return Outcome::Enqueued(jobs.iter().map(|_| Item::Refused(Refusal::TooManyQueues)).collect());
         }
-        let mut room_for_kinds = limits::KINDS_MAX.saturating_sub(self.kinds.len() as usize);
+        let mut room_for_kinds = self.limits.kinds_max.saturating_sub(self.kinds.len() as usize);
         let kind_has_room: Vec<bool> = kinds
             .iter()
             .map(|kind| {
@@ -221,7 +221,7 @@ impl State {
                 key: unique.key,
                 until: unique.until as i32,
                 expires_at: match unique.until {
-                    UniqueUntil::Duration => self.now.plus(unique.duration_ms).0,
+                    UniqueUntil::Duration => self.now.plus(unique.duration_ms.min(limits::KEPT_MS_MAX)).0,
                     UniqueUntil::Started | UniqueUntil::Completed => 0,
                 },
             }),

@@ -46,7 +46,7 @@ impl State {
                 fingerprint_0: key.fingerprint[0],
                 fingerprint_1: key.fingerprint[1],
                 kept_at: self.now.0,
-                expires_at: self.now.plus(self.limits.idempotency_ms).0,
+                expires_at: self.now.plus(self.limits.idempotency_ms.min(limits::KEPT_MS_MAX)).0,
                 answer: Answer::from(&outcome).encode_to_vec(),
                 dropped,
             };

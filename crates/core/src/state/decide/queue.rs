@@ -17,7 +17,7 @@ impl State {
         turn: &mut Turn<'_>,
     ) -> Outcome {
         match self.queues.find(0, &queue) {
-            None if self.queues.len() as usize >= limits::QUEUES_MAX => {
+            None if self.queues.len() as usize >= self.limits.queues_max => {
                 return Outcome::Refused(Refusal::TooManyQueues);
             }
             Some(index) if self.queues.get(index).config == config => {}

@@ -125,11 +125,11 @@ impl State {
         }
         let queue_index = self.queues.find(0, queue);
         let makes_queue = queue_index.is_none() && !taken.queues.contains(&queue.as_str());
-        if makes_queue && self.queues.len() as usize + taken.queues.len() >= limits::QUEUES_MAX {
+        if makes_queue && self.queues.len() as usize + taken.queues.len() >= self.limits.queues_max {
             return Err(Refusal::TooManyQueues);
         }
         let makes_kind = self.kinds.find(0, kind).is_none() && !taken.kinds.contains(&kind.as_str());
-        if makes_kind && self.kinds.len() as usize + taken.kinds.len() >= limits::KINDS_MAX {
+        if makes_kind && self.kinds.len() as usize + taken.kinds.len() >= self.limits.kinds_max {
             return Err(Refusal::TooManyKinds);
         }
         let of_queue = taken.jobs.iter().filter(|other| *other == queue).count() as u64;

@@ -30,6 +30,9 @@ use crate::pool::{GrantState, PoolConfig};
 pub(crate) use ended::{Ended, EndedGrants};
 use story::Entry;
 
+/// Grants, and waiters, in a page.
+const PAGE: usize = 512;
+
 /// Who fits in the same way: the same group, as many units.
 pub(crate) type Class = (Option<Arc<str>>, u32);
 /// A place in line: by rank, then by number.
@@ -214,12 +217,12 @@ pub(crate) struct Pools {
     /// Pools by when they open or close.
     pub(crate) pool_lists: Lists,
     pub(crate) pool_wheel: Wheel,
-    pub(crate) grants: Slab<Grant>,
+    pub(crate) grants: Slab<Grant, PAGE>,
     pub(crate) grant_index: BTreeMap<u64, u32>,
     /// Held grants by deadline.
     pub(crate) grant_lists: Lists,
     pub(crate) grant_wheel: Wheel,
-    pub(crate) waiters: Slab<Waiter>,
+    pub(crate) waiters: Slab<Waiter, PAGE>,
     pub(crate) holders: Table<Holder>,
     /// By holder and pool.
     pub(crate) stakes: BTreeMap<(u32, u32), Stake>,

@@ -11,7 +11,7 @@ use super::super::super::{MADE, State, Turn};
 use super::super::enqueue::{Ahead, Names};
 use crate::command::NewJob;
 use crate::id::Time;
-use crate::limits::{EXPIRE_PER_TURN, HOLD_MS_MAX, KINDS_MAX, QUEUES_MAX};
+use crate::limits::{EXPIRE_PER_TURN, HOLD_MS_MAX};
 use crate::outcome::Item;
 use crate::pool::record::{Granted, PoolTurned};
 use crate::pool::{GrantEnd, GrantId, GrantState, offer_payload};
@@ -129,8 +129,9 @@ impl State {
     fn enqueue_offer(&mut self, queue: &str, offer: &Granted, turn: &mut Turn<'_>) -> Option<u64> {
         let index = self.queues.find(0, queue);
         let kinds = [String::from(OFFER)];
-        let no_room_for_queue = index.is_none() && self.queues.len() as usize >= QUEUES_MAX;
-        let no_room_for_kind = self.kinds.find(0, OFFER).is_none() && self.kinds.len() as usize >= KINDS_MAX;
+        let no_room_for_queue = index.is_none() && self.queues.len() as usize >= self.limits.queues_max;
+        let no_room_for_kind =
+            self.kinds.find(0, OFFER).is_none() && self.kinds.len() as usize >= self.limits.kinds_max;
         if no_room_for_queue || no_room_for_kind {
             return None;
         }

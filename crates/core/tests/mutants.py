@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+"""Mutation testing of the rules: does some test fail when the code says something else?
+
+`cargo mutants` lists small changes ("replace < with <= in State::judge"). Building and testing each by itself takes most
+of a day. This puts all of them into one build: a copy of the crate in which every function that can be changed begins with
+a choice among its changed bodies, made by an environment variable. So a mutant costs a run of the tests, not a build.
+
+What cannot be chosen at run time (constants, functions that are needed as constants, `-> impl`) is listed at the end as
+not run; `cargo mutants -F NAME` does those the slow way. The copy is made in target/mutants; the source is not touched.
+
+Python's standard library, cargo and cargo-mutants (27) are all it needs.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+WORK = ROOT / "target" / "mutants"
+TREE = WORK / "tree"
+RESULTS = WORK / "results.json"
+
+# What the judges may use: of processor time, not of the clock's, since the machine may be busy; and of memory.
+CPU_S = {"rules": 12, "golden": 6, "lib": 20, "replay": 30, "sim": 240}
+MEMORY_BYTES = 6 << 30
+# A judge that waits for ever uses no processor time. Far beyond what a paused machine takes.
+WALL_S = {name: max(300, 20 * seconds) for name, seconds in CPU_S.items()}
+
+# Needed by the compiler as constants, so they cannot choose at run time.
+STAYS_CONST = re.compile(r"\bconst\s+(?:unsafe\s+)?fn\b")
+
+CHOICE = """
+/// The mutant that is on, from the environment; for mutation testing only.
+pub(crate) mod mutant {
+    extern crate std;
+    use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::{eprintln, panic, process, thread};
+    static ON: AtomicU32 = AtomicU32::new(u32::MAX);
+    pub(crate) fn on() -> u32 {
+        match ON.load(Relaxed) {
+            u32::MAX => {
+                let on = std::env::var("MUTANT").ok().and_then(|id| id.parse().ok()).unwrap_or(0);
+                ON.store(on, Relaxed);
+                if on > 0 {
+                    // The first test that fails is enough.
+                    panic::set_hook(std::boxed::Box::new(|_| {
+                        eprintln!("\\n@{}", thread::current().name().unwrap_or("a thread"));
+                        process::exit(101)
+                    }));
+                }
+                on
+            }
+            on => on,
+        }
+    }
+}
+"""
+
+
+def environment():
+    env = dict(os.environ)
+    env.update(
+        CARGO_TARGET_DIR=str(WORK / "build"),
+        CARGO_PROFILE_DEV_DEBUG="0",
+        CARGO_INCREMENTAL="0",
+        CARGO_TERM_COLOR="never",
+        RUSTFLAGS="--cap-lints allow",
+        RUST_BACKTRACE="0",
+        # The same histories every time; a failure is enough, its smallest form is not asked for.
+        PROPTEST_RNG_SEED="1",
+        PROPTEST_MAX_SHRINK_ITERS="0",
+        PROPTEST_DISABLE_FAILURE_PERSISTENCE="1",
+    )
+    return env
+
+
+def list_mutants(files):
+    args = ["cargo", "mutants", "--package", "tidegate-core", "--list", "--json"]
+    for file in files:
+        args += ["--file", file]
+    listed = json.loads(subprocess.run(args, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    for index, mutant in enumerate(listed):
+        mutant["id"] = index + 1
+    return listed
+
+
+def offset(lines, place):
+    """Where a line and column, from one, are in the text that was split into these lines."""
+    return sum(len(line) for line in lines[: place["line"] - 1]) + place["column"] - 1
+
+
+def changed(lines, diff):
+    """The text after a diff of one hunk."""
+    head, *hunk = re.split(r"(?m)^(?=@@)", diff)[-1].splitlines(keepends=True)
+    start, count = re.match(r"@@ -(\d+)(?:,(\d+))?", head).groups()
+    start, count = int(start) - 1, int(count or 1)
+    after = [line[1:] for line in hunk if line[0] in " +"]
+    assert [line[1:] for line in hunk if line[0] in " -"] == lines[start : start + count], diff
+    return "".join(lines[:start] + after + lines[start + count :])
+
+
+def body_start(text, start, end):
+    """Where a function's body begins: the first brace outside of parentheses and brackets."""
+    depth, at = 0, start
+    while at < end:
+        if text.startswith("//", at):
+            at = text.index("\n", at)
+        elif text[at] in "([":
+            depth += 1
+        elif text[at] in ")]":
+            depth -= 1
+        elif text[at] == "{" and depth == 0:
+            return at
+        at += 1
+    raise ValueError(text[start:end])
+
+
+class File:
+    """A source file, the functions in it that mutants change, and which mutants those are."""
+
+    def __init__(self, path, mutants):
+        self.path = path
+        self.text = (ROOT / path).read_text()
+        self.lines = self.text.splitlines(keepends=True)
+        self.functions = {}
+        self.not_run = []
+        spans = sorted({self.span(m) for m in mutants if m.get("function")})
+        # A function within a function is changed as part of the outer one.
+        outer = [s for s in spans if not any(o[0] <= s[0] and s[1] <= o[1] and o != s for o in spans)]
+        for mutant in mutants:
+            span = mutant.get("function") and self.span(mutant)
+            span = span and next(o for o in outer if o[0] <= span[0] and span[1] <= o[1])
+            if not span:
+                self.not_run.append(mutant)
+                continue
+            body = body_start(self.text, self.text.index("fn ", span[0]), span[1])
+            signature = self.text[span[0] : body]
+            at = offset(self.lines, mutant["span"]["start"])
+            if STAYS_CONST.search(signature) or "-> impl" in signature or at < body:
+                self.not_run.append(mutant)
+            else:
+                self.functions.setdefault((body, span[1]), []).append(mutant)
+
+    def span(self, mutant):
+        span = mutant["function"]["span"]
+        return offset(self.lines, span["start"]), offset(self.lines, span["end"])
+
+    def mutated(self, unviable):
+        """The text with all its mutants in, and which lines are whose."""
+        out, owners, done, line = [], [], 0, 1
+
+        def push(text):
+            nonlocal line
+            out.append(text)
+            line += text.count("\n")
+
+        for (body, end), mutants in sorted(self.functions.items()):
+            push(self.text[done:body] + "{ match crate::mutant::on() {\n")
+            for mutant in mutants:
+                if mutant["id"] in unviable:
+                    continue
+                whole = changed(self.lines, mutant["diff"])
+                first = line
+                push(f"{mutant['id']} => {whole[body : len(whole) - (len(self.text) - end)]}\n")
+                owners.append((first, line - 1, mutant["id"]))
+            push(f"_ => {self.text[body:end]}\n}} }}")
+            done = end
+        push(self.text[done:])
+        return "".join(out), owners
+
+
+def write(path, text):
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def copy_tree():
+    """A copy of what is in version control, or would be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.splitlines()
+    for name in listed:
+        source, target = ROOT / name, TREE / name
+        if name.startswith("crates/core/src/") or not source.is_file():
+            continue
+        data = source.read_bytes()
+        if not target.exists() or target.read_bytes() != data:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+
+def build(files, unviable, sim):
+    """Builds the copy without the mutants that do not compile, of which some are known. Returns the judges, and all of those."""
+    copy_tree()
+    # Written only where something is new, so that cargo builds only that.
+    source = {path.relative_to(ROOT): path.read_text() for path in (ROOT / "crates/core/src").rglob("*.rs")}
+    source[pathlib.Path("crates/core/src/lib.rs")] += CHOICE
+    for path in set(source) - {file.path for file in files}:
+        write(TREE / path, source[path])
+    while True:
+        owners = {}
+        for file in files:
+            text, owners[str(file.path)] = file.mutated(unviable)
+            write(TREE / file.path, text)
+        found = set()
+        command = ["cargo", "check", "--locked", "-p", "tidegate-core", "--message-format=json"]
+        done = subprocess.run(command, cwd=TREE, env=environment(), capture_output=True, text=True)
+        for line in done.stdout.splitlines():
+            message = json.loads(line).get("message") if line.startswith("{") else None
+            if not isinstance(message, dict) or message.get("level") != "error":
+                continue
+            for span in message["spans"]:
+                mine = [o for o in owners.get(span["file_name"], []) if o[0] <= span["line_start"] <= o[1]]
+                if span["is_primary"]:
+                    found.update(owner[2] for owner in mine)
+        if done.returncode == 0:
+            break
+        if not found:
+            sys.exit(f"the copy does not build, and no mutant is to blame:\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}")
+        unviable |= found
+        print(f"{len(unviable)} do not compile", flush=True)
+    command = ["cargo", "test", "--locked", "-p", "tidegate-core", "--tests", "--no-run", "--message-format=json"]
+    judges = executables(command)
+    if sim:
+        command = ["cargo", "build", "--locked", "-p", "tidegate-sim", "--message-format=json"]
+        judges = {"sim": executables(command)["tidegate-sim"]}
+    return judges, unviable
+
+
+def executables(command):
+    done = subprocess.run(command, cwd=TREE, env=environment(), check=True, stdout=subprocess.PIPE, text=True)
+    found = {}
+    for line in done.stdout.splitlines():
+        message = json.loads(line) if line.startswith("{") else {}
+        if message.get("executable"):
+            target = message["target"]
+            found["lib" if target["kind"] == ["lib"] else target["name"]] = message["executable"]
+    return found
+
+
+def run(judge, executable, mutant, seeds):
+    """Whether this judge is content with this mutant: `passes`, `fails`, `timeout`, or `signal` (which, is in the second word).
+
+    A signal is told apart: an abort may come from the bound of memory, which is no test that noticed something.
+    """
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S[judge], CPU_S[judge] + 2))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    args = ["--seeds", str(seeds), "--steps", "1500"] if judge == "sim" else ["--test-threads=2", "-q"]
+    try:
+        done = subprocess.run(
+            [executable, *args], cwd=TREE / "crates/core", env=environment() | {"MUTANT": str(mutant)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", preexec_fn=limit,
+            timeout=WALL_S[judge],
+        )
+    except subprocess.TimeoutExpired:
+        return "timeout", f"{WALL_S[judge]} s by the clock"
+    if done.returncode == -signal.SIGXCPU:
+        return "timeout", f"{CPU_S[judge]} s of processor time"
+    if done.returncode < 0:
+        return "signal", signal.Signals(-done.returncode).name
+    if done.returncode == 0:
+        return "passes", ""
+    failed = re.findall(r"(?m)^@(.+)$", done.stderr) or re.findall(r"(?m)^    ([\w:]+)$", done.stdout)
+    return "fails", failed[0] if failed else (done.stdout + done.stderr)[-200:]
+
+
+def judge(judges, chosen, mutant, seeds):
+    for name in ("rules", "lib", "golden", "replay", "sim"):
+        if name not in judges or name not in chosen:
+            continue
+        said, why = run(name, judges[name], mutant["id"], seeds)
+        if said != "passes":
+            return mutant, {"fails": "caught"}.get(said, said), name, why
+    return mutant, "survived", "", ""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", help="source files (all of the crate if none is named); globs as cargo-mutants has them")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--judges", default="rules,lib,golden,replay", help="which of the tests; all by default")
+    parser.add_argument("--survivors", action="store_true", help="only those that survived last time")
+    parser.add_argument("--resume", action="store_true", help="only those that have no verdict yet")
+    parser.add_argument("--sim", type=int, metavar="SEEDS", help="let the simulator judge what survived last time")
+    options = parser.parse_args()
+    chosen = ["sim"] if options.sim else options.judges.split(",")
+
+    listed = list_mutants(options.files)
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    by_file = {}
+    for mutant in listed:
+        by_file.setdefault(mutant["file"], []).append(mutant)
+    files = [File(pathlib.Path(path), mutants) for path, mutants in by_file.items()]
+    not_run = {m["id"] for file in files for m in file.not_run}
+    verdict_of = lambda mutant: known.get(mutant["name"], {}).get("verdict")
+    unviable = {m["id"] for m in listed if verdict_of(m) == "unviable"}
+    judges, unviable = build(files, unviable, options.sim)
+    for name in chosen:
+        said, why = run(name, judges[name], 0, options.sim)
+        if said != "passes":
+            sys.exit(f"without a mutant, {name} {said}: {why}")
+
+    results, wanted = {}, []
+    for mutant in listed:
+        if mutant["id"] in not_run:
+            results[mutant["name"]] = {"verdict": "not run"}
+        elif mutant["id"] in unviable:
+            results[mutant["name"]] = {"verdict": "unviable"}
+        elif (options.survivors or options.sim) and verdict_of(mutant) != "survived":
+            results[mutant["name"]] = known.get(mutant["name"], {"verdict": "not run"})
+        elif options.resume and verdict_of(mutant) not in (None, "not run"):
+            results[mutant["name"]] = known[mutant["name"]]
+        else:
+            wanted.append(mutant)
+    print(f"{len(listed)} mutants: {len(not_run)} cannot be chosen, {len(unviable)} do not compile, {len(wanted)} are tried")
+    began = time.monotonic()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        running = [pool.submit(judge, judges, chosen, mutant, options.sim) for mutant in wanted]
+        for count, done in enumerate(as_completed(running), 1):
+            mutant, verdict, name, why = done.result()
+            results[mutant["name"]] = {"verdict": verdict, "judge": name, "by": why.strip()}
+            if verdict == "survived":
+                print(mutant["name"], flush=True)
+            if count % 50 == 0:
+                print(f"-- {count} of {len(wanted)} in {time.monotonic() - began:.0f} s", flush=True)
+                RESULTS.write_text(json.dumps(known | results, indent=1))
+    # Of the files that were asked for, only what is listed now; of the others, what was known.
+    kept = {name: said for name, said in known.items() if name.split(":")[0] not in by_file}
+    RESULTS.write_text(json.dumps(kept | results, indent=1))
+    summary(results)
+
+
+def summary(results):
+    verdicts = ["caught", "timeout", "signal", "survived", "unviable", "not run"]
+    table = {}
+    for name, said in results.items():
+        row = table.setdefault(name.split(":")[0].removeprefix("crates/core/src/"), dict.fromkeys(verdicts, 0))
+        row[said["verdict"]] += 1
+    table["all"] = {verdict: sum(row[verdict] for row in table.values()) for verdict in verdicts}
+    print("| file | mutants | " + " | ".join(verdicts) + " |\n|---|" + "---:|" * (len(verdicts) + 1))
+    for file, row in table.items():
+        print(f"| `{file}` | {sum(row.values())} | " + " | ".join(str(row[verdict]) for verdict in verdicts) + " |")
+
+
+main()
