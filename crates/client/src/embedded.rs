@@ -3,6 +3,8 @@
 //! The step from wire type to command and back is `tidegate_api::convert`, the one that the server's door takes. What
 //! is not here: rules, waits and durability, which are the engine's; it answers when the answer is on stable storage.
 
+mod pools;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use tidegate_api::{limits, syntax};
 use tidegate_core::outcome;
 use tidegate_core::{Time, command};
 use tidegate_engine::{Answer, CallError, Clock, Engine, Enqueue, Envelope, IdempotencyKey, Options, Work};
+
+pub(crate) use pools::news;
 
 use crate::Error;
 use crate::retry::Tries;
@@ -166,9 +170,15 @@ impl Embedded {
         path: &str,
         body: &(impl Serialize + ?Sized),
     ) -> Option<IdempotencyKey> {
+        let body =
+            settings.idempotency_key.as_ref().map(|_| serde_json::to_vec(body).expect("wire types are JSON"));
+        Self::key_of(settings, method, path, &body?)
+    }
+
+    /// The same for a body as it is.
+    fn key_of(settings: &Settings, method: &str, path: &str, body: &[u8]) -> Option<IdempotencyKey> {
         let key = settings.idempotency_key.clone()?;
-        let body = serde_json::to_vec(body).expect("wire types are JSON");
-        let fingerprint = tidegate_engine::fingerprint(&[method.as_bytes(), path.as_bytes(), &body]);
+        let fingerprint = tidegate_engine::fingerprint(&[method.as_bytes(), path.as_bytes(), body]);
         Some(IdempotencyKey { key, fingerprint })
     }
 

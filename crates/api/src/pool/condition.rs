@@ -85,6 +85,40 @@ pub struct JobIs {
     pub state: JobState,
 }
 
+impl Condition<'static> {
+    /// The pool has not changed since this version.
+    pub fn pool_version(pool: impl Into<String>, version: u64) -> Self {
+        Self::PoolVersion(PoolVersion { pool: Text::from(pool.into()), version })
+    }
+
+    /// The holder has units of each of these pools.
+    pub fn has_all<N: Into<String>>(holder: impl Into<String>, pools: impl IntoIterator<Item = N>) -> Self {
+        Self::HasAll(HolderPools::of(holder.into(), pools))
+    }
+
+    /// The holder has units of none of these pools.
+    pub fn has_none<N: Into<String>>(holder: impl Into<String>, pools: impl IntoIterator<Item = N>) -> Self {
+        Self::HasNone(HolderPools::of(holder.into(), pools))
+    }
+
+    /// The units a holder has, of all pools, are fewer than this.
+    pub fn units_below(holder: impl Into<String>, units: u64) -> Self {
+        Self::UnitsBelow(UnitsBelow { holder: Text::from(holder.into()), units, place: None })
+    }
+
+    /// The job is in this state.
+    pub fn job_is(id: JobId, state: JobState) -> Self {
+        Self::JobIs(JobIs { id, state })
+    }
+}
+
+impl HolderPools<'static> {
+    fn of<N: Into<String>>(holder: String, pools: impl IntoIterator<Item = N>) -> Self {
+        let pools = pools.into_iter().map(|pool| Text::from(pool.into())).collect();
+        Self { holder: Text::from(holder), pools }
+    }
+}
+
 impl Condition<'_> {
     /// The name of its member.
     pub const fn name(&self) -> &'static str {

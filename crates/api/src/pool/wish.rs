@@ -83,7 +83,7 @@ pub struct SwapWish<'a> {
 }
 
 /// Checks a holder's name under the field `holder`.
-pub(crate) fn check_holder(holder: &str) -> Checked {
+pub fn check_holder(holder: &str) -> Checked {
     syntax::text("holder", holder, &limits::HOLDER_BYTES)
 }
 
