@@ -536,6 +536,8 @@ pub const OPERATIONS: &[Operation] = &[
             ENGINE,
             CHANGE,
             &[Code::BelowGranted, Code::PoolInUse, Code::NeverOpen, Code::TooFarAhead, Code::TooManyPools],
+            // Somebody may have deleted it before it could be shown.
+            POOL,
         ],
     ),
     operation(
