@@ -58,7 +58,7 @@ pub(super) fn show(pool: &Pool, out: &mut Out) -> anyhow::Result<()> {
     }
     for group in &pool.groups {
         let of = group.units_max.map(|most| format!(" of {}", thousands(most.into()))).unwrap_or_default();
-        out.line(format!("  group {}: {}{of}", group.group, thousands(group.units.into())))?;
+        out.line(format!("  group {}: {}{of}", group.group, thousands(group.units)))?;
     }
     if let Some(commitment) = &pool.commitment {
         out.line(format!("  drawn by a seed whose SHA-256 is {commitment}"))?;
