@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p tidegate --example pools` beside `tidegate serve`.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use tidegate::Client;
 use tidegate::api::pool::condition::Condition;
 use tidegate::api::pool::config::PoolConfig;
