@@ -8,13 +8,13 @@ use std::{io::Write, net::SocketAddr, ops::Range, path::Path, process::Command, 
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use memchr::memmem;
 
 use super::{LOG, Lanes, Load, Peer, Producer, Programs, Setting, Worker, until_ready};
 use crate::{
-    calls::keep_under_way,
     floor::Floor,
-    intake::Intake,
+    intake::{Intake, Take},
     jobs::{Fields, Payload},
     process::{Process, free_port},
     wire::{Giving, Wire, WireProducer, WireWorker, Working},
@@ -134,11 +134,20 @@ impl Producer for Callers {
         anyhow::ensure!(per_call == 1, "each caller has one job at a time");
         let (payload, queue) = (Payload::new(), &self.queue);
         let text = payload.text();
-        keep_under_way(&intake, per_call, depth, |number: Range<u64>| async move {
-            queue.enqueue("bench", &Fields::of(number.start, text)).await?;
-            Ok(1)
-        })
-        .await
+        let caller = || async {
+            loop {
+                let changed = intake.changed();
+                match intake.take(1) {
+                    Take::Go(number) => {
+                        queue.enqueue("bench", &Fields::of(number.start, text)).await?;
+                        intake.acknowledge(1);
+                    }
+                    Take::Wait => changed.await,
+                    Take::End => return Ok(()),
+                }
+            }
+        };
+        try_join_all((0..depth).map(|_| caller())).await.map(drop)
     }
 }
 

@@ -39,8 +39,8 @@ const WAITING_MAX: usize = 4 * LIST_ITEMS_MAX;
 const WAITING_BYTES: usize = 64 << 20;
 /// A queue's gathering ends when nothing has come for so long.
 const IDLE: Duration = Duration::from_secs(5);
-/// Lists of one queue under way at once: while the server syncs one, it reads the next, and the one after is written here.
-const UNDER_WAY_MAX: usize = 4;
+/// Lists of one queue under way at once: while the server syncs one, it can read the next.
+const UNDER_WAY_MAX: usize = 2;
 /// A list may always have so many jobs; a shorter one is not worth its request while others are under way.
 const SHARE_MIN: usize = 64;
 /// A list is closed when it has so many bytes. One job more fits into the largest body the server takes.
@@ -601,7 +601,7 @@ mod tests {
         assert_eq!(lengths(3, 0).await, [3]);
         assert_eq!(lengths(SHARE_MIN, 0).await, [SHARE_MIN]);
         assert_eq!(lengths(2 * SHARE_MIN, 0).await, [SHARE_MIN, SHARE_MIN]);
-        assert_eq!(lengths(256, 1_024 - 256).await, [256]);
+        assert_eq!(lengths(512, 1_024 - 512).await, [512]);
         assert_eq!(lengths(LIST_ITEMS_MAX + 1, 5 * LIST_ITEMS_MAX).await, [LIST_ITEMS_MAX, 1]);
     }
 
