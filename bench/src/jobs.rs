@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use memchr::memmem;
+use serde::Serialize;
 
 /// Bytes of every payload.
 pub(crate) const PAYLOAD_BYTES: usize = 256;
@@ -16,6 +17,22 @@ pub(crate) const MARKED_FIRST: u64 = 1_000_000_000;
 
 const BEFORE: &[u8] = b"{\"mark\":\"";
 const DIGITS: usize = 10;
+const START: &[u8] = b"{\"mark\":\"0000000000\",\"text\":\"";
+const END: &[u8] = b"\"}";
+
+/// A payload as a program has it before it is JSON.
+#[derive(Serialize)]
+pub(crate) struct Fields<'a> {
+    mark: String,
+    text: &'a str,
+}
+
+impl Fields<'_> {
+    /// The payload of this number, with the text that all have.
+    pub(crate) fn of(number: u64, text: &str) -> Fields<'_> {
+        Fields { mark: format!("{number:0DIGITS$}"), text }
+    }
+}
 
 /// A payload to stamp numbers on.
 #[derive(Clone)]
@@ -24,15 +41,13 @@ pub(crate) struct Payload([u8; PAYLOAD_BYTES]);
 impl Payload {
     pub(crate) fn new() -> Payload {
         let mut bytes = [b' '; PAYLOAD_BYTES];
-        let start = b"{\"mark\":\"0000000000\",\"text\":\"";
-        let end = b"\"}";
-        bytes[..start.len()].copy_from_slice(start);
+        bytes[..START.len()].copy_from_slice(START);
         let mut state = 7u32;
-        for byte in &mut bytes[start.len()..PAYLOAD_BYTES - end.len()] {
+        for byte in &mut bytes[START.len()..PAYLOAD_BYTES - END.len()] {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             *byte = b'a' + ((state >> 24) % 26) as u8;
         }
-        bytes[PAYLOAD_BYTES - end.len()..].copy_from_slice(end);
+        bytes[PAYLOAD_BYTES - END.len()..].copy_from_slice(END);
         Payload(bytes)
     }
 
@@ -44,6 +59,11 @@ impl Payload {
             rest /= 10;
         }
         &self.0
+    }
+
+    /// The text that all payloads have.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.0[START.len()..PAYLOAD_BYTES - END.len()]).expect("it is ASCII")
     }
 
     /// The payloads of these numbers, each its own piece of memory.
@@ -77,6 +97,8 @@ mod tests {
             assert_eq!(bytes.len(), PAYLOAD_BYTES);
             serde_json::from_slice::<serde_json::Value>(bytes).expect("JSON");
             assert_eq!(number_on(bytes), Some(number));
+            let bytes = bytes.to_vec();
+            assert_eq!(serde_json::to_vec(&Fields::of(number, payload.text())).expect("JSON"), bytes);
         }
     }
 

@@ -220,16 +220,17 @@ struct Running {
 impl Bench {
     /// Runs a row: all systems in turns; `backlog`, which is about memory too, one system after the other.
     async fn row(&mut self, row: Row, names: &[Name]) -> anyhow::Result<()> {
+        let names: Vec<Name> = names.iter().copied().filter(|name| row.is_of(*name)).collect();
         if row == Row::Backlog {
             for name in names {
-                let mut running = [self.begin(*name).await?];
+                let mut running = [self.begin(name).await?];
                 self.turn(row, &mut running, 0, 0).await?;
             }
             return Ok(());
         }
         let mut running = Vec::new();
         for name in names {
-            running.push(self.begin(*name).await?);
+            running.push(self.begin(name).await?);
         }
         for run in 0..self.scale.runs {
             for at in 0..running.len() {

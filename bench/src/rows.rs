@@ -18,6 +18,7 @@ use crate::{
     intake::Intake,
     jobs::{LIST_JOBS, MARKED_FIRST},
     peers::{Lanes, Load, Name, Peer, Producer, Worker},
+    stats::{median, range},
 };
 
 /// The workloads by name.
@@ -28,6 +29,8 @@ pub(crate) enum Row {
     Lists,
     /// Single jobs, 1,024 under way, each acknowledged by itself
     Singles,
+    /// The same for Tidegate without its client, which gathers: one HTTP request each
+    Plain,
     /// Enqueue, lease, complete: 4 producers and 4 workers at once
     Life,
     /// 2,000 single jobs a second by the clock: from due to delivered
@@ -100,18 +103,26 @@ const LIFE: Lanes = Lanes { connections: 4, depth: 2 };
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The last tenth of a backlog may take so long.
 const TENTH_SECONDS: f64 = 8.0;
+/// Single deliveries from a full queue; their median counts.
+const FIRST_DELIVERIES: usize = 21;
 /// A backlog is worked off for so long.
 const DRAIN: Duration = Duration::from_secs(3);
 /// Room in the bitmap for jobs of a run that goes by time: more than any machine gives in it.
 const NUMBERS_MAX: u64 = 1 << 27;
 
 impl Row {
+    /// Whether this system has such a row. What everybody else does in `plain` is what they do in `singles`.
+    pub(crate) fn is_of(self, name: Name) -> bool {
+        self != Row::Plain || name == Name::Tidegate
+    }
+
     /// Runs it once.
     pub(crate) async fn measure(self, name: Name, peer: &mut dyn Peer, queue: &str, scale: &Scale) -> Sample {
         let mut run = Run { queue, scale, values: BTreeMap::new(), faults: Vec::new() };
         let outcome = match self {
             Row::Lists => run.ingest(peer, Load::Lists, LIST_JOBS).await,
             Row::Singles => run.ingest(peer, Load::Singles, 1).await,
+            Row::Plain => run.ingest(peer, Load::Plain, 1).await,
             Row::Life => run.life(peer).await,
             Row::Latency => run.latency(peer).await,
             Row::Backlog => run.backlog(peer).await,
@@ -148,7 +159,7 @@ impl Run<'_> {
     async fn life(&mut self, peer: &mut dyn Peer) -> anyhow::Result<()> {
         peer.open(self.queue).await?;
         let floor = Floor::new(NUMBERS_MAX, 0);
-        let producers = producers(peer, self.queue, false, LIFE.connections).await?;
+        let producers = producers(peer, self.queue, Load::Lists, LIFE.connections).await?;
         let workers = workers(peer, self.queue, false).await?;
         let start = Instant::now();
         let deadline = start + Duration::from_secs_f64(self.scale.seconds);
@@ -200,18 +211,38 @@ impl Run<'_> {
         self.value("resident_bytes_per_job", resident / jobs as f64);
 
         let floor = Floor::new(filled.given + last.given, 0);
+        self.first_deliveries(peer, &floor).await?;
         let workers = workers(peer, self.queue, false).await?;
-        let start = Instant::now();
+        let (before, start) = (floor.completed(), Instant::now());
         let workers = spawn_workers(workers, &floor);
         tokio::time::sleep(DRAIN).await;
-        self.value("drain_jobs_per_s", floor.completed() as f64 / start.elapsed().as_secs_f64());
+        self.value("drain_jobs_per_s", (floor.completed() - before) as f64 / start.elapsed().as_secs_f64());
         floor.stop();
         finish(workers).await?;
-        let first = floor.first().context("nothing arrived from the long queue in time")?;
-        self.value("drain_first_us", first.duration_since(start).as_micros() as f64);
         self.check_floor(&floor);
         self.check_left(peer, jobs - floor.completed()).await?;
         peer.remove(self.queue).await
+    }
+
+    /// One worker after the other comes to the full queue, takes one job, completes it and goes: from its asking to the
+    /// job's arrival.
+    async fn first_deliveries(&mut self, peer: &dyn Peer, floor: &Arc<Floor>) -> anyhow::Result<()> {
+        let mut us = Vec::with_capacity(FIRST_DELIVERIES);
+        for _ in 0..FIRST_DELIVERIES {
+            let worker = peer.worker(self.queue, false).await.context("no worker")?;
+            floor.stop_at_next();
+            let start = Instant::now();
+            tokio::time::timeout(PATIENCE, worker.work(Arc::clone(floor), 1))
+                .await
+                .context("nothing arrived")??;
+            let arrived = floor.stopped_by().context("a worker went without a job")?;
+            us.push(arrived.duration_since(start).as_nanos() as f64 / 1_000.0);
+        }
+        self.value("first_us", median(&us).context("no delivery")?);
+        let (_, slowest) = range(&us).context("no delivery")?;
+        self.value("slowest_first_us", slowest);
+        floor.go_on();
+        Ok(())
     }
 
     async fn priority(&mut self, peer: &mut dyn Peer) -> anyhow::Result<()> {
@@ -260,7 +291,8 @@ impl Run<'_> {
         jobs: usize,
     ) -> anyhow::Result<u64> {
         let lanes = peer.lanes(Load::Clock);
-        let producers = producers(peer, self.queue, urgent, lanes.connections).await?;
+        let load = if urgent { Load::Urgent } else { Load::Clock };
+        let producers = producers(peer, self.queue, load, lanes.connections).await?;
         let intake = Arc::new(Intake::new(MARKED_FIRST, jobs as u64, None).by_clock());
         let clock = {
             let (intake, floor) = (Arc::clone(&intake), Arc::clone(floor));
@@ -328,7 +360,7 @@ async fn flood(
     until: Until,
 ) -> anyhow::Result<Flood> {
     let lanes = peer.lanes(load);
-    let producers = producers(peer, queue, false, lanes.connections).await?;
+    let producers = producers(peer, queue, load, lanes.connections).await?;
     let start = Instant::now();
     let deadline = start + Duration::from_secs_f64(until.seconds);
     let intake = Arc::new(Intake::new(first, until.jobs, Some(deadline)));
@@ -342,12 +374,12 @@ async fn flood(
 async fn producers(
     peer: &dyn Peer,
     queue: &str,
-    urgent: bool,
+    load: Load,
     count: usize,
 ) -> anyhow::Result<Vec<Box<dyn Producer>>> {
     let mut producers = Vec::new();
     for _ in 0..count {
-        producers.push(peer.producer(queue, urgent).await.context("no producer")?);
+        producers.push(peer.producer(queue, load).await.context("no producer")?);
     }
     Ok(producers)
 }

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 
-use super::{LOG, Peer, Producer, Setting, Worker, until_ready};
+use super::{LOG, Load, Peer, Producer, Setting, Worker, until_ready};
 use crate::{
     floor::Floor,
     jobs::{PAYLOAD_BYTES, Payload},
@@ -105,10 +105,10 @@ impl Peer for Beanstalkd {
         Ok(())
     }
 
-    async fn producer(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Producer>> {
+    async fn producer(&self, queue: &str, load: Load) -> anyhow::Result<Box<dyn Producer>> {
         let mut wire = Wire::open(self.address).await?;
         wire.exchange(format!("use {queue}\r\n").as_bytes(), |bytes| Ok(reply_length(bytes))).await?;
-        let priority = if urgent { 0 } else { 100 };
+        let priority = if load == Load::Urgent { 0 } else { 100 };
         let before = format!("put {priority} 0 120 {PAYLOAD_BYTES}\r\n");
         Ok(Box::new(WireProducer { wire, giving: Puts { before, payload: Payload::new() } }))
     }

@@ -89,8 +89,12 @@ pub(crate) enum Load {
     Lists,
     /// Single jobs, 1,024 under way.
     Singles,
+    /// Single jobs, 1,024 under way, by a client that gathers nothing; of Tidegate only.
+    Plain,
     /// Single jobs by the clock.
     Clock,
+    /// Single jobs by the clock that go first.
+    Urgent,
 }
 
 /// A system under measurement.
@@ -102,8 +106,8 @@ pub(crate) trait Peer: Send + Sync {
     /// Makes a queue that is not there yet.
     async fn open(&self, queue: &str) -> anyhow::Result<()>;
 
-    /// A producer for a queue; its jobs go first if they are urgent.
-    async fn producer(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Producer>>;
+    /// A producer for a queue, of the kind that suits the load.
+    async fn producer(&self, queue: &str, load: Load) -> anyhow::Result<Box<dyn Producer>>;
 
     /// A worker for a queue; with `urgent` it looks for urgent jobs as well, where they are kept apart.
     async fn worker(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Worker>>;
@@ -124,8 +128,8 @@ pub(crate) trait Peer: Send + Sync {
     fn lanes(&self, load: Load) -> Lanes {
         match load {
             Load::Lists => Lanes { connections: 16, depth: 2 },
-            Load::Singles => Lanes { connections: 64, depth: 16 },
-            Load::Clock => Lanes { connections: 4, depth: 4_096 },
+            Load::Singles | Load::Plain => Lanes { connections: 64, depth: 16 },
+            Load::Clock | Load::Urgent => Lanes { connections: 4, depth: 4_096 },
         }
     }
 

@@ -44,6 +44,9 @@ pub(super) async fn start(programs: &Programs, data: &Path) -> anyhow::Result<Na
     let (port, monitor) = (free_port()?.port(), free_port()?);
     let mut peer = Nats { process: None, program, data: data.to_owned(), port, monitor, context: None };
     peer.begin(true).await?;
+    // With its last stream the server removes the streams' directory, in the background: after a pause that may be in
+    // the very moment in which the next stream is made there, which then fails. So there always is one.
+    peer.context().create_stream(work_queue("kept")).await?;
     Ok(peer)
 }
 
@@ -99,6 +102,16 @@ async fn connect(port: u16) -> anyhow::Result<jetstream::Context> {
     Ok(builder.max_ack_inflight(16_384).build(client))
 }
 
+fn work_queue(name: &str) -> stream::Config {
+    stream::Config {
+        name: name.to_owned(),
+        subjects: vec![name.to_owned()],
+        retention: stream::RetentionPolicy::WorkQueue,
+        storage: stream::StorageType::File,
+        ..Default::default()
+    }
+}
+
 fn urgent_of(queue: &str) -> String {
     format!("{queue}-urgent")
 }
@@ -124,14 +137,7 @@ impl Peer for Nats {
 
     async fn open(&self, queue: &str) -> anyhow::Result<()> {
         for name in [queue.to_owned(), urgent_of(queue)] {
-            let stream = stream::Config {
-                name: name.clone(),
-                subjects: vec![name],
-                retention: stream::RetentionPolicy::WorkQueue,
-                storage: stream::StorageType::File,
-                ..Default::default()
-            };
-            let stream = self.context().create_stream(stream).await?;
+            let stream = self.context().create_stream(work_queue(&name)).await?;
             let consumer = consumer::pull::Config {
                 durable_name: Some("workers".into()),
                 ack_policy: consumer::AckPolicy::Explicit,
@@ -144,8 +150,8 @@ impl Peer for Nats {
         Ok(())
     }
 
-    async fn producer(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Producer>> {
-        let subject = if urgent { urgent_of(queue) } else { queue.to_owned() };
+    async fn producer(&self, queue: &str, load: Load) -> anyhow::Result<Box<dyn Producer>> {
+        let subject = if load == Load::Urgent { urgent_of(queue) } else { queue.to_owned() };
         Ok(Box::new(Publishes { context: connect(self.port).await?, subject: subject.into() }))
     }
 
@@ -189,8 +195,8 @@ impl Peer for Nats {
     fn lanes(&self, load: Load) -> Lanes {
         match load {
             Load::Lists => Lanes { connections: 4, depth: 8 },
-            Load::Singles => Lanes { connections: 4, depth: 256 },
-            Load::Clock => Lanes { connections: 2, depth: 4_096 },
+            Load::Singles | Load::Plain => Lanes { connections: 4, depth: 256 },
+            Load::Clock | Load::Urgent => Lanes { connections: 2, depth: 4_096 },
         }
     }
 

@@ -36,11 +36,13 @@ const TABLE: &str = "
     CREATE INDEX jobs_available ON jobs (queue, priority, id) WHERE state = 'available'";
 const GIVE_ONE: &str = "INSERT INTO jobs (queue, priority, payload) VALUES ($1, $2, $3)";
 const GIVE_LIST: &str = "INSERT INTO jobs (queue, priority, payload) SELECT $1, $2, unnest($3::bytea[])";
+/// The claim asks for the deletion's end, so that it comes after it. A claim may keep locks on rows that it found to be
+/// another worker's, and skips what is locked; a deletion waits. Deletions first, nobody waits who has such a lock.
 const ROUND: &str = "
-    WITH done AS (DELETE FROM jobs WHERE id = ANY($1)),
+    WITH done AS (DELETE FROM jobs WHERE id = ANY($1) RETURNING id),
     next AS (
-        SELECT id FROM jobs WHERE queue = $2 AND state = 'available'
-        ORDER BY priority, id LIMIT $3 FOR UPDATE SKIP LOCKED)
+        SELECT id FROM jobs WHERE queue = $2 AND state = 'available' AND (SELECT count(*) FROM done) >= 0
+        ORDER BY priority, id LIMIT $3 FOR UPDATE OF jobs SKIP LOCKED)
     UPDATE jobs SET state = 'running', attempt = attempt + 1, leased_until = now() + interval '1 minute'
     FROM next WHERE jobs.id = next.id RETURNING jobs.id, jobs.payload";
 /// A young table has no statistics; without these the planner may sort the whole of it for each claim.
@@ -149,10 +151,10 @@ impl Peer for Postgres {
         Ok(())
     }
 
-    async fn producer(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Producer>> {
+    async fn producer(&self, queue: &str, load: Load) -> anyhow::Result<Box<dyn Producer>> {
         let client = Arc::new(connect(self.port).await?);
         let (one, list) = (client.prepare(GIVE_ONE).await?, client.prepare(GIVE_LIST).await?);
-        let priority = if urgent { 0i16 } else { 5 };
+        let priority = if load == Load::Urgent { 0i16 } else { 5 };
         Ok(Box::new(Inserts { client, one, list, queue: queue.into(), priority }))
     }
 
@@ -176,8 +178,8 @@ impl Peer for Postgres {
     fn lanes(&self, load: Load) -> Lanes {
         match load {
             Load::Lists => Lanes { connections: 8, depth: 4 },
-            Load::Singles => Lanes { connections: 32, depth: 32 },
-            Load::Clock => Lanes { connections: 8, depth: 4_096 },
+            Load::Singles | Load::Plain => Lanes { connections: 32, depth: 32 },
+            Load::Clock | Load::Urgent => Lanes { connections: 8, depth: 4_096 },
         }
     }
 

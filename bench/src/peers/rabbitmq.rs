@@ -151,11 +151,11 @@ impl Peer for Rabbitmq {
         self.declare(&urgent_of(queue)).await
     }
 
-    async fn producer(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Producer>> {
+    async fn producer(&self, queue: &str, load: Load) -> anyhow::Result<Box<dyn Producer>> {
         let connection = connect(self.port).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let queue = if urgent { urgent_of(queue) } else { queue.to_owned() };
+        let queue = if load == Load::Urgent { urgent_of(queue) } else { queue.to_owned() };
         Ok(Box::new(Publishes { connection, channel, queue }))
     }
 
@@ -191,8 +191,8 @@ impl Peer for Rabbitmq {
     fn lanes(&self, load: Load) -> Lanes {
         match load {
             Load::Lists => Lanes { connections: 4, depth: 8 },
-            Load::Singles => Lanes { connections: 4, depth: 256 },
-            Load::Clock => Lanes { connections: 2, depth: 4_096 },
+            Load::Singles | Load::Plain => Lanes { connections: 4, depth: 256 },
+            Load::Clock | Load::Urgent => Lanes { connections: 2, depth: 4_096 },
         }
     }
 

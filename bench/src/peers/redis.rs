@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, bail};
 use async_trait::async_trait;
 
-use super::{LOG, Peer, Producer, Setting, Worker, until_ready};
+use super::{LOG, Load, Peer, Producer, Setting, Worker, until_ready};
 use crate::{
     floor::Floor,
     jobs::{PAYLOAD_BYTES, Payload},
@@ -115,9 +115,9 @@ impl Peer for Redis {
         Ok(())
     }
 
-    async fn producer(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Producer>> {
+    async fn producer(&self, queue: &str, load: Load) -> anyhow::Result<Box<dyn Producer>> {
         let wire = Wire::open(self.address).await?;
-        let key = if urgent { urgent_of(queue) } else { queue.to_owned() };
+        let key = if load == Load::Urgent { urgent_of(queue) } else { queue.to_owned() };
         let giving = Gifts { kind: self.kind, key, payload: Payload::new(), calls: VecDeque::new() };
         Ok(Box::new(WireProducer { wire, giving }))
     }
@@ -406,7 +406,7 @@ impl Working for Lists {
             self.asked += 1;
             let words = [&b"BLMOVE"[..], ordinary.as_bytes(), self.own.as_bytes(), b"RIGHT", b"LEFT", b"0.2"];
             command(out, words.into_iter());
-            wish = 3;
+            wish = 3.min(max - 1);
         }
         for _ in 0..wish {
             self.asked += 1;

@@ -1,17 +1,21 @@
-//! Tidegate through its HTTP door, in the raw form that `tidegate bench` uses: lists, single jobs, `/v1/work` rounds.
+//! Tidegate through its HTTP door, in the raw form that `tidegate bench` uses: lists, `/v1/work` rounds, and in the row
+//! `plain` single jobs. In the row `singles` it is spoken through its own client, by callers who each wait for their own
+//! job; the client gathers what is under way at the same time into lists.
 //!
 //! It has no setting that answers before a sync, so there is none to read back.
 
-use std::{io::Write, net::SocketAddr, ops::Range, path::Path, process::Command, time::Duration};
+use std::{io::Write, net::SocketAddr, ops::Range, path::Path, process::Command, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use memchr::memmem;
 
 use super::{LOG, Lanes, Load, Peer, Producer, Programs, Setting, Worker, until_ready};
 use crate::{
     floor::Floor,
-    jobs::Payload,
+    intake::{Intake, Take},
+    jobs::{Fields, Payload},
     process::{Process, free_port},
     wire::{Giving, Wire, WireProducer, WireWorker, Working},
 };
@@ -54,7 +58,8 @@ impl Peer for Tidegate {
             version: self.version.clone(),
             durability: "always: every answer waits for fdatasync, there is no other mode".into(),
             list: "POST of a list of 100".into(),
-            single: "POST of one job".into(),
+            single: "`enqueue` of its Rust client, 1,024 callers of one client; without it: POST of one job"
+                .into(),
             working: "/v1/work: completes and leases up to 100 in one call, both synced".into(),
             urgent: "priority 0 of 0 to 9".into(),
         })
@@ -64,9 +69,13 @@ impl Peer for Tidegate {
         Ok(())
     }
 
-    async fn producer(&self, queue: &str, urgent: bool) -> anyhow::Result<Box<dyn Producer>> {
+    async fn producer(&self, queue: &str, load: Load) -> anyhow::Result<Box<dyn Producer>> {
+        if load == Load::Singles {
+            let client = tidegate::Client::connect(&format!("http://{}", self.address))?;
+            return Ok(Box::new(Callers { queue: client.queue(queue) }));
+        }
         let wire = Wire::open(self.address).await?;
-        Ok(Box::new(WireProducer { wire, giving: Posts::new(queue, urgent) }))
+        Ok(Box::new(WireProducer { wire, giving: Posts::new(queue, load == Load::Urgent) }))
     }
 
     async fn worker(&self, queue: &str, _urgent: bool) -> anyhow::Result<Box<dyn Worker>> {
@@ -90,8 +99,9 @@ impl Peer for Tidegate {
     fn lanes(&self, load: Load) -> Lanes {
         match load {
             Load::Lists => Lanes { connections: 16, depth: 2 },
-            Load::Singles => Lanes { connections: 64, depth: 16 },
-            Load::Clock => Lanes { connections: 8, depth: 4_096 },
+            Load::Singles => Lanes { connections: 1, depth: 1_024 },
+            Load::Plain => Lanes { connections: 64, depth: 16 },
+            Load::Clock | Load::Urgent => Lanes { connections: 8, depth: 4_096 },
         }
     }
 
@@ -105,6 +115,39 @@ impl Peer for Tidegate {
 
     fn resident_bytes(&self) -> u64 {
         self.process.resident_bytes()
+    }
+}
+
+/// Callers of one client.
+struct Callers {
+    queue: tidegate::Queue,
+}
+
+#[async_trait]
+impl Producer for Callers {
+    async fn produce(
+        self: Box<Self>,
+        intake: Arc<Intake>,
+        per_call: usize,
+        depth: usize,
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(per_call == 1, "each caller has one job at a time");
+        let (payload, queue) = (Payload::new(), &self.queue);
+        let text = payload.text();
+        let caller = || async {
+            loop {
+                let changed = intake.changed();
+                match intake.take(1) {
+                    Take::Go(number) => {
+                        queue.enqueue("bench", &Fields::of(number.start, text)).await?;
+                        intake.acknowledge(1);
+                    }
+                    Take::Wait => changed.await,
+                    Take::End => return Ok(()),
+                }
+            }
+        };
+        try_join_all((0..depth).map(|_| caller())).await.map(drop)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A queue as those who give it work see it: jobs by kind and payload, with everything a job may have.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use tidegate_api::words::OnFailure;
 
 use crate::calls::either;
 use crate::settings::checked_key;
+use crate::transport::Transport;
 use crate::{Client, Error, Link, trace};
 
 /// A queue to give work to. A clone is the same queue and costs nothing much.
@@ -34,13 +36,22 @@ use crate::{Client, Error, Link, trace};
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
-    name: String,
+    name: Arc<str>,
+}
+
+/// A job that is a kind and a payload: the same JSON as that of a [`NewJob`], written without a copy in between.
+#[derive(Serialize)]
+struct PlainJob<'a, P: ?Sized> {
+    kind: &'a str,
+    payload: &'a P,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 impl Client {
     /// The queue of this name. It need not exist: its first job makes it.
     pub fn queue(&self, name: impl Into<String>) -> Queue {
-        Queue { client: self.clone(), name: name.into() }
+        Queue { client: self.clone(), name: name.into().into() }
     }
 }
 
@@ -59,7 +70,24 @@ impl Queue {
     /// A refusal, such as [`Code::QueueFull`](crate::api::refusal::Code::QueueFull), or no answer within the client's
     /// deadline.
     pub async fn enqueue<P: Serialize + ?Sized>(&self, kind: &str, payload: &P) -> Result<Enqueued, Error> {
-        self.job(kind, payload).enqueue().await
+        match self.gathers() {
+            Some(http) => {
+                let traceparent = trace::current().map(|trace| trace.to_string());
+                let json = json(kind, &PlainJob { kind, payload, traceparent })?;
+                http.enqueue_coalesced(&self.client.settings, &self.name, json).await
+            }
+            // In a box, because a thousand callers may keep the other future, which is far smaller.
+            None => Box::pin(self.job(kind, payload).enqueue()).await,
+        }
+    }
+
+    /// The way to the server, if jobs travel together on it.
+    fn gathers(&self) -> Option<&Transport> {
+        let settings = &self.client.settings;
+        match &self.client.link {
+            Link::Http(http) if settings.retries && settings.idempotency_key.is_none() => Some(http),
+            _ => None,
+        }
     }
 
     /// A job with more to say than its kind and payload; [`JobBuilder::enqueue`] or a transaction accepts it.
@@ -226,18 +254,18 @@ impl JobBuilder {
     pub async fn enqueue(self) -> Result<Enqueued, Error> {
         let key = self.idempotency_key.clone();
         let (queue, job) = self.into_job()?;
+        if let (None, Some(http)) = (&key, queue.gathers()) {
+            let json = json(job.kind.as_deref().unwrap_or_default(), &job)?;
+            return http.enqueue_coalesced(&queue.client.settings, &queue.name, json).await;
+        }
         let Queue { client, name } = queue;
         let mut settings = client.settings.clone();
         if let Some(key) = key {
             settings.idempotency_key = Some(checked_key(&key)?.to_owned());
         }
         let path = crate::transport::enqueue_path(&name);
-        let travels_alone = settings.idempotency_key.is_some() || !settings.retries;
         either!(client,
-            http => match travels_alone {
-                true => http.post(&settings, &path, &job, Duration::ZERO).await,
-                false => http.enqueue_coalesced(&settings, &name, &job).await,
-            },
+            http => http.post(&settings, &path, &job, Duration::ZERO).await,
             engine => engine.enqueue(&settings, &path, &name, &job).await)
     }
 
@@ -248,7 +276,7 @@ impl JobBuilder {
             return Err(Refusal::contradiction("idempotency_key", why).into());
         }
         let (queue, job) = self.into_job()?;
-        Ok((queue.name, job))
+        Ok((queue.name.to_string(), job))
     }
 
     /// The queue and the job as the wire has it.
@@ -261,7 +289,40 @@ impl JobBuilder {
     }
 }
 
+/// A job's JSON, or what of its payload cannot be written. A list copies it, so it has room for most jobs at once.
+fn json(kind: &str, job: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, job)
+        .map_err(|error| Error::Payload { kind: kind.to_owned(), why: error.to_string() })?;
+    Ok(json)
+}
+
 /// Whole milliseconds; what is longer than any bound stays so, and is refused by name.
 fn ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_plain_job_is_written_as_any_other() {
+        let client = Client::connect("http://127.0.0.1:1").expect("an address");
+        let trace = trace::TraceParent::root();
+        for traceparent in [None, Some(trace)] {
+            let payload = (1, "zwei", Some([3.5]), None::<()>);
+            let built = match traceparent {
+                None => client.queue("q").job("k", &payload),
+                Some(trace) => trace::scope(trace, async { client.queue("q").job("k", &payload) }).await,
+            };
+            let plain = PlainJob {
+                kind: "k",
+                payload: &payload,
+                traceparent: traceparent.map(|trace| trace.to_string()),
+            };
+            let written = String::from_utf8(json("k", &plain).expect("it is JSON")).expect("text");
+            assert_eq!(written, serde_json::to_string(&built.job).expect("it is JSON"));
+        }
+    }
 }

@@ -76,7 +76,7 @@ fn assert_replays(world: &World) {
     let trimmed = restarted.replayed_from(target);
     assert_same(&restarted, &trimmed, "a replay from a walk on");
     // What a job once had beside, and has no longer, is not brought along.
-    assert!(trimmed.memory_bytes() <= world.state.memory_bytes(), "the trimmed log takes more memory");
+    assert!(trimmed.memory_bytes() <= restarted.state.memory_bytes(), "the trimmed log takes more memory");
 }
 
 fn assert_same(world: &World, replayed: &State, what: &str) {
