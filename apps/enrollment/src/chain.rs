@@ -228,13 +228,14 @@ pub fn workers(
     workers
 }
 
-async fn write(system: System, job: Job<Entry>, office: Arc<Office>) -> Result<(), Failure> {
+/// What a step's job leaves behind: which section it was about, for whoever reads the student's story later.
+async fn write(system: System, job: Job<Entry>, office: Arc<Office>) -> Result<SectionId, Failure> {
     let task = Task::Write(job.payload().clone());
     perform(&office.downstream, system, job.id().sequence, &task).await.map_err(failed)?;
-    Ok(())
+    Ok(job.into_payload().section)
 }
 
-async fn undo_one(system: System, job: Job<Revocation>, office: Arc<Office>) -> Result<(), Failure> {
+async fn undo_one(system: System, job: Job<Revocation>, office: Arc<Office>) -> Result<SectionId, Failure> {
     let task = Task::Undo(job.payload().clone());
     let next = perform(&office.downstream, system, job.id().sequence, &task).await.map_err(failed)?;
     if let Some((system, revocation)) = next {
@@ -242,12 +243,12 @@ async fn undo_one(system: System, job: Job<Revocation>, office: Arc<Office>) -> 
         office
             .client
             .transaction()
-            .complete(job.id(), job.token())
+            .complete_with(job.id(), job.token(), &job.payload().section)
             .enqueue(step_back(&office.client, system, &revocation))
             .commit()
             .await?;
     }
-    Ok(())
+    Ok(job.into_payload().section)
 }
 
 fn failed(fault: Fault) -> Failure {

@@ -142,6 +142,7 @@ impl Asked<'_> {
             Why::NoOffer => conflict("no_offer", format!("No seat in {section} is kept for you.")),
             Why::OfferLapsed => conflict("offer_lapsed", format!("The seat in {section} was kept for you, and its time is over. It went to the next in line.")),
             Why::BelowGranted(seats) => conflict("below_granted", format!("{} are taken or kept; a section cannot have fewer.", many(*seats, "seat"))),
+            Why::LineInTheWay(section) => conflict("line_in_the_way", format!("Somebody stands in line for {section}; its opening cannot be moved away from under them. The sections before it in the catalogue have the new opening.")),
             Why::KeyReused => ("key_reused", 422, "This key belongs to another request. Load the page again and press once more.".into()),
             Why::Unsupported(what) => conflict("unsupported", format!("The way in which seats are kept here cannot do this: {what}.")),
             Why::Away(what) => {

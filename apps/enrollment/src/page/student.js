@@ -41,6 +41,12 @@ async function press(action, body) {
   const about_section = body.section ?? body.want;
   sessionStorage.setItem(`pressed:${wish}`, JSON.stringify({ action, body }));
   under_way.add(wish);
+  // What came of earlier presses has been read.
+  for (const id of [...told.keys()]) {
+    told.delete(id);
+    drawSection(id, true);
+  }
+  $("#general").replaceChildren();
   showBusy();
   const answer = await ask("POST", `${base}/${action}`, body, { "Idempotency-Key": key });
   // Of two presses the first answer counts; the other is the same.
@@ -178,8 +184,8 @@ function choices(section) {
     const other = me.enrolments.find((one) => state.sections.get(one.section)?.course === section.course);
     if (!other) return { acts: [], note: rule.words };
     const body = { give: other.section, want: section.id };
-    if (seats.free > 0) return { acts: [button(`Swap ${other.section} for this`, "swap", body)], note: "" };
-    return { acts: [button(`Wait, and swap ${other.section} then`, "swap", { ...body, when_offered: true })], note: "" };
+    if (seats.free > 0) return { acts: [button(`Swap ${other.section}`, "swap", body)], note: "" };
+    return { acts: [button(`Wait, then swap ${other.section}`, "swap", { ...body, when_offered: true })], note: "" };
   }
   if (rule) return { acts: [], note: rule.words };
   if (seats.free > 0) return { acts: [button("Enrol", "enrol", { section: section.id }, true)], note: "" };

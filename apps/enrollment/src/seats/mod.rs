@@ -308,6 +308,8 @@ pub enum Why {
     OfferLapsed,
     /// Fewer seats than are taken and kept; so many are.
     BelowGranted(u32),
+    /// The opening cannot be moved while somebody stands in this section's line.
+    LineInTheWay(SectionId),
     /// The key came before with another request.
     KeyReused,
     /// The strategy cannot do this.

@@ -36,7 +36,7 @@ use tidegate::api::pool::request::{Leave, PoolRequest, Swap};
 use tidegate::api::pool::view::Pool;
 use tidegate::api::query::JobsQuery;
 use tidegate::api::time::Timestamp;
-use tidegate::api::words::{GrantState, Happened, JobState, Opening, PoolState};
+use tidegate::api::words::{Asked, GrantState, Happened, JobState, Opening, PoolState};
 use tidegate::{Client, PoolWatch, Transaction};
 use tokio::sync::Mutex;
 
@@ -443,7 +443,12 @@ impl Seats for TidegateSeats {
                 opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
                 ..pool.config
             };
-            self.client.pool(&pool.name).configure(&config).await.map_err(|error| away(&error))?;
+            self.client.pool(&pool.name).configure(&config).await.map_err(|error| match error.refusal() {
+                Some(refusal) if refusal.code.as_str() == "pool_in_use" => {
+                    Refused { why: Why::LineInTheWay(section_of(&pool.name)), version: refusal.version }
+                }
+                _ => away(&error),
+            })?;
         }
         Ok(())
     }
@@ -458,11 +463,8 @@ impl Seats for TidegateSeats {
                 ..JobsQuery::default()
             };
             for job in jobs(&self.client, query).await.map_err(|error| away(&error))? {
-                // What went wrong is told of a job alone.
-                let job = match job.state {
-                    JobState::Completed => job,
-                    _ => self.client.job(job.id, Duration::ZERO).await.map_err(|error| away(&error))?,
-                };
+                // What went wrong, and what came of it, is told of a job alone.
+                let job = self.client.job(job.id, Duration::ZERO).await.map_err(|error| away(&error))?;
                 steps.push(step(system, &job));
             }
         }
@@ -669,11 +671,7 @@ fn step(system: System, job: &Job) -> Step {
         job: job.id.to_string(),
         system,
         undoes: job.kind == chain::UNDO,
-        section: job
-            .metadata
-            .as_ref()
-            .and_then(|metadata| metadata.get("section"))
-            .map(|it| it.as_str().into()),
+        section: section_of_job(job),
         state,
         attempt: job.attempt,
         attempts_max: job.max_attempts,
@@ -681,6 +679,13 @@ fn step(system: System, job: &Job) -> Step {
         reason: failed.map(|error| error.message.clone()).filter(|_| state != StepState::Done),
         since: job.enqueued_at.unix_ms(),
     }
+}
+
+/// The section that a job is about: it says so while it is to be done, and leaves it behind when it is.
+fn section_of_job(job: &Job) -> Option<SectionId> {
+    let said = job.metadata.as_ref().and_then(|metadata| metadata.get("section"));
+    let left = || serde_json::from_str(job.result.as_ref()?.get()).ok();
+    said.map(|section| section.as_str().into()).or_else(left)
 }
 
 /// A holder's story as a student's.
@@ -731,10 +736,13 @@ fn event(entry: &StoryEntry) -> Event {
         Happened::Completed => "jobs_done",
         other => other.as_str(),
     };
-    let until = entry.expires_at.map(|until| format!("until {until}"));
+    // RFC 3339 to the second, without the day: nothing is kept for longer than one.
+    let until = entry.expires_at.map(|until| format!("until {} UTC", &until.to_string()[11..19]));
     let why = entry.error.as_ref().map(|refusal| match entry.asked {
-        Some(asked) => format!("{}: {}", asked.as_str(), refusal.code.as_str()),
-        None => refusal.code.as_str().to_owned(),
+        Some(asked) if asked != Asked::Condition => {
+            format!("{}: {}", asked.as_str(), refusal.code.as_str().replace('_', " "))
+        }
+        _ => refusal.code.as_str().replace('_', " "),
     });
     Event {
         at: entry.at.unix_ms(),

@@ -14,6 +14,8 @@ use crate::seats::{Moment, Seats};
 
 /// Seats that a section can have.
 const SEATS_MAX: u32 = 100_000;
+/// How near an opening can be, in ms: by then every section has heard of it.
+const OPENING_MS_MIN: u64 = 1_000;
 /// How far ahead an opening can lie, in ms (300 days).
 const AHEAD_MS_MAX: u64 = 300 * 24 * 3_600_000;
 
@@ -58,7 +60,8 @@ pub(super) struct Opening {
 pub(super) async fn open_at(State(reach): State<Reach>, Body(opening): Body<Opening>) -> Response {
     let opens_at = match (opening.opens_at, opening.opens_in_ms) {
         (Some(at), None) => at,
-        (None, Some(ms)) => now() + ms.min(AHEAD_MS_MAX),
+        // An opening lies ahead, if only a little.
+        (None, Some(ms)) => now() + ms.clamp(OPENING_MS_MIN, AHEAD_MS_MAX),
         _ => {
             let words = "Say either opens_at, in ms since 1970, or opens_in_ms.".to_owned();
             return Bad(StatusCode::BAD_REQUEST, "bad_request", words).into_response();
