@@ -9,7 +9,7 @@ const student = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const base = `/api/students/${encodeURIComponent(student)}`;
 
 /** Everything that is shown: sections (which do not change), seats (which do), and what this student has. */
-const state = { sections: new Map(), seats: new Map(), me: null, opening: null };
+const state = { sections: new Map(), seats: new Map(), me: null, opening: null, opened_here: false };
 
 // ---- Presses and their keys
 
@@ -62,6 +62,7 @@ async function press(action, body) {
     tell(about_section, answer.ok ? { done: doneWords(action, body, answer.body) } : answer.body ?? away(action, body));
   }
   under_way.delete(wish);
+  showBusy();
   await look();
 }
 
@@ -149,18 +150,20 @@ function button(words, action, body, strong) {
   const busy = under_way.has(wish);
   return el(
     "button",
-    { type: "button", class: strong ? "button button-strong" : "button", "data-wish": wish, "data-action": action, "data-busy": busy, onclick: () => press(action, { ...body, seen: seen(body.section ?? body.want) }) },
+    { type: "button", class: strong ? "button button-strong" : "button", "data-wish": wish, "data-words": words, "data-action": action, "data-busy": busy, onclick: () => press(action, { ...body, seen: seen(body.section ?? body.want) }) },
     busy ? "…" : words,
   );
 }
 
 /** Buttons under way say so; they can be pressed again, and nothing happens twice. */
 function showBusy() {
-  for (const one of document.querySelectorAll("[data-wish]")) {
-    const busy = under_way.has(one.dataset.wish);
-    one.toggleAttribute("data-busy", busy);
-    if (busy) one.textContent = "…";
-  }
+  for (const one of document.querySelectorAll("[data-wish]")) showBusyOn(one);
+}
+
+function showBusyOn(one) {
+  const busy = under_way.has(one.dataset.wish);
+  one.toggleAttribute("data-busy", busy);
+  one.textContent = busy ? "…" : one.dataset.words;
 }
 
 /** What can be done about a section, and a note beside it. */
@@ -190,6 +193,19 @@ function choices(section) {
   if (rule) return { acts: [], note: rule.words };
   if (seats.free > 0) return { acts: [button("Enrol", "enrol", { section: section.id }, true)], note: "" };
   return { acts: [button("Wait in line", "join", { section: section.id })], note: "" };
+}
+
+/** Puts buttons in place, and leaves those alone that are there already: one that was replaced between a finger's going down and
+ * its coming up would not have been pressed. */
+function replaceButtons(box, buttons) {
+  const same = box.children.length === buttons.length && buttons.every((one, at) => box.children[at].dataset.wish === one.dataset.wish && box.children[at].dataset.words === one.dataset.words);
+  if (same) {
+    for (const one of box.children) showBusyOn(one);
+    return;
+  }
+  const focused = box.contains(document.activeElement);
+  box.replaceChildren(...buttons);
+  if (focused) $("button", box)?.focus();
 }
 
 function placeWords(place) {
@@ -238,9 +254,7 @@ function drawSection(id, anyway = false) {
   );
   const { acts, note, mine } = choices(section);
   row.toggleAttribute("data-mine", Boolean(mine));
-  const focused = row.contains(document.activeElement) && document.activeElement.dataset.action;
-  $(".section-act", row).replaceChildren(...acts);
-  if (focused) $(".section-act button", row)?.focus();
+  replaceButtons($(".section-act", row), acts);
   $(".section-note", row).textContent = note;
   for (const old of row.querySelectorAll(".told")) old.remove();
   if (told.has(id)) row.append(toldBox(id, told.get(id)));
@@ -276,9 +290,16 @@ function drawCourses() {
 
 // ---- Mine
 
+/** What was drawn of mine, as text: what is the same is left alone. */
+let mine_drawn = "";
+
 function drawMine() {
   const { me } = state;
   if (!me) return;
+  const { now, barred, ...mine } = me;
+  const text = JSON.stringify(mine);
+  if (text === mine_drawn) return;
+  mine_drawn = text;
   $("#name").textContent = `${me.student.name} (${me.student.id})`;
   const kept = me.credits_kept > 0 ? `, ${me.credits_kept} kept` : "";
   $("#credits").textContent = `${me.credits} of ${me.student.credits_max} credits${kept}`;
@@ -341,7 +362,7 @@ async function askOpening() {
   const was = state.opening?.state;
   state.opening = body;
   if (was === "upcoming" && body.state === "open") {
-    $("#general").replaceChildren(el("div", { class: "told", "data-kind": "done", role: "status" }, el("p", {}, "The enrolment is open.")));
+    state.opened_here = true;
     await look();
   }
   drawRoom();
@@ -350,11 +371,17 @@ async function askOpening() {
 function drawRoom() {
   const opening = state.opening;
   const waits = opening?.state === "upcoming";
-  $("#room").hidden = !waits;
+  // At the opening the room stays where it is: nothing moves under a finger that is on its way to a button.
+  $("#room").hidden = !waits && !state.opened_here;
   if (!waits) {
     if (document.title !== "My enrolment") document.title = "My enrolment";
+    if (!state.opened_here) return;
+    $("#room-title").textContent = "The enrolment is";
+    $("#countdown").textContent = "open";
     return;
   }
+  state.opened_here = false;
+  $("#room-title").textContent = "The enrolment opens in";
   const left = opening.opens_at - server.now();
   $("#countdown").textContent = span(left);
   document.title = `${span(left)} – enrolment`;

@@ -127,9 +127,13 @@ impl Browser {
         }
     }
 
-    /// Presses what a selector finds, as soon as it is there.
+    /// Presses what a selector finds, as soon as it is there and can be pressed.
     pub(crate) async fn press(&self, selector: &str) {
-        self.find(selector).await.click().await.unwrap_or_else(|failure| panic!("{selector}: {failure}"));
+        let started = Instant::now();
+        // The page may draw it anew between the look and the press; then nothing was pressed, and it is looked for again.
+        while let Err(failure) = self.find(selector).await.click().await {
+            assert!(started.elapsed() < PATIENCE, "{selector}: {failure}");
+        }
     }
 
     /// What can be read in what a selector finds; waits until it is there.

@@ -120,7 +120,7 @@ async fn two_presses_and_a_reload_are_one_enrolment() {
     // The page is loaded again, and asks again by itself, under the same key.
     browser.reload().await;
     browser.find(&button(&section, "drop")).await;
-    assert_eq!(browser.value(&key).await, Value::Null, "it is answered; another press is another wish");
+    assert_ne!(browser.value(&key).await, before, "it is answered; another press is another wish");
     let path = format!("/api/students/{}/enrol", students[0]);
     let header = format!("Idempotency-Key: {}\r\n", before.as_str().expect("a key"));
     let again =
@@ -293,7 +293,8 @@ async fn the_waiting_room_opens_by_itself() {
     assert_eq!(opened.status, 200, "{}", opened.body);
     browser.press(&button(&section, "enrol")).await;
     browser.find(&button(&section, "drop")).await;
-    browser.until("the waiting room to be closed", "document.querySelector('#room').hidden").await;
+    browser.says("#room", "The enrolment is").await;
+    browser.says("#countdown", "open").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,8 +343,8 @@ async fn every_page_fits_a_phone_and_the_console_is_quiet() {
         [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()]
     {
         browser.go(&format!("{}{path}", portal.url())).await;
-        let wide = browser.value("document.documentElement.scrollWidth").await;
-        assert_eq!(wide, json!(360), "{path} is wider than the phone");
+        let fits = browser.value("document.documentElement.scrollWidth <= innerWidth").await;
+        assert_eq!(fits, json!(true), "{path} is wider than the phone");
         browser.assert_quiet_but(&[]).await;
     }
 }
