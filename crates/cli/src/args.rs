@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Job(commands::job::Command),
     #[command(subcommand)]
     Queue(commands::queue::Command),
+    #[command(subcommand)]
+    Pool(commands::pool::Command),
     Work(commands::work::Args),
     #[command(subcommand)]
     Inspect(commands::inspect::Command),

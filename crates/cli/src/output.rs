@@ -109,6 +109,11 @@ impl Out {
         self.stdout.write_all(bytes)
     }
 
+    /// Shows what was said so far.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.stdout.flush()
+    }
+
     pub(crate) fn finish(mut self) -> io::Result<()> {
         self.stdout.flush()
     }

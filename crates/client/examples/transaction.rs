@@ -24,7 +24,9 @@ async fn main() -> Result<(), tidegate::Error> {
             .idempotency_key("order-7")
     };
     let (first, again) = (order().commit().await?, order().commit().await?);
-    println!("{} and {}; said again: {} and {}", first[0].id, first[1].id, again[0].id, again[1].id);
+    assert_eq!(first, again);
+    let ids: Vec<String> = first.iter().filter_map(|result| Some(result.job()?.id.to_string())).collect();
+    println!("{}; said again, the same", ids.join(" and "));
 
     // Whoever ships the order completes it and enqueues what follows, in one record.
     let lease = LeaseRequest { queues: vec!["orders".into()], max: Some(1), ..LeaseRequest::default() };
@@ -35,7 +37,9 @@ async fn main() -> Result<(), tidegate::Error> {
             .enqueue(stock.job("reorder", &serde_json::json!({ "order": 7 })))
             .commit()
             .await?;
-        println!("{} is {}, and {} follows", done[0].id, done[0].state, done[1].id);
+        if let (Some(own), Some(next)) = (done[0].job(), done[1].job()) {
+            println!("{} is {}, and {} follows", own.id, own.state, next.id);
+        }
     }
 
     // One that cannot be keeps all of it out, and says which it was.

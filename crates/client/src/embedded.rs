@@ -133,11 +133,20 @@ impl Embedded {
 
     /// Asks the engine within the call's deadline, and again while it is away for a moment. Without a key an unknown
     /// outcome is left to the caller: asking again could do it twice.
-    async fn ask<T, F>(
+    async fn ask<T, F>(&self, settings: &Settings, wait: Duration, ask: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
+        self.ask_and_say(settings, wait, ask, |error| answer::call_error(error, self.now())).await
+    }
+
+    /// [`ask`](Self::ask) where `say` puts the refusal into words.
+    async fn ask_and_say<T, F>(
         &self,
         settings: &Settings,
         wait: Duration,
         mut ask: impl FnMut() -> F,
+        say: impl Fn(&CallError) -> Refusal,
     ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, CallError>>,
@@ -148,7 +157,7 @@ impl Embedded {
             loop {
                 let error = match ask().await {
                     Ok(answer) => return Ok(answer),
-                    Err(error) => Error::from(answer::call_error(&error, self.now())),
+                    Err(error) => Error::from(say(&error)),
                 };
                 if !keyed && error.code() == Some(Code::OutcomeUnknown) {
                     return Err(error);
@@ -301,7 +310,8 @@ impl Embedded {
         let key = Self::key(settings, "POST", path, request);
         let (transaction, said) = convert::transaction(request.clone(), Body::Elsewhere)?;
         let ask = || self.engine.transact_and_show(transaction.clone(), key.clone());
-        let transacted = self.ask(settings, Duration::ZERO, ask).await?.value;
+        let say = |error: &CallError| pool::transaction_error(error, &said, self.now());
+        let transacted = self.ask_and_say(settings, Duration::ZERO, ask, say).await?.value;
         Ok(pool::transaction(&said, transacted))
     }
 

@@ -9,11 +9,15 @@ use tidegate::api::dead::{DeleteDeadRequest, RedriveRequest};
 use tidegate::api::enqueue::{NewJob, Retry};
 use tidegate::api::job::EditJob;
 use tidegate::api::lease::LeaseRequest;
+use tidegate::api::pool::condition::Condition;
+use tidegate::api::pool::config::{PoolConfig, Quota};
+use tidegate::api::pool::query::PoolsQuery;
+use tidegate::api::pool::request::{PoolRequest, Take};
 use tidegate::api::query::{DeadQuery, JobsQuery};
 use tidegate::api::queue::QueueConfig;
 use tidegate::api::settle::{AttemptError, Complete, Extend, Fail, Release};
 use tidegate::api::value::RawJson;
-use tidegate::api::words::JobState;
+use tidegate::api::words::{JobState, Opening};
 use tidegate::api::work::WorkRequest;
 use tidegate::{Client, Error};
 
@@ -150,6 +154,102 @@ async fn conversation(client: &Client) -> Told {
     told
 }
 
+/// Every call about pools, likewise.
+async fn conversation_about_pools(client: &Client) -> Told {
+    let mut told = Told::new();
+    let t = &mut told;
+    let (a, b) = (client.pool("a@x"), client.pool("b@x"));
+    tell(t, "no pool", a.show().await);
+    tell(t, "a pool's name", client.pool("not a name!").show().await);
+    let quotas = Some(vec![Quota { group: "staff".into(), units_max: 1 }]);
+    let offer_queue = Some("offers@x".to_owned());
+    let config = PoolConfig { waitlist_max: Some(3), quotas, offer_queue, ..PoolConfig::of(2) };
+    tell(t, "configure", a.configure(&config).await);
+    tell(t, "configure badly", a.configure(&PoolConfig { hold_ms: Some(1), ..PoolConfig::of(2) }).await);
+    tell(t, "configure the other", b.configure(&PoolConfig::of(1)).await);
+    let anna = tell(t, "hold", a.hold("anna").hold_for(Duration::from_secs(60)).await).expect("held");
+    tell(t, "hold too much", a.hold("anna").await);
+    tell(t, "hold badly", a.hold("bert").units(0).await);
+    tell(t, "hold shortly", a.hold("bert").hold_for(Duration::ZERO).await);
+    let keyed = a.take("bert").group("staff").idempotency_key("bert-1");
+    let bert = tell(t, "take", keyed.clone().await).expect("taken");
+    tell(t, "take again", keyed.clone().await);
+    tell(t, "take otherwise", keyed.units(2).await);
+    tell(t, "quota", a.take("carl").group("staff").await);
+    tell(t, "no such group", a.take("carl").group("guests").await);
+    tell(t, "sold out", a.take("carl").await);
+    tell(t, "no line", b.join("carl").await);
+    tell(t, "join", a.join("carl").await);
+    tell(t, "join again", a.join("carl").await);
+    tell(t, "join behind", a.join("dora").await);
+    tell(t, "leave", a.leave("dora").await);
+    tell(t, "leave again", a.leave("dora").await);
+    tell(t, "show grant", client.grant(anna.id).show().await);
+    tell(t, "extend", client.grant(anna.id).extend(None).await.map(|grant| (grant.state, grant.version)));
+    tell(t, "confirm", client.grant(anna.id).confirm().await);
+    tell(t, "confirm again", client.grant(anna.id).confirm().await);
+    tell(t, "extend what is taken", client.grant(anna.id).extend(None).await);
+    tell(t, "swap within", client.grant(anna.id).swap("a@x").await);
+    let swapped = tell(t, "swap", client.grant(anna.id).swap("b@x").await).expect("swapped");
+    tell(t, "what was given", client.grant(anna.id).show().await);
+    tell(t, "release what was given", client.grant(anna.id).release().await);
+    tell(t, "swap for what is not free", client.grant(bert.id).swap("b@x").await);
+    tell(t, "swap when offered, without a line", client.grant(bert.id).swap_when_offered("b@x").await);
+    let offer = client.holder("carl").await.expect("a story").grants.remove(0);
+    tell(t, "decline", client.grant(offer.id).release().await);
+    tell(t, "resize below", b.resize(0).await);
+    tell(t, "resize", b.resize(4).await);
+    tell(t, "delete in use", b.delete().await);
+    let take = |pool: &'static str, holder: &'static str| {
+        PoolRequest::Take(Take { pool: pool.into(), holder: holder.into(), units: None, group: None })
+    };
+    let list = [take("b@x", "emma"), take("none", "emma"), take("b@x", ""), take("b@x", "emma")];
+    tell(t, "a list", client.pool_requests(&list).await);
+    let both = client.transaction().when(Condition::has_none("fred", ["a@x", "b@x"])).take(b.take("fred"));
+    let both = both.enqueue(client.queue("mails@x").job("welcome", &"fred"));
+    tell(t, "transaction", both.clone().commit().await);
+    tell(t, "condition", both.clone().commit().await);
+    tell(t, "operation", client.transaction().take(b.take("gina")).hold(b.hold("emma")).commit().await);
+    tell(
+        t,
+        "version",
+        client.transaction().when(Condition::pool_version("b@x", 1)).take(b.take("h")).commit().await,
+    );
+    tell(t, "a key within", client.transaction().take(b.take("h").idempotency_key("k")).commit().await);
+    tell(t, "release", client.grant(swapped.id).release().await);
+    tell(t, "no grant", client.grant("0-999999".parse().expect("an id")).confirm().await);
+    tell(t, "no grant's shard", client.grant("9-1".parse().expect("an id")).show().await);
+    for holder in ["anna", "bert", "carl", "dora", "nobody", ""] {
+        tell(t, "story", client.holder(holder).await);
+    }
+    tell(t, "entrants", a.entrants().await);
+    tell(t, "entrants of none", client.pool("none").entrants().await);
+    tell(t, "some", client.pools(["b@x", "none", "a@x"]).await);
+    tell(t, "twice", client.pools(["b@x", "b@x"]).await);
+    let page = PoolsQuery { limit: Some(1), ..PoolsQuery::default() };
+    let first = tell(t, "page", client.list_pools(&page).await).expect("a page");
+    tell(t, "next page", client.list_pools(&PoolsQuery { cursor: first.cursor, ..page }).await);
+    tell(
+        t,
+        "shuffle",
+        client
+            .pool("s")
+            .configure(&PoolConfig { opening: Some(Opening::Shuffle), ..PoolConfig::of(1) })
+            .await,
+    );
+    client.pool("gone").configure(&PoolConfig::of(1)).await.expect("configured");
+    tell(t, "delete", client.pool("gone").delete().await);
+    tell(t, "delete again", client.pool("gone").delete().await);
+    let mut watch = client.watch_pools(["a@x", "none"]).expect("names");
+    let (one, other) = (watch.next().await, watch.next().await);
+    tell(t, "watch", one);
+    tell(t, "watch what is not there", other);
+    a.take("ida").await.expect("taken");
+    tell(t, "watch a change", watch.next().await);
+    tell(t, "watch badly", client.watch_pools(["not a name!"]).map(drop));
+    told
+}
+
 /// Moments, spans of time and the server's address are each run's own.
 fn without_times(told: Told) -> Told {
     let blank = |text: String| {
@@ -169,10 +269,12 @@ fn without_times(told: Told) -> Told {
 #[tokio::test(flavor = "multi_thread")]
 async fn http_and_embedded_say_the_same() {
     let house = House::open().await;
-    let over_http = without_times(conversation(&house.client).await);
+    let mut over_http = without_times(conversation(&house.client).await);
+    over_http.extend(without_times(conversation_about_pools(&house.client).await));
     let directory = tempfile::tempdir().expect("a directory");
     let client = Client::embedded(directory.path().join("data")).await.expect("the engine opens");
-    let embedded = without_times(conversation(&client).await);
+    let mut embedded = without_times(conversation(&client).await);
+    embedded.extend(without_times(conversation_about_pools(&client).await));
     assert_eq!(over_http.len(), embedded.len());
     for (http, embedded) in over_http.iter().zip(&embedded) {
         assert_eq!(http, embedded);

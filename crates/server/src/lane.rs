@@ -8,7 +8,7 @@
 //! ```
 //! A general server pays on every request for what a request might be: timers, upgrades, bodies in pieces, answers in
 //! pieces. Here a request is taken only if it is plain: a method, a path below `/v1/`, a length, headers that
-//! ask nothing of the connection. Everything else (HTTP/2, chunked bodies, `Expect`, `Connection: close`, NDJSON streams,
+//! ask nothing of the connection, and an answer that ends. Everything else (HTTP/2, chunked bodies, `Expect`, `Connection: close`, NDJSON streams,
 //! long bodies, a request whose rest is slow to come, what is not HTTP at all) is hyper's as if it had been so from
 //! the beginning, and so are its answers and its timeouts.
 //!
@@ -446,7 +446,7 @@ fn look(buffer: &[u8]) -> Look {
     };
     let is_ours = matches!(head.method, Some("POST" | "GET" | "PUT"))
         && head.version == Some(1)
-        && head.path.is_some_and(|path| path.starts_with("/v1/"));
+        && head.path.is_some_and(|path| path.starts_with("/v1/") && !is_watch(path));
     match body_bytes(head.headers).filter(|_| is_ours) {
         None => Look::Other,
         Some(body_bytes)
@@ -459,6 +459,11 @@ fn look(buffer: &[u8]) -> Look {
         }
         Some(body_bytes) => Look::Whole { head_bytes, bytes: head_bytes + body_bytes },
     }
+}
+
+/// Whether it is the call that is answered with a stream of events.
+fn is_watch(target: &str) -> bool {
+    target.split('?').next() == Some("/v1/pools/watch")
 }
 
 /// The length that the headers announce; none if they ask for anything that is not plain.
@@ -568,6 +573,7 @@ mod tests {
             "HEAD /v1/jobs HTTP/1.1\r\n\r\n",
             "GET /v1/jobs HTTP/1.0\r\n\r\n",
             "GET /healthz HTTP/1.1\r\n\r\n",
+            "GET /v1/pools/watch?names=a HTTP/1.1\r\n\r\n",
             "GET http://tidegate/v1/jobs HTTP/1.1\r\n\r\n",
             "nonsense\r\n\r\n",
             "\u{16}\u{3}\u{1}",

@@ -23,7 +23,7 @@ use crate::pool::holder::{HolderStory, StoryEntry};
 use crate::pool::request::{Hold, Leave, PoolRequest, Swap, Take};
 use crate::pool::view::{Entrant, EntrantPage, Pool, PoolGroup};
 use crate::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::{Code, Refusal, Refused};
 use crate::time::Timestamp;
 use crate::transaction::{JobResult, OperationResult, TransactionAnswer};
 use crate::value::Text;
@@ -419,18 +419,20 @@ pub fn result(
     item: Item,
     grant: Option<&GrantView>,
     now: Time,
-) -> Result<PoolAnswer, Refusal> {
-    match item {
-        Item::Pool(item) => Ok(answer(named, item, grant)),
-        Item::Refused(refused) => Err(refusal(refused, now)),
+) -> Result<PoolAnswer, Refused> {
+    let refused = match item {
+        Item::Pool(item) => return Ok(answer(named, item, grant)),
+        Item::Refused(refused) => refused,
         // What an earlier request with this key did to a job.
-        Item::Is { .. } | Item::Duplicate { .. } => Err(refusal(outcome::Refusal::IdempotencyMismatch, now)),
-    }
+        Item::Is { .. } | Item::Duplicate { .. } => outcome::Refusal::IdempotencyMismatch,
+    };
+    Err(Box::new(refusal(refused, now)))
 }
 
 /// The same for an item of a list.
 pub fn item_result(named: &Named<'_>, item: Item, grant: Option<&GrantView>, now: Time) -> PoolResult {
-    result(named, item, grant, now).map_or_else(|error| PoolResult::Refused { error }, PoolResult::from)
+    result(named, item, grant, now)
+        .map_or_else(|refused| PoolResult::Refused { error: *refused }, PoolResult::from)
 }
 
 /// Writes what [`item_result`] says.

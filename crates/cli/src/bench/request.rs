@@ -107,7 +107,7 @@ pub(crate) fn work_request(
     }
     body.push(b'}');
     into.clear();
-    head(into, "/v1/work", body.len());
+    head(into, "POST", "/v1/work", body.len());
     into.extend_from_slice(body);
 }
 
@@ -134,16 +134,31 @@ fn payload(number: usize) -> String {
     format!("{start}{text}{end}")
 }
 
-fn post(path: &str, body: &str) -> Vec<u8> {
+/// A request with a body.
+pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
+    with_body("POST", path, body)
+}
+
+/// The same with the method `PUT`.
+pub(crate) fn put(path: &str, body: &str) -> Vec<u8> {
+    with_body("PUT", path, body)
+}
+
+/// A request without a body.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: tidegate\r\n\r\n").into_bytes()
+}
+
+fn with_body(method: &str, path: &str, body: &str) -> Vec<u8> {
     let mut request = Vec::new();
-    head(&mut request, path, body.len());
+    head(&mut request, method, path, body.len());
     request.extend_from_slice(body.as_bytes());
     request
 }
 
-fn head(into: &mut Vec<u8>, path: &str, body_length: usize) {
+fn head(into: &mut Vec<u8>, method: &str, path: &str, body_length: usize) {
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: tidegate\r\ncontent-type: application/json\r\ncontent-length: {body_length}\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: tidegate\r\ncontent-type: application/json\r\ncontent-length: {body_length}\r\n\r\n"
     );
     into.extend_from_slice(head.as_bytes());
 }

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod inspect;
 pub(crate) mod job;
+pub(crate) mod pool;
 pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod work;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args, style),
         Command::Job(command) => block_on(job::run(command, connect(&shared)?, style)),
         Command::Queue(command) => block_on(queue::run(command, connect(&shared)?, style)),
+        Command::Pool(command) => block_on(pool::run(command, connect(&shared)?, style)),
         Command::Work(args) => block_on(work::run(args, connect(&shared)?, style)),
         Command::Inspect(command) => inspect::run(command, style),
         Command::Bench(args) => bench::run(args, shared.server, style),

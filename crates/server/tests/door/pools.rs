@@ -339,7 +339,7 @@ fn in_a_list_each_wish_is_for_itself() {
     let said = house.post(
         "/v1/pools/requests",
         r#"[{"release":{"id":"0-1"}},{"hold":{"pool":"q","holder":"a","hold_ms":2000}},{"take":{"pool":"q","holder":"b"}},
-            {"confirm":{"id":"9-9"}},{"extend":{"id":"0-1"},"leave":{}},{"swap":{"id":"0-2","pool":"x"}},
+            {"confirm":{"id":"9-9"}},{"extend":{"id":"0-1"},"release":{"id":"0-1"}},{"swap":{"id":"0-2","pool":"x"}},
             {"leave":{"pool":"p","holder":"f"}}]"#,
     );
     let results = &said.json["results"];

@@ -4,6 +4,7 @@ mod backlog;
 mod ingest;
 mod latency;
 mod life;
+mod pools;
 mod priority;
 
 use std::{fmt, time::Duration};
@@ -35,6 +36,8 @@ pub(crate) enum Workload {
     Backlog,
     /// 200 urgent jobs into a queue of a million that is being drained
     Priority,
+    /// One hot pool: grants in lists and alone, readers beside them, 1,000 watchers, offers after releases
+    Pools,
 }
 
 impl fmt::Display for Workload {
@@ -55,6 +58,7 @@ impl Workload {
             Workload::Latency => latency::measure(bench).await,
             Workload::Backlog => backlog::measure(bench).await,
             Workload::Priority => priority::measure(bench).await,
+            Workload::Pools => pools::measure(bench).await,
         }
     }
 }
@@ -116,6 +120,9 @@ mod tests {
     #[test]
     fn workloads_go_by_the_names_of_the_documentation() {
         let names: Vec<String> = Workload::value_variants().iter().map(Workload::to_string).collect();
-        assert_eq!(names, ["ingest", "ingest-single", "bare", "life", "latency", "backlog", "priority"]);
+        assert_eq!(
+            names,
+            ["ingest", "ingest-single", "bare", "life", "latency", "backlog", "priority", "pools"]
+        );
     }
 }

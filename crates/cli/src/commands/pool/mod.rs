@@ -1,0 +1,61 @@
+//! `tidegate pool`: what is scarce, who has it, who waits for it.
+
+mod configure;
+mod delete;
+mod grant;
+mod holder;
+mod list;
+mod show;
+mod verify_opening;
+mod watch;
+mod wish;
+
+use tidegate::Client;
+
+use crate::output::{Out, Style};
+
+/// Make pools of what is scarce, give units out, follow who has what
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    List(list::Args),
+    Show(show::Args),
+    Configure(configure::Args),
+    Resize(configure::ResizeArgs),
+    Delete(delete::Args),
+    Hold(wish::HoldArgs),
+    Take(wish::TakeArgs),
+    Join(wish::JoinArgs),
+    Leave(wish::LeaveArgs),
+    Confirm(grant::ConfirmArgs),
+    Extend(grant::ExtendArgs),
+    Release(grant::ReleaseArgs),
+    Swap(grant::SwapArgs),
+    Holder(holder::Args),
+    Watch(watch::Args),
+    VerifyOpening(verify_opening::Args),
+}
+
+/// Runs one of them.
+pub(crate) async fn run(command: Command, client: Client, style: Style) -> anyhow::Result<()> {
+    let mut out = Out::new(style);
+    let outcome = match command {
+        Command::List(args) => list::run(args, &client, &mut out).await,
+        Command::Show(args) => show::run(args, &client, &mut out).await,
+        Command::Configure(args) => configure::run(args, &client, &mut out).await,
+        Command::Resize(args) => configure::resize(args, &client, &mut out).await,
+        Command::Delete(args) => delete::run(args, &client, &mut out).await,
+        Command::Hold(args) => wish::hold(args, &client, &mut out).await,
+        Command::Take(args) => wish::take(args, &client, &mut out).await,
+        Command::Join(args) => wish::join(args, &client, &mut out).await,
+        Command::Leave(args) => wish::leave(args, &client, &mut out).await,
+        Command::Confirm(args) => grant::confirm(args, &client, &mut out).await,
+        Command::Extend(args) => grant::extend(args, &client, &mut out).await,
+        Command::Release(args) => grant::release(args, &client, &mut out).await,
+        Command::Swap(args) => grant::swap(args, &client, &mut out).await,
+        Command::Holder(args) => holder::run(args, &client, &mut out).await,
+        Command::Watch(args) => watch::run(args, &client, &mut out).await,
+        Command::VerifyOpening(args) => verify_opening::run(args, &client, &mut out).await,
+    };
+    out.finish()?;
+    outcome
+}

@@ -1,0 +1,195 @@
+//! A small enrolment day by the command line, against a real server: the last seat, the line, an opening that is drawn.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Patience with a machine that is busy with other tests; nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct House {
+    directory: tempfile::TempDir,
+    port: u16,
+    server: Child,
+}
+
+impl House {
+    fn open() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let server = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+            .arg(directory.path().join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let house = House { directory, port, server };
+        let started = Instant::now();
+        while !house.output(&["pool", "list"]).status.success() {
+            assert!(started.elapsed() < PATIENCE, "the server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        house
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        let server = format!("http://127.0.0.1:{}", self.port);
+        Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .env("TIDEGATE_SERVER", server)
+            .args(args)
+            .output()
+            .expect("the command runs")
+    }
+
+    /// What a command says with `--json`.
+    fn said(&self, args: &[&str]) -> Value {
+        let output = self.output(&[args, &["--json"]].concat());
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{args:?}: {}\n{out}\n{err}", output.status);
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{args:?}: {error}: {out}"))
+    }
+
+    /// What a refused command says.
+    fn refused(&self, args: &[&str], code: i32) -> String {
+        let output = self.output(args);
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {err}");
+        err
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _gone = self.server.kill();
+        let _gone = self.server.wait();
+    }
+}
+
+#[test]
+fn the_last_seat_has_one_holder_and_then_the_first_in_line() {
+    let house = House::open();
+    let missing = house.refused(&["pool", "configure", "cs101"], 2);
+    assert!(missing.contains("--capacity"), "{missing}");
+    house.said(&[
+        "pool",
+        "configure",
+        "cs101",
+        "--capacity",
+        "1",
+        "--waitlist-max",
+        "5",
+        "--attribute",
+        "room=H1",
+    ]);
+    // What is not said stays.
+    let pool = house.said(&["pool", "configure", "cs101", "--hold", "10m"]);
+    assert_eq!(
+        (&pool["config"]["hold_ms"], &pool["config"]["attributes"]["room"]),
+        (&600_000.into(), &"H1".into())
+    );
+
+    let once = ["pool", "take", "cs101", "anna", "--idempotency-key", "anna-1"];
+    let anna = house.said(&once);
+    assert_eq!(house.said(&once), anna, "a double click is the same click");
+    let refused = house.refused(&["pool", "take", "cs101", "bert"], 3);
+    assert!(refused.contains("sold_out"), "{refused}");
+    assert_eq!(house.said(&["pool", "join", "cs101", "bert"])["ahead"], 0);
+    assert_eq!(house.said(&["pool", "join", "cs101", "carl"])["ahead"], 1);
+    assert_eq!(house.said(&["pool", "leave", "cs101", "carl"])["state"], "left");
+
+    house.said(&["pool", "release", anna["id"].as_str().expect("an id")]);
+    let bert = house.said(&["pool", "holder", "bert"]);
+    let offer = &bert["grants"][0];
+    assert_eq!((&offer["state"], &offer["offered"]), (&"held".into(), &true.into()));
+    let id = offer["id"].as_str().expect("an id");
+    assert!(offer["fence"].as_u64() > anna["fence"].as_u64());
+    house.said(&["pool", "extend", id, "--hold", "20m"]);
+    assert_eq!(house.said(&["pool", "confirm", id])["state"], "taken");
+    let told = String::from_utf8(house.output(&["pool", "holder", "bert"]).stdout).expect("text");
+    assert!(told.contains("refused take cs101: No unit is free."), "{told}");
+
+    house.said(&["pool", "configure", "cs102", "--capacity", "1"]);
+    assert_eq!(house.said(&["pool", "swap", id, "cs102"])["pool"], "cs102");
+    assert_eq!(house.said(&["pool", "resize", "cs101", "3"])["free"], 3);
+    let below = house.refused(&["pool", "resize", "cs102", "0"], 3);
+    assert!(below.contains("below_granted"), "{below}");
+    let listed = house.said(&["pool", "list"]);
+    let free = listed.as_array().expect("a list").iter().map(|pool| pool["free"].as_u64());
+    assert_eq!(free.collect::<Vec<_>>(), [Some(3), Some(0)]);
+    let watched = house.said(&["pool", "watch", "cs102", "--count", "1"]);
+    assert_eq!(watched["pool"]["taken"], 1);
+    assert_eq!(house.said(&["pool", "delete", "cs101"])["deleted"], "cs101");
+}
+
+#[test]
+fn an_opening_is_drawn_and_anybody_can_draw_it_again() {
+    let house = House::open();
+    let opens = house.opening_in(Duration::from_secs(3_600));
+    let pool = [
+        "pool",
+        "configure",
+        "seminar",
+        "--capacity",
+        "2",
+        "--waitlist-max",
+        "50",
+        "--shuffle",
+        "--opens-at",
+    ];
+    let configured = house.said(&[&pool[..], &[&opens]].concat());
+    let commitment = configured["commitment"].as_str().expect("it is committed to a seed").to_owned();
+    for student in 0..20 {
+        house.said(&["pool", "join", "seminar", &format!("student-{student}")]);
+    }
+    let early = house.refused(&["pool", "verify-opening", "seminar"], 2);
+    assert!(early.contains("not opened"), "{early}");
+    // All are there: the opening is brought forward, which changes nothing about who is drawn how.
+    let moved =
+        house.said(&["pool", "configure", "seminar", "--opens-at", &house.opening_in(Duration::ZERO)]);
+    assert_eq!(moved["commitment"], commitment);
+    let started = Instant::now();
+    let opened = loop {
+        let pool = house.said(&["pool", "show", "seminar"]);
+        if pool["seed"].is_string() {
+            break pool;
+        }
+        assert!(started.elapsed() < PATIENCE, "it does not open: {pool}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let verdict = house.said(&["pool", "verify-opening", "seminar", "--commitment", &commitment]);
+    assert_eq!((&verdict["holds"], verdict["order"].as_array().map(Vec::len)), (&true.into(), Some(20)));
+    // The first two drawn have the two offers.
+    for place in 0..2 {
+        let holder = verdict["order"][place].as_str().expect("a holder");
+        assert_eq!(house.said(&["pool", "holder", holder])["grants"][0]["offered"], true, "{holder}");
+    }
+    // The same from what was written down, without asking the server.
+    let names: Vec<String> = (0..20).map(|student| format!("student-{student}\n")).collect();
+    let file = house.directory.path().join("entrants");
+    std::fs::write(&file, names.concat()).expect("written");
+    let (file, seed) = (file.to_str().expect("text"), opened["seed"].as_str().expect("a seed"));
+    let offline = ["pool", "verify-opening", "--commitment", &commitment, "--seed", seed, "--entrants", file];
+    assert_eq!(house.said(&offline)["order"], verdict["order"]);
+    let other = "0".repeat(64);
+    let forged = house.refused(&["pool", "verify-opening", "seminar", "--commitment", &other], 1);
+    assert!(forged.contains("not the one that was committed to"), "{forged}");
+}
+
+impl House {
+    /// A time so far ahead, as the server's own clock has it.
+    fn opening_in(&self, span: Duration) -> String {
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970") + span;
+        let output = Command::new("date")
+            .args(["-u", "-d", &format!("@{}", now.as_secs()), "+%Y-%m-%dT%H:%M:%SZ"])
+            .output()
+            .expect("date runs");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+}

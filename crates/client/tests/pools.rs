@@ -1,0 +1,117 @@
+//! Pools over real sockets, where the server comes and goes: watching goes on, locks are kept and lost.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{House, PATIENCE};
+use tidegate::api::pool::config::PoolConfig;
+use tidegate::api::refusal::Code;
+use tokio::time::timeout;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_over_a_restart_and_never_goes_back() {
+    let mut house = House::open().await;
+    let seats = house.client.pool("seats");
+    seats.configure(&PoolConfig::of(100)).await.expect("configured");
+    let mut watch = house.client.watch_pools(["seats"]).expect("a name");
+    let mut last = 0;
+    for round in 0..3 {
+        for student in 0..5 {
+            seats.take(format!("student-{round}-{student}")).await.expect("taken");
+        }
+        let taken = (round + 1) * 5;
+        loop {
+            let news =
+                timeout(PATIENCE, watch.next()).await.expect("news come").expect("the server is there");
+            let pool = news.pool.as_ref().expect("the pool is there");
+            assert!(pool.version > last, "{} after {last}", pool.version);
+            // What is left out is counted: the first news are about how it stands.
+            assert!(last == 0 || pool.version == last + 1 + news.missed, "{news:?}");
+            last = pool.version;
+            if pool.taken == taken {
+                break;
+            }
+        }
+        house.stop().await;
+        house.start().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_passes_to_who_waits_with_a_higher_number() {
+    let house = House::open().await;
+    let lock = house.client.lock("report");
+    let first = lock.acquire().await.expect("nobody has it");
+    let waiting = tokio::spawn({
+        let lock = lock.clone();
+        async move { lock.acquire().await.expect("it comes") }
+    });
+    let pool = house.client.pool("report");
+    let mut watch = house.client.watch_pools(["report"]).expect("a name");
+    while timeout(PATIENCE, watch.next())
+        .await
+        .expect("news")
+        .expect("answered")
+        .pool
+        .expect("a pool")
+        .waiting
+        == 0
+    {}
+    assert!(lock.try_acquire().await.expect("answered").is_none(), "somebody has it, somebody waits");
+    let fence = first.fence();
+    first.release().await.expect("it was ours");
+    let second = timeout(PATIENCE, waiting).await.expect("it comes").expect("no panic");
+    assert!(second.fence() > fence && !second.is_lost());
+
+    // One that is dropped is given back.
+    drop(second);
+    while timeout(PATIENCE, watch.next()).await.expect("news").expect("answered").pool.expect("a pool").held
+        > 0
+    {}
+    let shown = pool.show().await.expect("the pool is there");
+    assert_eq!((shown.free, shown.held, shown.taken), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_outlives_its_time_as_long_as_it_is_extended() {
+    let house = House::open().await;
+    let lock = house.client.lock("report").time_to_live(Duration::from_secs(1));
+    let held = lock.acquire().await.expect("nobody has it");
+    // Three lives long; whoever asks meanwhile is refused by the engine, which has the say.
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(lock.try_acquire().await.expect("answered").is_none());
+    }
+    assert!(!held.is_lost());
+    held.release().await.expect("still ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_lost_when_nobody_answers_before_its_end_and_when_it_is_taken_away() {
+    let mut house = House::open().await;
+    let held =
+        house.client.lock("report").time_to_live(Duration::from_secs(1)).acquire().await.expect("free");
+    house.stop().await;
+    timeout(PATIENCE, held.lost()).await.expect("it is known to be lost");
+    assert!(held.is_lost());
+    drop(held);
+
+    house.start().await;
+    let held =
+        house.client.lock("report").time_to_live(Duration::from_secs(1)).acquire().await.expect("it lapsed");
+    house.client.grant(held.grant().id).release().await.expect("somebody gives it back");
+    timeout(PATIENCE, held.lost()).await.expect("the next extension says so");
+    assert_eq!(held.release().await.expect_err("it is over").code(), Some(Code::GrantEnded));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_semaphore_has_as_many_as_it_has() {
+    let house = House::open().await;
+    let gpus = house.client.semaphore("gpus", 2);
+    let (one, two) = (gpus.acquire().await.expect("free"), gpus.acquire().await.expect("free"));
+    assert!(gpus.try_acquire().await.expect("answered").is_none());
+    one.release().await.expect("ours");
+    assert!(gpus.try_acquire().await.expect("answered").is_some());
+    two.release().await.expect("ours");
+}
