@@ -138,7 +138,6 @@ pub fn queue(system: System) -> &'static str {
 }
 
 /// The three jobs of an enrolment, for its transaction.
-#[must_use]
 pub fn writes(client: &Client, entry: &Entry) -> [JobBuilder; 3] {
     System::ALL.map(|system| {
         let job = client.queue(queue(system)).job(WRITE, entry);
@@ -147,7 +146,6 @@ pub fn writes(client: &Client, entry: &Entry) -> [JobBuilder; 3] {
 }
 
 /// The first job of a drop, for its transaction: it begins where the enrolment ended.
-#[must_use]
 pub fn undo(client: &Client, student: &StudentId, section: &SectionId) -> JobBuilder {
     step_back(
         client,

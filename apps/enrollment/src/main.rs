@@ -31,6 +31,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, once")]
 enum Command {
     /// Run the portal; so does the program without a command
     Serve(ServeArgs),

@@ -161,7 +161,7 @@ pub struct Downstream {
 #[derive(Debug)]
 enum Store {
     Sqlite(sqlite::Files),
-    Postgres(postgres::Schemas),
+    Postgres(Box<postgres::Schemas>),
 }
 
 macro_rules! either {
@@ -191,9 +191,11 @@ impl Downstream {
                     sqlite::Files::open(&folder).context("the downstream systems cannot be opened")?,
                 )
             }
-            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => Store::Postgres(
-                postgres::Schemas::open(url).await.context("PostgreSQL for the downstream systems")?,
-            ),
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Store::Postgres(Box::new(
+                    postgres::Schemas::open(url).await.context("PostgreSQL for the downstream systems")?,
+                ))
+            }
             other => {
                 anyhow::bail!("--downstream is `sqlite` or postgres://user@host/database, not {other:?}")
             }
