@@ -1,6 +1,6 @@
 //! How all sections stand, for everybody who looks: made once for all who ask at the same time.
 //!
-//! What a page shows is never older than [`FRESH`] at the moment it is asked for, has the version and the moment of what is
+//! What a page shows is never older than a blink (50 ms) at the moment it is asked for, has the version and the moment of what is
 //! durable, and costs the seats nothing: a flood of refreshes reads one answer.
 
 use std::collections::HashMap;

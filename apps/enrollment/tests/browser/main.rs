@@ -162,7 +162,7 @@ async fn a_seat_that_is_given_back_is_offered_to_the_first_in_line() {
     waits.press("[data-offer] [data-action=accept]").await;
     waits.find(&button(&section, "drop")).await;
     waits.says("#mine", &section).await;
-    assert_eq!(enrolled_in(&portal, &section), [first.clone()]);
+    assert_eq!(enrolled_in(&portal, &section), std::slice::from_ref(first));
     portal.settled();
     assert_eq!(lines(&portal, "fee", &section), 1);
     let notices = portal.story(first)["notices"].to_string();
