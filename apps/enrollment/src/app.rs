@@ -339,9 +339,13 @@ fn summary(enrolments: &[Enrolment], offers: &[Offer], half_done: usize, steps: 
     let dead = steps.iter().filter(|step| step.state == StepState::Dead).count();
     let rest = match (half_done, dead) {
         (0, _) => "everything that follows is done".to_owned(),
+        (1, 0) => {
+            "one of the things that follow is not done yet, and will be; see below when and why".to_owned()
+        }
         (open, 0) => {
             format!("{open} of the things that follow are not done yet, and will be; see below when and why")
         }
+        (_, 1) => "one of the things that follow was given up and waits for a person".to_owned(),
         (_, dead) => format!("{dead} of the things that follow were given up and wait for a person"),
     };
     format!("{seats}{offers}; {rest}.")

@@ -273,3 +273,146 @@ fn many_are(count: u32) -> String {
         _ => format!("{count} students are"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Course, Day, Meeting};
+    use crate::seats::Enrolment;
+
+    /// Three sections of one course, and one of another at the hours of the second.
+    fn university() -> Catalogue {
+        let course = |id: &str| Course {
+            id: id.into(),
+            title: format!("Course {id}"),
+            credits: 3,
+            prerequisites: Vec::new(),
+            fee_cents: 0,
+        };
+        let section = |id: &str, course: &str, from: u16| Section {
+            id: id.into(),
+            course: course.into(),
+            title: format!("Course {course}"),
+            credits: 3,
+            meetings: vec![Meeting { day: Day::Monday, from, to: from + 60 }],
+            capacity: 10,
+        };
+        let sections = vec![
+            section("a-1", "a", 540),
+            section("a-2", "a", 660),
+            section("a-3", "a", 780),
+            section("b-1", "b", 660),
+        ];
+        let student = Student { id: "s1".into(), name: "Anna".into(), completed: [].into(), credits_max: 9 };
+        Catalogue::new(vec![course("a"), course("b")], sections, vec![student])
+    }
+
+    fn stands(section: &str, free: u32, waiting: u32) -> Free {
+        Free {
+            section: section.into(),
+            capacity: 10,
+            free,
+            taken: 10 - free,
+            offered: 0,
+            waiting,
+            version: 15,
+            as_of: 0,
+            door: Door::Open,
+            opens_at: None,
+            draws: false,
+        }
+    }
+
+    /// What Anna, who has `has`, is told when she is refused `wants` for `why`.
+    fn told(has: &[&str], wants: &str, why: Why, seen: Option<Seen>) -> Told {
+        let catalogue = university();
+        let sections = [("a-1", 0, 4), ("a-2", 3, 0), ("a-3", 1, 0), ("b-1", 0, 0)];
+        let board =
+            Snapshot::new(sections.map(|(section, free, waiting)| stands(section, free, waiting)).to_vec());
+        let enrolment = |section: &&str| Enrolment {
+            id: "0-1".into(),
+            student: "s1".into(),
+            section: (*section).into(),
+            fence: 1,
+            since: 0,
+        };
+        let story = Story { enrolments: has.iter().map(enrolment).collect(), ..Story::default() };
+        let asked = Asked {
+            catalogue: &catalogue,
+            board: &board,
+            student: catalogue.student(&"s1".into()),
+            story: Some(&story),
+            section: catalogue.section(&wants.into()),
+            seen,
+        };
+        asked.tell(&Refused { why, version: Some(15) })
+    }
+
+    fn ways(told: &Told) -> Vec<String> {
+        let way = |it: &Possible| {
+            let give = it.give.as_ref().map_or_else(String::new, |give| format!("{give}>"));
+            format!("{} {give}{}", it.action, it.section.as_ref().expect("a section"))
+        };
+        told.possible.iter().map(way).collect()
+    }
+
+    #[test]
+    fn what_is_possible_is_what_the_student_may_have() {
+        // Both other sections have seats; with b-1, the second is at the same hours.
+        assert_eq!(ways(&told(&[], "a-1", Why::SoldOut, None)), ["enrol a-2", "enrol a-3", "join a-1"]);
+        assert_eq!(ways(&told(&["b-1"], "a-1", Why::SoldOut, None)), ["enrol a-3", "join a-1"]);
+        // Where a rule is in the way, what one has can be given for it; where there is a seat, at once.
+        let clash = |section: &str| {
+            let meeting = Meeting { day: Day::Monday, from: 660, to: 720 };
+            Why::Ineligible(Ineligible::Clash { section: section.into(), meeting })
+        };
+        assert_eq!(ways(&told(&["b-1"], "a-2", clash("b-1"), None)), ["enrol a-3", "swap b-1>a-2"]);
+        assert_eq!(ways(&told(&["a-2"], "b-1", clash("a-2"), None)), ["swap_when_offered a-2>b-1"]);
+        let same = Why::Ineligible(Ineligible::SameCourse { section: "a-2".into() });
+        assert_eq!(ways(&told(&["a-2"], "a-1", same, None)), ["swap_when_offered a-2>a-1"]);
+        assert_eq!(ways(&told(&[], "a-1", Why::AlreadyWaiting, None))[0], "leave a-1");
+    }
+
+    #[test]
+    fn what_changed_since_one_looked_is_said() {
+        let changed = |free, version| {
+            told(&[], "a-1", Why::SoldOut, Some(Seen { version, free })).changed.expect("it is known")
+        };
+        assert_eq!(
+            changed(1, 12),
+            "When you looked, at version 12, 1 seat was free. It has changed 3 times since: at version 15, when you pressed, there was none."
+        );
+        assert_eq!(changed(0, 14), "You saw no free seat at version 14; it is at version 15 now.");
+        assert_eq!(told(&[], "a-1", Why::SoldOut, None).changed, None);
+        // A version of the future, which only somebody who makes it up can have seen, explains nothing.
+        assert_eq!(told(&[], "a-1", Why::SoldOut, Some(Seen { version: 99, free: 1 })).changed, None);
+    }
+
+    #[test]
+    fn no_refusal_says_just_error() {
+        let every = [
+            Why::NoStudent,
+            Why::NoSection,
+            Why::SoldOut,
+            Why::NotOpen(1),
+            Why::Closed(1),
+            Why::NotEnrolled,
+            Why::AlreadyWaiting,
+            Why::NotWaiting,
+            Why::WaitlistFull(3),
+            Why::NoWaitlist,
+            Why::NoOffer,
+            Why::OfferLapsed,
+            Why::BelowGranted(3),
+            Why::LineInTheWay("a-1".into()),
+            Why::KeyReused,
+            Why::Unsupported("lines"),
+            Why::Away("connection refused".into()),
+        ];
+        for why in every {
+            let told = told(&["a-2"], "a-1", why.clone(), None);
+            assert!(told.message.len() > 20 && !told.message.to_lowercase().contains("error"), "{why:?}");
+            assert_eq!(told.again, told.status == 503, "{why:?}");
+        }
+    }
+}

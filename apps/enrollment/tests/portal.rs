@@ -338,3 +338,92 @@ async fn the_whole_runs_with_its_systems_in_postgresql() {
     });
     drop(portal.await.expect("no panic"));
 }
+
+#[test]
+fn an_offer_that_lapses_goes_to_the_next_in_line() {
+    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "1s"]);
+    let section = first_section(&portal);
+    portal.resize(&section, 1);
+    let students = portal.students_for(&section);
+    let [has, sleeps, wakes] = [&students[0], &students[1], &students[2]];
+    let about = json!({ "section": section });
+    assert_eq!(portal.press(has, "enrol", &about, "k").status, 201);
+    for (student, ahead) in [(sleeps, 0), (wakes, 1)] {
+        let joined = portal.press(student, "join", &about, "j");
+        assert_eq!(
+            (joined.status, &joined.json()["waits"]["ahead"]),
+            (202, &json!(ahead)),
+            "{}",
+            joined.body
+        );
+    }
+    // Who does not wait passes nobody: the free seat is the line's.
+    assert_eq!(portal.press(has, "drop", &about, "d").status, 200);
+    let pushes_in = portal.press(&students[3], "enrol", &about, "k");
+    assert_eq!((pushes_in.status, &pushes_in.json()["code"]), (409, &json!("sold_out")));
+
+    // Nobody answers the first offer; when its time is over, it is the other's.
+    let was_offered = |student: &str| {
+        let events = portal.story(student)["events"].clone();
+        events.as_array().expect("a list").iter().any(|event| event["what"] == "offered")
+    };
+    portal.until("the next in line to have the offer", |_| was_offered(wakes));
+    let late = portal.press(sleeps, "accept", &about, "a").json();
+    assert_eq!(late["code"], "offer_lapsed", "{late}");
+    assert!(late["message"].as_str().expect("words").contains("its time is over"), "{late}");
+    assert!(late["possible"].as_array().expect("a list").iter().any(|way| way["action"] == "join"), "{late}");
+    portal.until("the mails that told of the offers", |portal| {
+        let told = |student: &&String| portal.story(student)["notices"].as_array().map(Vec::len) == Some(1);
+        [sleeps, wakes].iter().all(|student| told(student))
+    });
+    let whats: Vec<String> = portal.story(sleeps)["events"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|event| event["what"].as_str().expect("a word").to_owned())
+        .collect();
+    let at =
+        |what: &str| whats.iter().position(|it| it == what).unwrap_or_else(|| panic!("{what}: {whats:?}"));
+    assert!(at("joined") < at("offered") && at("offered") < at("offer_lapsed"), "{whats:?}");
+    portal.settled();
+    assert_whole(&portal);
+}
+
+/// The engine in a server of its own: the same portal, and what it knows outlives a portal that is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_runs_with_a_server_of_its_own() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let options = tidegate_engine::Options::default();
+    let engine = tidegate_engine::Engine::open(&folder.path().join("engine"), options).expect("it opens");
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    let server = tidegate_server::Server::listen(listen, tidegate_server::Options::default()).await;
+    let server = server.expect("it listens");
+    let url = format!("http://{}", server.local_address());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(engine, async { drop(stopped.await) }));
+    let portal = tokio::task::spawn_blocking(move || {
+        let mut portal = Portal::start(&["--retry-delay", "200ms", "--server", &url]);
+        let sections = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+        let student = portal.students_for(&sections[0])[0].clone();
+        let enrol =
+            |portal: &Portal| portal.press(&student, "enrol", &json!({ "section": sections[0] }), "k");
+        let first = enrol(&portal);
+        assert_eq!(first.status, 201, "{}", first.body);
+        portal.kill();
+        portal.start_again();
+        assert_eq!(enrol(&portal).json()["enrolment"]["id"], first.json()["enrolment"]["id"]);
+        let other = portal.press(&student, "enrol", &json!({ "section": sections[1] }), "k2").json();
+        assert_eq!(
+            (&other["code"], &other["possible"][0]["give"]),
+            (&json!("same_course"), &json!(sections[0]))
+        );
+        let body = json!({ "give": sections[0], "want": sections[1] });
+        assert_eq!(portal.press(&student, "swap", &body, "k3").status, 201);
+        portal.settled();
+        assert_eq!(assert_whole(&portal), [(student, sections[1].clone())]);
+        portal
+    });
+    drop(portal.await.expect("no panic"));
+    drop(stop);
+    serving.await.expect("no panic").expect("it ends well");
+}

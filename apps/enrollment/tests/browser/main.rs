@@ -184,7 +184,7 @@ async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
     let support = Browser::open(&format!("{}/support/{student}", portal.url())).await;
     support.says("#steps", "because the fee ledger answers 503").await;
     support.says("#steps", "then the academic record is undone, then a mail says so").await;
-    support.says("#summary", "not done yet, and will be").await;
+    support.says("#summary", "is not done yet, and will be").await;
     // What comes later is not done before it: the record and the mail stand.
     assert_eq!(lines(&portal, "record", &section), 1);
     assert_eq!(lines(&portal, "mail", &section), 1);
