@@ -1,0 +1,429 @@
+//! The portal as a whole, without pages: what is answered, what is durable, and what follows. The engine is in the portal's process,
+//! the systems behind are real stores.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::portal::Portal;
+use crate::support::postgres::Postgres;
+
+/// A step that fails is tried again soon, so that a test does not wait for it.
+const SOON: &[&str] = &["--retry-delay", "200ms"];
+
+fn first_section(portal: &Portal) -> String {
+    portal.catalogue.sections()[0].id.to_string()
+}
+
+/// Who is enrolled in what: as the engine says, and as each of the three systems says.
+fn books(portal: &Portal) -> [Vec<(String, String)>; 4] {
+    let pairs = |list: &Value| {
+        let pair = |one: &Value| {
+            let text = |field: &str| one[field].as_str().expect("a name").to_owned();
+            (text("student"), text("section"))
+        };
+        let mut pairs: Vec<_> = list.as_array().expect("a list").iter().map(pair).collect();
+        pairs.sort();
+        pairs
+    };
+    let audit = portal.get("/api/audit").json();
+    let downstream = portal.get("/api/audit/downstream").json();
+    [
+        pairs(&audit["enrolments"]),
+        pairs(&downstream["mail"]),
+        pairs(&downstream["record"]),
+        pairs(&downstream["fee"]),
+    ]
+}
+
+/// Nobody is half enrolled, and nobody is twice.
+fn assert_whole(portal: &Portal) -> Vec<(String, String)> {
+    let [seats, mail, record, fee] = books(portal);
+    for (system, lines) in [("mail", mail), ("record", record), ("fee", fee)] {
+        assert_eq!(seats, lines, "who has a seat and who is in the {system}");
+    }
+    let different: BTreeSet<_> = seats.iter().collect();
+    assert_eq!(different.len(), seats.len(), "nobody has a section twice");
+    seats
+}
+
+#[test]
+fn the_same_press_is_the_same_request() {
+    let portal = Portal::start(SOON);
+    let section = first_section(&portal);
+    let student = portal.students_for(&section)[0].clone();
+    let about = json!({ "section": section });
+
+    // Eight at once, and one more: one enrolment, and one answer.
+    let answers: Vec<_> = thread::scope(|scope| {
+        let press = || portal.press(&student, "enrol", &about, "press-1");
+        let pressing: Vec<_> = (0..8).map(|_| scope.spawn(press)).collect();
+        pressing.into_iter().map(|press| press.join().expect("no panic")).collect()
+    });
+    let again = portal.press(&student, "enrol", &about, "press-1");
+    for answer in &answers {
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        assert_eq!(answer.json()["enrolment"]["id"], again.json()["enrolment"]["id"]);
+    }
+    // Another press for the same is another request, and is refused by name.
+    let other = portal.press(&student, "enrol", &about, "press-2");
+    assert_eq!((other.status, &other.json()["code"]), (409, &json!("already_enrolled")));
+    // The same key for something else is told so.
+    let mismatch = portal.press(&student, "leave", &about, "press-1");
+    assert_eq!((mismatch.status, &mismatch.json()["code"]), (422, &json!("key_reused")));
+
+    // A drop that is said again is the drop that was, also when the student has come back meanwhile.
+    let drop_it = || portal.press(&student, "drop", &about, "drop-1");
+    let dropped = drop_it();
+    assert_eq!(dropped.status, 200, "{}", dropped.body);
+    assert_eq!(drop_it().json(), dropped.json());
+    assert_eq!(portal.press(&student, "drop", &about, "drop-2").json()["code"], "not_enrolled");
+    assert_eq!(portal.press(&student, "enrol", &about, "press-3").status, 201);
+    assert_eq!(drop_it().json(), dropped.json());
+    portal.settled();
+    assert_eq!(assert_whole(&portal), [(student, section)]);
+}
+
+#[test]
+fn what_cannot_be_understood_is_said() {
+    let portal = Portal::start(SOON);
+    let section = first_section(&portal);
+    let about = json!({ "section": section });
+    let no_key = portal.post("/api/students/s00001/enrol", &about);
+    assert_eq!((no_key.status, &no_key.json()["code"]), (400, &json!("bad_key")));
+    let no_body = portal.press("s00001", "enrol", &json!({ "where": section }), "k");
+    assert_eq!((no_body.status, &no_body.json()["code"]), (400, &json!("bad_request")));
+    let nobody = portal.press("s99999", "enrol", &about, "k");
+    assert_eq!((nobody.status, &nobody.json()["code"]), (404, &json!("no_student")));
+    let nothing = portal.press("s00001", "enrol", &json!({ "section": "none-1" }), "k");
+    assert_eq!((nothing.status, &nothing.json()["code"]), (404, &json!("no_section")));
+    assert_eq!(portal.get("/nothing").status, 404);
+    assert_eq!(portal.get("/api/students/s00001/enrol").status, 405);
+    let foreign = support::http::ask(
+        &portal.url(),
+        "POST",
+        "/api/students/s00001/enrol",
+        "Origin: https://evil.example\r\nIdempotency-Key: k\r\n",
+        &about.to_string(),
+    );
+    assert_eq!((foreign.status, &foreign.json()["code"]), (403, &json!("foreign_origin")));
+}
+
+#[test]
+fn the_rules_hold_also_for_two_presses_at_the_same_moment() {
+    let portal = Portal::start(SOON);
+    // Two sections of one course: whoever presses for both at once has one.
+    let [one, other] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let students = portal.students_for(&one);
+    thread::scope(|scope| {
+        for (at, student) in students.iter().enumerate() {
+            for section in [&one, &other] {
+                let (portal, about) = (&portal, json!({ "section": section }));
+                scope.spawn(move || {
+                    let answer = portal.press(student, "enrol", &about, &format!("{section}-{at}"));
+                    let refused = ["same_course", "sold_out"];
+                    let code = answer.json()["code"].as_str().unwrap_or("done").to_owned();
+                    assert!(answer.status == 201 || refused.contains(&code.as_str()), "{}", answer.body);
+                });
+            }
+        }
+    });
+    portal.settled();
+    let seats = assert_whole(&portal);
+    let students_with_a_seat: BTreeSet<_> = seats.iter().map(|(student, _)| student).collect();
+    assert_eq!(students_with_a_seat.len(), seats.len(), "nobody has two sections of a course");
+    assert!(!seats.is_empty());
+}
+
+#[test]
+fn nobody_has_more_credits_than_one_may() {
+    let portal = Portal::start(SOON);
+    let student = portal.catalogue.students()[0].clone();
+    // Everything at once; the rules leave what fits.
+    thread::scope(|scope| {
+        for (at, section) in portal.catalogue.sections().iter().enumerate() {
+            let (portal, student) = (&portal, student.id.as_str());
+            scope.spawn(move || {
+                let about = json!({ "section": section.id });
+                let answer = portal.press(student, "enrol", &about, &format!("all-{at}"));
+                assert!(matches!(answer.status, 201 | 409), "{}", answer.body);
+            });
+        }
+    });
+    let page = portal.get(&format!("/api/students/{}", student.id)).json();
+    let credits = page["credits"].as_u64().expect("a number");
+    assert!(credits > 0 && credits <= u64::from(student.credits_max), "{credits} of {}", student.credits_max);
+    let has: Vec<_> = page["enrolments"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| portal.catalogue.section(&one["section"].as_str().expect("a name").into()).expect("it"))
+        .collect();
+    for (at, one) in has.iter().enumerate() {
+        for other in &has[..at] {
+            assert!(one.clash(other).is_none() && one.course != other.course, "{} and {}", one.id, other.id);
+        }
+    }
+    // What is left is barred on the page, by the rule that bars it.
+    let story = portal.story(student.id.as_str());
+    assert!(story["events"].as_array().expect("a list").iter().any(|event| event["what"] == "refused"));
+}
+
+#[test]
+fn a_hundred_presses_for_seven_seats_give_seven() {
+    let portal = Portal::start(SOON);
+    let section = first_section(&portal);
+    portal.resize(&section, 7);
+    let students = portal.students_for(&section);
+    assert!(students.len() > 14, "more students than seats");
+    let done: usize = thread::scope(|scope| {
+        let presses: Vec<_> = students
+            .iter()
+            .flat_map(|student| [0, 1].map(|_| student))
+            .map(|student| {
+                let (portal, about) = (&portal, json!({ "section": section }));
+                // Everybody presses twice.
+                scope.spawn(move || portal.press(student, "enrol", &about, "at-the-opening").status)
+            })
+            .collect();
+        presses.into_iter().map(|press| usize::from(press.join().expect("no panic") == 201)).sum()
+    });
+    assert_eq!(done, 14, "seven students, each with the same answer twice");
+    assert_eq!(portal.section(&section)["free"], 0);
+    portal.settled();
+    assert_eq!(assert_whole(&portal).len(), 7);
+    let refused = portal.press(&students[0], "join", &json!({ "section": section }), "join-1").json();
+    assert!(refused["waits"].is_object() || refused["code"] == "already_enrolled", "{refused}");
+}
+
+#[test]
+fn a_system_that_is_down_holds_up_its_own_work_and_nothing_else() {
+    let portal = Portal::start(SOON);
+    let section = first_section(&portal);
+    let student = portal.students_for(&section)[0].clone();
+    portal.make("record", "down");
+    let enrolled = portal.press(&student, "enrol", &json!({ "section": section }), "press-1");
+    assert_eq!(enrolled.status, 201, "nobody waits for a system behind: {}", enrolled.body);
+    portal.until("mail and fee to be written", |portal| {
+        let [_, mail, _, fee] = books(portal);
+        mail.len() == 1 && fee.len() == 1
+    });
+    portal.until("the record to have been tried", |portal| {
+        let steps = portal.story(&student)["steps"].clone();
+        let steps = steps.as_array().expect("a list").clone();
+        let record = steps.iter().find(|step| step["system"] == "record").expect("a step");
+        let words = record["words"].as_str().expect("words").to_owned();
+        words.contains("because the academic record answers 503")
+    });
+    assert_eq!(books(&portal)[2], []);
+    // Dropped meanwhile: what has not been written is not written any more, and what has been is undone, from the end.
+    assert_eq!(portal.press(&student, "drop", &json!({ "section": section }), "drop-1").status, 200);
+    portal.make("record", "up");
+    portal.settled();
+    assert_eq!(assert_whole(&portal), []);
+}
+
+#[test]
+fn a_kill_in_the_middle_leaves_nobody_half_enrolled() {
+    let mut portal = Portal::start(SOON);
+    // The ledger is away when it happens, so that there is something half done to be found.
+    portal.make("fee", "down");
+    let wishes: Vec<(String, String)> = portal
+        .catalogue
+        .sections()
+        .iter()
+        .step_by(2)
+        .flat_map(|section| {
+            let section = section.id.to_string();
+            portal.students_for(&section).into_iter().map(move |student| (student, section.clone()))
+        })
+        .collect();
+    let url = portal.url();
+    let answered = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for part in wishes.chunks(wishes.len().div_ceil(8)) {
+            let (url, answered) = (&url, &answered);
+            scope.spawn(move || {
+                for (student, section) in part {
+                    let body = json!({ "section": section });
+                    let press =
+                        || Portal::try_press(url, student, "enrol", &body, &format!("wish-{section}"));
+                    // No answer: the same press again, until there is one.
+                    let answer = loop {
+                        match press() {
+                            Some(answer) if answer.status != 503 => break answer,
+                            _ => thread::sleep(Duration::from_millis(20)),
+                        }
+                    };
+                    assert!(matches!(answer.status, 201 | 409), "{}", answer.body);
+                    answered.store(true, Ordering::SeqCst);
+                    // Some drop again at once, on both sides of the kill.
+                    if answer.status == 201 && student.ends_with('7') {
+                        while Portal::try_press(url, student, "drop", &body, &format!("drop-{section}"))
+                            .is_none_or(|answer| answer.status == 503)
+                        {
+                            thread::sleep(Duration::from_millis(20));
+                        }
+                    }
+                }
+            });
+        }
+        while !answered.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        for _ in 0..2 {
+            portal.kill();
+            portal.start_again();
+        }
+    });
+    portal.settled();
+    let seats = assert_whole(&portal);
+    assert!(!seats.is_empty());
+    assert!(seats.iter().all(|(student, _)| !student.ends_with('7')), "who dropped is out");
+    for section in portal.get("/api/seats").json()["sections"].as_array().expect("a list") {
+        let number = |field: &str| section[field].as_u64().expect("a number");
+        assert!(number("taken") + number("offered") <= number("capacity"), "{section}");
+        let taken = seats.iter().filter(|(_, name)| section["section"] == **name).count() as u64;
+        assert_eq!(number("taken"), taken, "{section}");
+    }
+}
+
+#[test]
+fn refreshes_are_cheap_and_say_how_fresh_they_are() {
+    let portal = Portal::start(SOON);
+    let first = portal.get("/api/catalogue");
+    let tag = first.header("etag").expect("a tag").to_owned();
+    let catalogue = first.json();
+    assert_eq!(catalogue["sections"].as_array().map(Vec::len), Some(support::portal::SECTIONS));
+    assert!(catalogue["seats"]["as_of"].as_u64() > Some(0));
+    let same =
+        support::http::ask(&portal.url(), "GET", "/api/catalogue", &format!("If-None-Match: {tag}\r\n"), "");
+    assert_eq!((same.status, same.body.as_str()), (304, ""));
+    let section = first_section(&portal);
+    let student = portal.students_for(&section)[0].clone();
+    let before = portal.section(&section);
+    let enrolled = portal.press(&student, "enrol", &json!({ "section": section }), "press-1").json();
+    portal.until("the seat to be seen taken", |portal| portal.section(&section)["taken"] == 1);
+    let after = portal.section(&section);
+    assert!(after["version"].as_u64() > before["version"].as_u64());
+    assert_eq!(after["version"], enrolled["version"]);
+    let changed =
+        support::http::ask(&portal.url(), "GET", "/api/catalogue", &format!("If-None-Match: {tag}\r\n"), "");
+    assert_eq!(changed.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_runs_with_its_systems_in_postgresql() {
+    let postgres = Postgres::start().await;
+    let url = postgres.url();
+    let portal = tokio::task::spawn_blocking(move || {
+        let portal = Portal::start(&["--retry-delay", "200ms", "--downstream", &url]);
+        let section = first_section(&portal);
+        let students = portal.students_for(&section);
+        for student in &students[..4] {
+            let answer = portal.press(student, "enrol", &json!({ "section": section }), "press");
+            assert_eq!(answer.status, 201, "{}", answer.body);
+        }
+        assert_eq!(portal.press(&students[0], "drop", &json!({ "section": section }), "drop").status, 200);
+        portal.settled();
+        assert_eq!(assert_whole(&portal).len(), 3);
+        let fee = portal.story(&students[0])["books"]["fee"][0].clone();
+        assert_eq!(fee["undone"][0], "cancelled, nothing due");
+        portal
+    });
+    drop(portal.await.expect("no panic"));
+}
+
+#[test]
+fn an_offer_that_lapses_goes_to_the_next_in_line() {
+    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "1s"]);
+    let section = first_section(&portal);
+    portal.resize(&section, 1);
+    let students = portal.students_for(&section);
+    let [has, sleeps, wakes] = [&students[0], &students[1], &students[2]];
+    let about = json!({ "section": section });
+    assert_eq!(portal.press(has, "enrol", &about, "k").status, 201);
+    for (student, ahead) in [(sleeps, 0), (wakes, 1)] {
+        let joined = portal.press(student, "join", &about, "j");
+        assert_eq!(
+            (joined.status, &joined.json()["waits"]["ahead"]),
+            (202, &json!(ahead)),
+            "{}",
+            joined.body
+        );
+    }
+    // Who does not wait passes nobody: the free seat is the line's.
+    assert_eq!(portal.press(has, "drop", &about, "d").status, 200);
+    let pushes_in = portal.press(&students[3], "enrol", &about, "k");
+    assert_eq!((pushes_in.status, &pushes_in.json()["code"]), (409, &json!("sold_out")));
+
+    // Nobody answers the first offer; when its time is over, it is the other's.
+    let was_offered = |student: &str| {
+        let events = portal.story(student)["events"].clone();
+        events.as_array().expect("a list").iter().any(|event| event["what"] == "offered")
+    };
+    portal.until("the next in line to have the offer", |_| was_offered(wakes));
+    let late = portal.press(sleeps, "accept", &about, "a").json();
+    assert_eq!(late["code"], "offer_lapsed", "{late}");
+    assert!(late["message"].as_str().expect("words").contains("its time is over"), "{late}");
+    assert!(late["possible"].as_array().expect("a list").iter().any(|way| way["action"] == "join"), "{late}");
+    portal.until("the mails that told of the offers", |portal| {
+        let told = |student: &&String| portal.story(student)["notices"].as_array().map(Vec::len) == Some(1);
+        [sleeps, wakes].iter().all(|student| told(student))
+    });
+    let whats: Vec<String> = portal.story(sleeps)["events"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|event| event["what"].as_str().expect("a word").to_owned())
+        .collect();
+    let at =
+        |what: &str| whats.iter().position(|it| it == what).unwrap_or_else(|| panic!("{what}: {whats:?}"));
+    assert!(at("joined") < at("offered") && at("offered") < at("offer_lapsed"), "{whats:?}");
+    portal.settled();
+    assert_whole(&portal);
+}
+
+/// The engine in a server of its own: the same portal, and what it knows outlives a portal that is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_runs_with_a_server_of_its_own() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let options = tidegate_engine::Options::default();
+    let engine = tidegate_engine::Engine::open(&folder.path().join("engine"), options).expect("it opens");
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    let server = tidegate_server::Server::listen(listen, tidegate_server::Options::default()).await;
+    let server = server.expect("it listens");
+    let url = format!("http://{}", server.local_address());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(engine, async { drop(stopped.await) }));
+    let portal = tokio::task::spawn_blocking(move || {
+        let mut portal = Portal::start(&["--retry-delay", "200ms", "--server", &url]);
+        let sections = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+        let student = portal.students_for(&sections[0])[0].clone();
+        let enrol =
+            |portal: &Portal| portal.press(&student, "enrol", &json!({ "section": sections[0] }), "k");
+        let first = enrol(&portal);
+        assert_eq!(first.status, 201, "{}", first.body);
+        portal.kill();
+        portal.start_again();
+        assert_eq!(enrol(&portal).json()["enrolment"]["id"], first.json()["enrolment"]["id"]);
+        let other = portal.press(&student, "enrol", &json!({ "section": sections[1] }), "k2").json();
+        assert_eq!(
+            (&other["code"], &other["possible"][0]["give"]),
+            (&json!("same_course"), &json!(sections[0]))
+        );
+        let body = json!({ "give": sections[0], "want": sections[1] });
+        assert_eq!(portal.press(&student, "swap", &body, "k3").status, 201);
+        portal.settled();
+        assert_eq!(assert_whole(&portal), [(student, sections[1].clone())]);
+        portal
+    });
+    drop(portal.await.expect("no panic"));
+    drop(stop);
+    serving.await.expect("no panic").expect("it ends well");
+}
