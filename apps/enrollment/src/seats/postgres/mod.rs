@@ -2,8 +2,7 @@
 //!
 //! All four have the same tables, the same pools of connections, the same prepared statements, and the same outbox for
 //! what follows; they differ in how a seat is decided, and each of those ways is a file. All of them but the naive one
-//! keep the promises of [`Seats`]. Reads have connections of their own, and share one look at the table for a while, as
-//! they would with a cache.
+//! keep the promises of [`Seats`]. Reads have connections of their own.
 //!
 //! What they do not have: lines. `join` and its kin answer `no_waitlist`, and only row locks can swap.
 
@@ -16,30 +15,28 @@ mod redis_lock;
 mod schema;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::Mutex;
 use tokio_postgres::{NoTls, Row};
 
 use self::pool::{Failed, Lease, Pool};
 use self::redis_lock::Locks;
 use self::schema::{at, read};
 use super::{
-    Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Refused, Seats, Story, Strategy, SwapWish,
-    Swapped, Why, Wish,
+    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Refused, Seats, Step, StepState,
+    Story, Strategy, SwapWish, Swapped, Why, Wish,
 };
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
+use crate::downstream::{System, now};
 use crate::eligibility::judge;
 
 /// Connections for changes: enough that their commits share syncs, not so many that they wait for each other's locks
 /// with a connection in hand. Those for reading are apart.
 const WRITERS: usize = 24;
 const READERS: usize = 6;
-/// One look at all sections serves everybody for so long.
-const FRESH: Duration = Duration::from_millis(100);
 
 /// How a seat is decided.
 enum Decider {
@@ -59,7 +56,6 @@ pub struct PostgresSeats {
     /// Its writes only put numbers of living lock holders in order, and nobody who held a lock survives a crash of the
     /// database; so these connections do not wait for the disk.
     fencer: Pool,
-    shown: Mutex<Option<(Instant, Arc<[Free]>)>>,
     contention: Contention,
 }
 
@@ -158,7 +154,6 @@ impl PostgresSeats {
             readers: Pool::new(url, READERS, "", schema::READS),
             worker: Pool::new(url, 1, "", schema::WORK),
             fencer: Pool::new(url, WRITERS, "SET synchronous_commit = off", schema::STATEMENTS),
-            shown: Mutex::new(None),
             contention: Contention::default(),
         })
     }
@@ -167,16 +162,6 @@ impl PostgresSeats {
     #[must_use]
     pub fn contention(&self) -> &Contention {
         &self.contention
-    }
-
-    /// Jobs in the outbox.
-    ///
-    /// # Errors
-    /// PostgreSQL does not answer.
-    pub async fn open_jobs(&self) -> Result<u64, Refused> {
-        let lease = self.readers.lease().await?;
-        let row = lease.client().query_one(lease.statement(read::OPEN_JOBS), &[]).await?;
-        Ok(row.get::<_, i64>(0) as u64)
     }
 
     fn case<'a>(&'a self, wish: &'a Wish) -> Result<Case<'a>, Refused> {
@@ -343,14 +328,17 @@ impl Seats for PostgresSeats {
     }
 
     async fn free(&self, sections: &[SectionId]) -> Result<Vec<Free>, Refused> {
-        let all = self.look().await?;
-        match sections {
-            [] => Ok(all.to_vec()),
-            some => {
-                let by_id: HashMap<&SectionId, &Free> = all.iter().map(|free| (&free.section, free)).collect();
-                Ok(some.iter().filter_map(|id| by_id.get(id).map(|free| (*free).clone())).collect())
-            }
-        }
+        let lease = self.readers.lease().await?;
+        let as_of = now();
+        let rows = lease.client().query(lease.statement(read::SECTIONS), &[]).await?;
+        let mut by_id: HashMap<String, Free> =
+            rows.iter().map(|row| (row.get(0), shown(row, as_of))).collect();
+        let mut take = |id: &SectionId| by_id.remove(id.as_str());
+        Ok(match sections {
+            // In the catalogue's order, as every answer is.
+            [] => self.catalogue.sections().iter().filter_map(|section| take(&section.id)).collect(),
+            some => some.iter().filter_map(take).collect(),
+        })
     }
 
     async fn of_student(&self, student: &StudentId) -> Result<Story, Refused> {
@@ -434,27 +422,52 @@ impl Seats for PostgresSeats {
             .await?;
         Ok(())
     }
+
+    async fn steps(&self, student: &StudentId) -> Result<Vec<Step>, Refused> {
+        self.catalogue.student(student).ok_or(Refused::of(Why::NoStudent))?;
+        let lease = self.readers.lease().await?;
+        let rows = lease.client().query(lease.statement(read::STEPS), &[&student.as_str()]).await?;
+        Ok(rows.iter().filter_map(step).collect())
+    }
+
+    /// The outbox gives nothing up.
+    async fn retry(&self, _student: &StudentId) -> Result<u64, Refused> {
+        Ok(0)
+    }
+
+    async fn backlog(&self) -> Result<Vec<(System, Backlog)>, Refused> {
+        let lease = self.readers.lease().await?;
+        let rows = lease.client().query(lease.statement(read::BACKLOG), &[]).await?;
+        let open: BTreeMap<&str, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let of = |system: System| {
+            let open = open.get(system.as_str()).copied().unwrap_or(0);
+            (system, Backlog { open: open as u64, dead: 0 })
+        };
+        Ok(System::ALL.map(of).to_vec())
+    }
 }
 
-impl PostgresSeats {
-    /// All sections as they were a moment ago; whoever finds that moment too long ago looks again, for everybody.
-    async fn look(&self) -> Result<Arc<[Free]>, Refused> {
-        let mut last = self.shown.lock().await;
-        if let Some((at, all)) = &*last
-            && at.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(all));
-        }
-        let lease = self.readers.lease().await?;
-        let (looked_at, as_of) = (Instant::now(), now());
-        let rows = lease.client().query(lease.statement(read::SECTIONS), &[]).await?;
-        let by_id: BTreeMap<String, Free> = rows.iter().map(|row| (row.get(0), shown(row, as_of))).collect();
-        // In the catalogue's order, as every answer is.
-        let all: Arc<[Free]> =
-            self.catalogue.sections().iter().filter_map(|one| by_id.get(one.id.as_str()).cloned()).collect();
-        *last = Some((looked_at, Arc::clone(&all)));
-        Ok(all)
+impl fmt::Debug for PostgresSeats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresSeats").field("strategy", &self.strategy()).finish_non_exhaustive()
     }
+}
+
+/// What an outbox row is to do. A row is deleted when it is done, so what is done is not among them.
+fn step(row: &Row) -> Option<Step> {
+    let (id, undo, due_at, tries): (i64, bool, i64, i32) = (row.get(0), row.get(3), row.get(4), row.get(5));
+    Some(Step {
+        job: id.to_string(),
+        system: System::from_name(row.get(2))?,
+        undoes: undo,
+        section: Some(row.get::<_, &str>(1).into()),
+        state: if tries == 0 { StepState::Waiting } else { StepState::Retrying },
+        attempt: tries as u32,
+        attempts_max: u32::MAX,
+        next_at: (tries > 0).then_some(due_at as u64),
+        reason: None,
+        since: row.get::<_, i64>(6) as u64,
+    })
 }
 
 fn shown(row: &Row, as_of: Moment) -> Free {
@@ -478,11 +491,6 @@ fn shown(row: &Row, as_of: Moment) -> Free {
 fn jitter() -> f64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     (RandomState::new().build_hasher().finish() >> 11) as f64 / (1u64 << 53) as f64
-}
-
-fn now() -> Moment {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// It is not known what PostgreSQL has done; with the same key it can be found out.

@@ -145,14 +145,17 @@ pub(super) mod read {
     pub(in super::super) const SECTIONS: usize = 0;
     pub(in super::super) const OF_STUDENT: usize = 1;
     pub(in super::super) const ALL: usize = 2;
-    pub(in super::super) const OPEN_JOBS: usize = 3;
+    pub(in super::super) const STEPS: usize = 3;
+    pub(in super::super) const BACKLOG: usize = 4;
 }
 
 pub(super) const READS: &[&str] = &[
     "SELECT id, capacity, taken, version, opens_at FROM sections",
     "SELECT id, section, since, dropped_at FROM enrolments WHERE student = $1 ORDER BY id",
     "SELECT id, student, section, since FROM enrolments WHERE dropped_at IS NULL ORDER BY id",
-    "SELECT count(*) FROM outbox",
+    "SELECT outbox.id, outbox.section, system, undo, due_at, tries, coalesce(dropped_at, since)
+        FROM outbox JOIN enrolments ON enrolments.id = enrolment WHERE outbox.student = $1 ORDER BY outbox.id",
+    "SELECT system, count(*) FROM outbox GROUP BY system",
 ];
 
 /// What the outbox's worker prepares.
