@@ -19,7 +19,7 @@ CONTRACT_SEED ?= 1
 # Where the contract's check has its own Python packages.
 CONTRACT_PYTHON = $(or $(CARGO_TARGET_DIR),target)/contract
 
-.PHONY: check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick peers peers-check
+.PHONY: check fmt lint test docs prepare databases serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick peers peers-check
 
 check: prepare fmt lint test faults-quick docs audit-offline budgets fuzz-short contract-short ## Everything a change must pass.
 
@@ -43,7 +43,7 @@ docs: ## The reference builds without a broken link.
 budgets: prepare ## Instructions a job takes, against docs/budgets.toml; WRITE=1 writes it anew.
 	$(CARGO) run --release --locked -p tidegate-budgets -- $(if $(WRITE),--write)
 
-prepare: ## Installs, on Debian and its kin, what the checks call: photographs, an image tool, a mail server, a browser, tools for faults and fuzzing.
+prepare: databases ## Installs, on Debian and its kin, what the checks call: photographs, an image tool, a mail server, a browser, tools for faults and fuzzing.
 	@PATH=$$PATH:/usr/sbin:/sbin; export PATH; \
 	if command -v gm >/dev/null && command -v strace >/dev/null && command -v faketime >/dev/null && command -v valgrind >/dev/null && \
 	  command -v mkfs.ext4 >/dev/null && command -v losetup >/dev/null && command -v chromium >/dev/null && command -v chromedriver >/dev/null && \
@@ -59,6 +59,9 @@ prepare: ## Installs, on Debian and its kin, what the checks call: photographs, 
 	$$SUDO apt-get update -qq && \
 	$$SUDO apt-get install -y -qq --no-install-recommends graphicsmagick mate-backgrounds python3-aiosmtpd \
 	  chromium chromium-driver gcc g++ libc6-dev python3-venv valgrind strace faketime e2fsprogs util-linux mount
+
+databases: ## PostgreSQL and Redis, which the enrolment day compares with, without starting their services.
+	@bench/install.sh databases
 
 serve: ## The server, on loopback:7420, with its data in ./tidegate-data.
 	$(CARGO) run --release --locked -p tidegate-cli -- serve

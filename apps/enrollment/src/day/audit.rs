@@ -221,7 +221,8 @@ impl<'a> Audit<'a> {
             let facts = &self.world.sections[section];
             if fill.at_end > facts.capacity as usize {
                 let over = fill.at_end as u64 - u64::from(facts.capacity);
-                let text = format!("{} has {} seats, and {} are in it", facts.name, facts.capacity, fill.at_end);
+                let text =
+                    format!("{} has {} seats, and {} are in it", facts.name, facts.capacity, fill.at_end);
                 self.verdict.oversold.add(over, text);
             }
         }
@@ -235,7 +236,8 @@ impl<'a> Audit<'a> {
                 .iter()
                 .map(|seat| format!("{} ({})", self.world.sections[seat.section].name, seat.id))
                 .collect();
-            let text = format!("{} is {} times in {course}: {}", self.student(student), list.len(), list.join(", "));
+            let text =
+                format!("{} is {} times in {course}: {}", self.student(student), list.len(), list.join(", "));
             self.verdict.duplicates.add(list.len() as u64 - 1, text);
         }
     }
@@ -319,7 +321,8 @@ impl<'a> Audit<'a> {
         }
         for (student, section) in self.seats.keys() {
             if !asked.contains(&(*student, *section)) {
-                let text = format!("{} is in {} and never asked", self.student(*student), self.section(*section));
+                let text =
+                    format!("{} is in {} and never asked", self.student(*student), self.section(*section));
                 self.verdict.unexplained.add(1, text);
             }
         }
@@ -384,7 +387,8 @@ impl<'a> Audit<'a> {
             Heard::SoldOut => {
                 let most = fill.most(click.sent, *at);
                 if most < capacity {
-                    let text = format!("{who}: told sold out when at most {most} of {capacity} seats were taken");
+                    let text =
+                        format!("{who}: told sold out when at most {most} of {capacity} seats were taken");
                     self.verdict.lost.add(1, text);
                 } else {
                     self.verdict.sold_out += 1;

@@ -14,7 +14,11 @@ fn world() -> World {
         free_shown: Some(free),
     };
     let mut world = World {
-        sections: vec![section("CS-1", "CS", 1, 0), section("CS-2", "CS", 1, 0), section("ART-1", "ART", 2, 1)],
+        sections: vec![
+            section("CS-1", "CS", 1, 0),
+            section("CS-2", "CS", 1, 0),
+            section("ART-1", "ART", 2, 1),
+        ],
         students: ["Anna", "Bert", "Carl", "Dora", "Emil"].map(String::from).to_vec(),
         ..World::default()
     };
@@ -87,7 +91,11 @@ fn check(plant: impl FnOnce(&mut World), expected: &[(&str, u64, &str)]) {
         let count: u64 = of_kind.iter().map(|(_, count, _)| count).sum();
         assert_eq!(findings.count, count, "{kind}: {:#?}", findings.first);
         for (_, _, words) in of_kind {
-            assert!(findings.first.iter().any(|text| text.contains(words)), "{words:?}: {:#?}", findings.first);
+            assert!(
+                findings.first.iter().any(|text| text.contains(words)),
+                "{words:?}: {:#?}",
+                findings.first
+            );
         }
     }
     assert_eq!(verdict.is_clean(), expected.is_empty());
@@ -203,7 +211,8 @@ fn an_acknowledged_enrolment_that_is_not_there_is_lost() {
 
 #[test]
 fn a_seat_that_was_granted_and_not_told_is_lost() {
-    let plant = |heard: Vec<(Moment, Heard)>| move |world: &mut World| world.click_of(CARL, ART_1).heard = heard;
+    let plant =
+        |heard: Vec<(Moment, Heard)>| move |world: &mut World| world.click_of(CARL, ART_1).heard = heard;
     check(plant(vec![]), &[("eligible but lost", 1, "Carl and ART-1: has the seat and was told nothing")]);
     check(
         plant(vec![(2 * SECOND, Heard::SoldOut)]),

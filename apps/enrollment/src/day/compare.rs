@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use clap::ValueEnum;
 use enrollment::{duration, seats::Strategy};
 
 use super::{
@@ -12,13 +11,8 @@ use super::{
 };
 
 /// Every strategy, ours last.
-pub(crate) const ALL: [Strategy; 5] = [
-    Strategy::Naive,
-    Strategy::Pessimistic,
-    Strategy::Optimistic,
-    Strategy::RedisLock,
-    Strategy::Tidegate,
-];
+pub(crate) const ALL: [Strategy; 5] =
+    [Strategy::Naive, Strategy::Pessimistic, Strategy::Optimistic, Strategy::RedisLock, Strategy::Tidegate];
 
 /// A strategy's name, as on the command line.
 pub(crate) fn name(strategy: Strategy) -> &'static str {
@@ -111,6 +105,8 @@ pub(crate) fn is_good(reports: &[Report]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
     use crate::day::{audit::Findings, report::tests::report};
 

@@ -14,8 +14,7 @@ pub(crate) fn used(process: u32) -> Option<Duration> {
 pub(crate) fn used_by_family(process: u32) -> Option<Duration> {
     let (own, ended) = ticks(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)?;
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    let living: Duration =
-        children.split_whitespace().filter_map(|child| used(child.parse().ok()?)).sum();
+    let living: Duration = children.split_whitespace().filter_map(|child| used(child.parse().ok()?)).sum();
     let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
     Some(Duration::from_secs_f64((own + ended) as f64 / ticks_per_second) + living)
 }

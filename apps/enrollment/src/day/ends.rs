@@ -104,10 +104,16 @@ impl<'a> Names<'a> {
     }
 
     fn student(&self, id: &StudentId) -> anyhow::Result<Student> {
-        self.students.get(id).copied().with_context(|| format!("there is no student {id}, and the ends tell of one"))
+        self.students
+            .get(id)
+            .copied()
+            .with_context(|| format!("there is no student {id}, and the ends tell of one"))
     }
 
     fn section(&self, id: &SectionId) -> anyhow::Result<Section> {
-        self.sections.get(id).copied().with_context(|| format!("there is no section {id}, and the ends tell of one"))
+        self.sections
+            .get(id)
+            .copied()
+            .with_context(|| format!("there is no section {id}, and the ends tell of one"))
     }
 }

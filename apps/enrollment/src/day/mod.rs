@@ -25,6 +25,8 @@ mod portal;
 mod progress;
 mod report;
 mod servers;
+#[cfg(test)]
+mod strategies_tests;
 mod wire;
 
 use std::{
@@ -32,6 +34,7 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, Write},
     mem,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
@@ -60,6 +63,8 @@ use self::{
     servers::{Postgres, Redis},
 };
 
+/// Between the portal's being told of the opening and the first arrival.
+const LEAD: Duration = Duration::from_secs(1);
 /// Between two looks at whether all is done downstream.
 const QUIET_EVERY: Duration = Duration::from_millis(250);
 
@@ -70,13 +75,20 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Removed when everything has been said.
     let temporary = match &args.data {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("enrollment-day-").tempdir_in(".")?),
+        // PostgreSQL does not run as root, and whoever it runs as must find its data.
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("enrollment-day-")
+                .permissions(fs::Permissions::from_mode(0o755))
+                .tempdir_in(".")?,
+        ),
     };
     let data = match (&args.data, &temporary) {
-        (Some(data), _) => data.clone(),
-        (None, Some(temporary)) => temporary.path().to_owned(),
+        (Some(data), _) => data.as_path(),
+        (None, Some(temporary)) => temporary.path(),
         (None, None) => unreachable!("one of the two is there"),
     };
+    let data = std::path::absolute(data)?;
     let strategies = if args.compare { compare::ALL.to_vec() } else { vec![args.strategy] };
     let reports = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -184,9 +196,8 @@ impl Day<'_> {
         let mut portal = Portal::start(self.data, self.portal_arguments(&servers)).await?;
         self.announce();
 
-        let opens_at = SystemTime::now() + self.plan.shape.opens;
-        let start = Instant::now();
-        self.open_at(&portal, opens_at).await?;
+        let start = Instant::now() + LEAD;
+        self.open_at(&portal, SystemTime::now() + LEAD + self.plan.shape.opens).await?;
         let connections = usize::from(self.args.connections);
         let run = format!("day-{:08x}", RandomState::new().build_hasher().finish() as u32);
         let load =
@@ -198,7 +209,8 @@ impl Day<'_> {
 
         let mut failures = Vec::new();
         let loaded = Instant::now();
-        let quiet_after_ms = self.until_quiet(&mut portal).await?.then(|| loaded.elapsed().as_millis() as u64);
+        let quiet_after_ms =
+            self.until_quiet(&mut portal).await?.then(|| loaded.elapsed().as_millis() as u64);
         let contention = progress.stop();
         let tally = mem::take(&mut *load.tally());
         let verdict = self.audit(&mut portal, &tally, &mut failures).await;

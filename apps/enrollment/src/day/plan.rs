@@ -103,11 +103,6 @@ impl Plan {
         Plan { shape, visits: catalogue.students().iter().enumerate().map(visit).collect() }
     }
 
-    /// When the last student arrives.
-    pub(crate) fn last_arrival(&self) -> Duration {
-        self.visits.iter().map(|visit| visit.arrives).max().unwrap_or_default()
-    }
-
     /// So many moments between the opening and the time when most have clicked, in order.
     pub(crate) fn moments(&self, purpose: &str, count: usize) -> Vec<Duration> {
         let (from, to) = self.rush();
@@ -170,7 +165,7 @@ fn visit(
         false => shape.opens + shape.within.mul_f64((-(1.0 - chance.share()).ln() * 0.24).min(1.0)),
     };
     let refreshes = (0..chance.count(shape.refreshes)).map(|_| REFRESHING.mul_f64(chance.share())).collect();
-    let mut try_of = |section: Section, chance: &mut Chance| Try {
+    let try_of = |section: Section, chance: &mut Chance| Try {
         section,
         thought: chance.span(THOUGHT.0, THOUGHT.1),
         pressed_again: chance.happens(shape.double_clicks).then(|| chance.span(DOUBLE.0, DOUBLE.1)),
@@ -302,7 +297,7 @@ mod tests {
         let catalogue = Catalogue::generate(1, 300, 10_000);
         let plan = Plan::new(&catalogue, shape(1));
         let (opens, end) = (plan.shape.opens, plan.shape.opens + plan.shape.within);
-        assert!(plan.visits.iter().all(|visit| visit.arrives <= end) && plan.last_arrival() <= end);
+        assert!(plan.visits.iter().all(|visit| visit.arrives <= end));
         let soon = opens + plan.shape.within / 6;
         let early = plan.visits.iter().filter(|visit| visit.arrives < soon).count();
         assert!((5_500..6_500).contains(&early), "{early}");

@@ -58,8 +58,14 @@ impl Portal {
         let said_before = messages_of(data).len();
         let child = spawn(&program, data, &arguments, nowhere)?;
         let data = data.to_owned();
-        let mut portal =
-            Portal { caller: Caller { address: nowhere }, program, data, arguments, child, cpu_of_dead: Duration::ZERO };
+        let mut portal = Portal {
+            caller: Caller { address: nowhere },
+            program,
+            data,
+            arguments,
+            child,
+            cpu_of_dead: Duration::ZERO,
+        };
         let start = Instant::now();
         portal.caller.address = loop {
             // One that ran here before left its own messages.
@@ -173,7 +179,8 @@ impl Caller {
             body.len()
         );
         let call = async {
-            let mut connection = Connection::open(self.address).await.context("the portal does not listen")?;
+            let mut connection =
+                Connection::open(self.address).await.context("the portal does not listen")?;
             let answer = connection.exchange(request.as_bytes()).await?;
             match answer.head.status {
                 200..300 => Ok(answer.body.to_vec()),

@@ -61,10 +61,7 @@ impl Lives {
 
 impl Contention {
     fn plus(self, other: Contention) -> Contention {
-        Contention {
-            conflicts: self.conflicts + other.conflicts,
-            retries: self.retries + other.retries,
-        }
+        Contention { conflicts: self.conflicts + other.conflicts, retries: self.retries + other.retries }
     }
 }
 
@@ -113,8 +110,11 @@ struct Told {
 fn line(name: &str, at: Duration, tally: &Tally, told: &mut Told) -> String {
     let new = &tally.timed[told.timed.min(tally.timed.len())..];
     told.timed = tally.timed.len();
-    let clicks: Vec<Moment> =
-        new.iter().filter(|timed| timed.what == What::Enrol).map(|timed| timed.answered - timed.pressed).collect();
+    let clicks: Vec<Moment> = new
+        .iter()
+        .filter(|timed| timed.what == What::Enrol)
+        .map(|timed| timed.answered - timed.pressed)
+        .collect();
     let looks = new.iter().filter(|timed| timed.what == What::Look).count();
     let latency = Latency::of(clicks);
     let p99 = match latency.count {

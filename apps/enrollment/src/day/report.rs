@@ -164,7 +164,10 @@ impl Report {
         for server in &self.servers {
             writeln!(text, "{server}")?;
         }
-        let head = format!("{:<30} {:>9} {:>9} {:>9} {:>9} {:>9}", "from press to answer", "number", "p50", "p95", "p99", "max");
+        let head = format!(
+            "{:<30} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "from press to answer", "number", "p50", "p95", "p99", "max"
+        );
         writeln!(text, "{}", style.head(&head))?;
         for (name, latency) in [
             ("enrol, outside the kills", clicks_outside_kills),

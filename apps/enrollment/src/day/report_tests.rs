@@ -87,7 +87,8 @@ fn a_rate_leaves_the_stragglers_out() {
 
 #[test]
 fn a_good_day_says_so_in_one_line() {
-    let verdict = Verdict { seats: 9_000, enrolled: 9_100, sold_out: 30_000, not_eligible: 700, ..Verdict::default() };
+    let verdict =
+        Verdict { seats: 9_000, enrolled: 9_100, sold_out: 30_000, not_eligible: 700, ..Verdict::default() };
     let report = report(Strategy::Tidegate, verdict);
     assert!(report.is_good());
     let text = report.text(Style { colours: false });

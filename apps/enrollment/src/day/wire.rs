@@ -166,7 +166,12 @@ mod tests {
         check(
             "HTTP/1.1 503 Busy\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
             Ok(Some((
-                Head { status: 503, retry_after: Some(Duration::from_secs(2)), replayed: false, closes: true },
+                Head {
+                    status: 503,
+                    retry_after: Some(Duration::from_secs(2)),
+                    replayed: false,
+                    closes: true,
+                },
                 "abc",
             ))),
         );

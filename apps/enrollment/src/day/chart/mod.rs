@@ -141,9 +141,10 @@ fn waiting(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale, buckets: usize) {
     let most = known.iter().map(|(_, latency)| ms(latency.p99)).fold(0.0, f64::max);
     let scale = Scale::latency(least, most, (WAITING.1, WAITING.0));
     value_axis(svg, &scale, WAITING);
-    for (colour, width, value) in
-        [(MEDIAN, 1.6, (|latency: &Latency| latency.p50) as fn(&Latency) -> u64), (CLICKS, 2.2, |latency| latency.p99)]
-    {
+    for (colour, width, value) in [
+        (MEDIAN, 1.6, (|latency: &Latency| latency.p50) as fn(&Latency) -> u64),
+        (CLICKS, 2.2, |latency| latency.p99),
+    ] {
         let line: Vec<_> = known
             .iter()
             .map(|(bucket, latency)| (middle(time, *bucket), scale.at(ms(value(latency)))))
@@ -189,10 +190,16 @@ mod tests {
     #[test]
     fn a_day_is_drawn_with_what_was_done_to_it() {
         let seconds = Duration::from_secs;
-        let events =
-            Events { kills: vec![(seconds(3), seconds(4)), (seconds(7), seconds(8))], outage: Some((seconds(5), seconds(9))) };
+        let events = Events {
+            kills: vec![(seconds(3), seconds(4)), (seconds(7), seconds(8))],
+            outage: Some((seconds(5), seconds(9))),
+        };
         let timed: Vec<Timed> = (0..200)
-            .map(|n| Timed { what: What::Enrol, pressed: n * 50_000, answered: n * 50_000 + 900 + n * 40_000 })
+            .map(|n| Timed {
+                what: What::Enrol,
+                pressed: n * 50_000,
+                answered: n * 50_000 + 900 + n * 40_000,
+            })
             .collect();
         let enrolled: Vec<Moment> = timed.iter().map(|timed| timed.answered).collect();
         let svg = draw(&Drawing {
@@ -205,7 +212,11 @@ mod tests {
             events: &events,
         });
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
-        assert!(svg.contains("A day &lt;of&gt; 10") && svg.contains("fee ledger down") && svg.contains("▼ killed"));
+        assert!(
+            svg.contains("A day &lt;of&gt; 10")
+                && svg.contains("fee ledger down")
+                && svg.contains("▼ killed")
+        );
         assert_eq!(svg.matches(&format!("stroke=\"{KILL}\"")).count(), 4, "two kills, in two frames");
         // Every point of a line is within the drawing.
         for points in svg.split("points=\"").skip(1).filter_map(|rest| rest.split('"').next()) {

@@ -77,15 +77,6 @@ impl Svg {
         ));
     }
 
-    /// Text that reads from bottom to top, around a place.
-    pub(super) fn turned_text(&mut self, (x, y): Point, size: f64, fill: &str, text: &str) {
-        let text = escaped(text);
-        self.element(format_args!(
-            "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" font-size=\"{size}\" \
-             fill=\"{fill}\">{text}</text>"
-        ));
-    }
-
     fn element(&mut self, element: std::fmt::Arguments<'_>) {
         writeln!(self.text, "{element}").expect("memory takes every write");
     }

@@ -40,7 +40,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(name: &'static str, mut command: Command, directory: &Path, end: Signal) -> anyhow::Result<Server> {
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        directory: &Path,
+        end: Signal,
+    ) -> anyhow::Result<Server> {
         let said = directory.join(SAID);
         let file = File::options()
             .append(true)
@@ -131,6 +136,9 @@ mod tests {
     fn what_is_missing_is_named_with_its_package() {
         let error = program("no-such-program-9", &[], "no-such-package").expect_err("it is not there");
         let text = format!("{error}");
-        assert!(text.contains("no-such-program-9 is not installed") && text.contains("no-such-package"), "{text}");
+        assert!(
+            text.contains("no-such-program-9 is not installed") && text.contains("no-such-package"),
+            "{text}"
+        );
     }
 }

@@ -33,10 +33,20 @@ impl Postgres {
             VERSIONS.rev().map(|version| format!("/usr/lib/postgresql/{version}/bin").into()).collect();
         let (initdb, postgres) =
             (program("initdb", &places, "postgresql")?, program("postgres", &places, "postgresql")?);
-        let data = directory.join("postgres");
+        // It does not run where this program does.
+        let data = std::path::absolute(directory.join("postgres"))?;
         std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
         let mut making = Command::new(initdb);
-        making.args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"]);
+        making.args([
+            "--username",
+            USER,
+            "--auth",
+            "trust",
+            "--encoding",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]);
         making.arg("--pgdata").arg(&data);
         as_somebody(&mut making, &data)?;
         let output = making.output().context("cannot start initdb")?;

@@ -26,8 +26,8 @@ use self::pool::{Failed, Lease, Pool};
 use self::redis_lock::Locks;
 use self::schema::{at, read};
 use super::{
-    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Refused, Seats, Step, StepState,
-    Story, Strategy, SwapWish, Swapped, Why, Wish,
+    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Refused, Seats, Step,
+    StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
 };
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
 use crate::downstream::{System, now};
@@ -128,7 +128,9 @@ impl PostgresSeats {
             (Strategy::Optimistic, _) => Decider::Optimistic,
             (Strategy::RedisLock, Some(redis)) => Decider::RedisLock(Locks::open(redis).await?),
             (Strategy::RedisLock, None) => anyhow::bail!("the strategy redis-lock needs --redis"),
-            (Strategy::Tidegate, _) => anyhow::bail!("the strategy tidegate does not keep seats in PostgreSQL"),
+            (Strategy::Tidegate, _) => {
+                anyhow::bail!("the strategy tidegate does not keep seats in PostgreSQL")
+            }
         };
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
         let connection = tokio::spawn(connection);
@@ -178,8 +180,11 @@ impl PostgresSeats {
                 false => Err(Refused::of(Why::KeyReused)),
             };
         }
-        let has: Vec<&Section> =
-            kept.iter().filter(|one| one.live).filter_map(|one| self.catalogue.section(&one.section)).collect();
+        let has: Vec<&Section> = kept
+            .iter()
+            .filter(|one| one.live)
+            .filter_map(|one| self.catalogue.section(&one.section))
+            .collect();
         match judge(&self.catalogue, case.student, &has, case.section) {
             Ok(()) => Ok(None),
             Err(rule) => Err(Refused::of(Why::Ineligible(rule))),
@@ -293,11 +298,9 @@ impl Seats for PostgresSeats {
         }
         let kept = kept_of(&lease, &wish.student).await?;
         match kept.iter().find(|one| one.drop_key.as_ref() == Some(&wish.key)) {
-            Some(one) if one.section == wish.section => Ok(Dropped {
-                enrolment: one.id.to_string(),
-                section: one.section.clone(),
-                version: None,
-            }),
+            Some(one) if one.section == wish.section => {
+                Ok(Dropped { enrolment: one.id.to_string(), section: one.section.clone(), version: None })
+            }
             Some(_) => Err(Refused::of(Why::KeyReused)),
             None => Err(Refused::of(Why::NotEnrolled)),
         }
@@ -484,6 +487,7 @@ fn shown(row: &Row, as_of: Moment) -> Free {
         as_of,
         door: if opens_at.is_some_and(|at| at > as_of) { Door::Upcoming } else { Door::Open },
         opens_at,
+        draws: false,
     }
 }
 

@@ -26,8 +26,7 @@ impl PostgresSeats {
             )
             .await?;
         let id: i64 = row.get(0);
-        let row =
-            client.query_one(lease.statement(at::SET_TAKEN), &[&section, &(count as i32 + 1)]).await?;
+        let row = client.query_one(lease.statement(at::SET_TAKEN), &[&section, &(count as i32 + 1)]).await?;
         let version: i64 = row.get(0);
         client.execute(lease.statement(at::ADD_JOBS), &[&student, &section, &id]).await?;
         Ok(Enrolled {

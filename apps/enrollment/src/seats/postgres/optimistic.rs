@@ -52,14 +52,7 @@ impl PostgresSeats {
             .client()
             .query_opt(
                 lease.statement(at::ENROL_UNCHANGED),
-                &[
-                    &student,
-                    &section,
-                    &case.wish.key,
-                    &(since as i64),
-                    &student_version,
-                    &stand.version,
-                ],
+                &[&student, &section, &case.wish.key, &(since as i64), &student_version, &stand.version],
             )
             .await?;
         lease.ended();

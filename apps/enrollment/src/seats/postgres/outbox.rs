@@ -56,9 +56,10 @@ impl PostgresSeats {
         let rows = client.query(lease.statement(work::CLAIM), &[&(now() as i64), &AT_ONCE]).await?;
         let mut steps: Vec<Step> = rows.iter().filter_map(|row| self.step(row)).collect();
         steps.sort_by_key(|step| step.id);
-        let done = join_all(steps.iter().map(async |step| {
-            (step, perform(downstream, step.system, step.id as u64, &step.task).await)
-        }));
+        let done =
+            join_all(steps.iter().map(async |step| {
+                (step, perform(downstream, step.system, step.id as u64, &step.task).await)
+            }));
         let mut finished: Vec<i64> = Vec::with_capacity(steps.len());
         for (step, done) in done.await {
             match done {

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::{Case, Contention, Enrolled, PostgresSeats, Refused, Stand, Why, at, both, jitter, kept_of, now};
 
 /// A lock that nobody gives back is anybody's after this long.
-const LIFE: Duration = Duration::from_secs(5);
+const LIFE: Duration = Duration::from_secs(3);
 /// So long somebody asks for a lock.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Between two askings, up to the second value.
@@ -87,12 +87,8 @@ impl Locks {
     }
 
     async fn unlock(&self, held: Held) {
-        let unlocked: Result<i64, _> = self
-            .unlock
-            .key(&held.name)
-            .arg(&held.token)
-            .invoke_async(&mut self.connection.clone())
-            .await;
+        let unlocked: Result<i64, _> =
+            self.unlock.key(&held.name).arg(&held.token).invoke_async(&mut self.connection.clone()).await;
         if let Err(error) = unlocked {
             // Nothing depends on it but those who wait until its time is over.
             tracing::warn!(%error, name = held.name, "a lock could not be given back");
