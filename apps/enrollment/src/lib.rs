@@ -5,18 +5,30 @@
 //! | [`catalogue`] | courses, sections, students; made from a seed | seats that are taken |
 //! | [`eligibility`] | the university's rules, pure | the state of anything |
 //! | [`seats`] | the one door to what is scarce; one implementation a strategy | HTTP, words for people |
+//! | [`app`] | what a student, a registrar and support can ask | HTTP |
+//! | [`refusal`] | a refusal in words: what changed, what is still possible | deciding |
+//! | [`board`] | how sections stand, read once for all who look | |
+//! | [`pace`], [`room`], [`tally`] | estimates, the waiting room, the day's numbers | anything that must last |
+//! | [`web`] | routes, pages, the listener | rules |
 //! | [`chain`] | what follows an enrolment or a drop, step by step | an opinion about who gets a seat |
 //! | [`downstream`] | three systems of their own: mail, academic record, fee ledger | retries; the queue has them |
 //!
 //! It is an app on the public SDK: everything about pools and jobs is `tidegate`'s.
 
+pub mod app;
 mod args;
+pub mod board;
 pub mod catalogue;
 pub mod chain;
 pub mod downstream;
 pub mod duration;
 pub mod eligibility;
+pub mod pace;
+pub mod refusal;
+pub mod room;
 pub mod seats;
 pub mod serve;
+pub mod tally;
+pub mod web;
 
 pub use args::ServeArgs;

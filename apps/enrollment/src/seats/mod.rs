@@ -6,11 +6,15 @@
 //!
 //! What is not here: HTTP, and words for people. A refusal is a value; [`crate::refusal`] says it.
 
+pub mod tidegate;
+
 use std::future::Future;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{SectionId, StudentId};
+use crate::downstream::System;
 use crate::eligibility::Ineligible;
 
 /// What decides who gets a seat.
@@ -172,6 +176,8 @@ pub struct Free {
     pub door: Door,
     /// When it opens or has opened, if that was set.
     pub opens_at: Option<Moment>,
+    /// Whether the order of those who wait before the opening is drawn.
+    pub draws: bool,
 }
 
 /// One student's whole story.
@@ -202,6 +208,56 @@ pub struct Event {
     pub detail: Option<String>,
     /// Jobs that were accepted or done with it.
     pub jobs: Vec<String>,
+}
+
+/// One job that follows from what a student did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name.
+    pub job: String,
+    /// In which system.
+    pub system: System,
+    /// Whether it undoes.
+    pub undoes: bool,
+    /// For which section.
+    pub section: Option<SectionId>,
+    /// Where it is in its life.
+    pub state: StepState,
+    /// How many attempts were begun.
+    pub attempt: u32,
+    /// How many there may be.
+    pub attempts_max: u32,
+    /// When the next one is, if it is tried again.
+    pub next_at: Option<Moment>,
+    /// What the last one that failed says.
+    pub reason: Option<String>,
+    /// When it was accepted.
+    pub since: Moment,
+}
+
+/// Where a step is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not tried yet.
+    Waiting,
+    /// Under way.
+    Running,
+    /// Failed, and tried again at a time that is known.
+    Retrying,
+    /// Done.
+    Done,
+    /// Given up; a person decides.
+    Dead,
+}
+
+/// How much there is to do still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Jobs that are not done.
+    pub open: u64,
+    /// Those of them that were given up.
+    pub dead: u64,
 }
 
 /// Why not. Nothing happened.
@@ -305,4 +361,106 @@ pub trait Seats: Send + Sync + 'static {
         opens_at: Moment,
         shuffle: bool,
     ) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// What follows from what a student did, oldest first: done, under way and to come.
+    fn steps(&self, student: &StudentId) -> impl Future<Output = Result<Vec<Step>, Refused>> + Send;
+
+    /// Has what was given up for this student tried again. How many jobs.
+    fn retry(&self, student: &StudentId) -> impl Future<Output = Result<u64, Refused>> + Send;
+
+    /// How much there is to do, by system.
+    fn backlog(&self) -> impl Future<Output = Result<Vec<(System, Backlog)>, Refused>> + Send;
+
+    /// Ends when a section may have changed; whoever shows sections looks again then.
+    fn changed(&self) -> impl Future<Output = ()> + Send {
+        tokio::time::sleep(LOOK_EVERY)
+    }
+}
+
+/// How often sections are looked at where nobody says that they change.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The one that was chosen.
+#[derive(Debug)]
+pub enum AnySeats {
+    /// [`Strategy::Tidegate`].
+    Tidegate(tidegate::TidegateSeats),
+}
+
+macro_rules! forward {
+    ($self:ident, $seats:ident => $call:expr) => {
+        match $self {
+            AnySeats::Tidegate($seats) => $call,
+        }
+    };
+}
+
+impl Seats for AnySeats {
+    fn strategy(&self) -> Strategy {
+        forward!(self, seats => seats.strategy())
+    }
+
+    async fn enrol(&self, wish: &Wish) -> Result<Enrolled, Refused> {
+        forward!(self, seats => seats.enrol(wish).await)
+    }
+
+    async fn drop_seat(&self, wish: &Wish) -> Result<Dropped, Refused> {
+        forward!(self, seats => seats.drop_seat(wish).await)
+    }
+
+    async fn swap(&self, wish: &SwapWish) -> Result<Swapped, Refused> {
+        forward!(self, seats => seats.swap(wish).await)
+    }
+
+    async fn join(&self, wish: &Wish) -> Result<Joined, Refused> {
+        forward!(self, seats => seats.join(wish).await)
+    }
+
+    async fn leave(&self, wish: &Wish) -> Result<(), Refused> {
+        forward!(self, seats => seats.leave(wish).await)
+    }
+
+    async fn accept(&self, wish: &Wish) -> Result<Enrolled, Refused> {
+        forward!(self, seats => seats.accept(wish).await)
+    }
+
+    async fn decline(&self, wish: &Wish) -> Result<(), Refused> {
+        forward!(self, seats => seats.decline(wish).await)
+    }
+
+    async fn free(&self, sections: &[SectionId]) -> Result<Vec<Free>, Refused> {
+        forward!(self, seats => seats.free(sections).await)
+    }
+
+    async fn of_student(&self, student: &StudentId) -> Result<Story, Refused> {
+        forward!(self, seats => seats.of_student(student).await)
+    }
+
+    async fn all(&self) -> Result<Vec<Enrolment>, Refused> {
+        forward!(self, seats => seats.all().await)
+    }
+
+    async fn resize(&self, section: &SectionId, seats: u32) -> Result<Free, Refused> {
+        forward!(self, these => these.resize(section, seats).await)
+    }
+
+    async fn open_at(&self, sections: &[SectionId], opens_at: Moment, shuffle: bool) -> Result<(), Refused> {
+        forward!(self, seats => seats.open_at(sections, opens_at, shuffle).await)
+    }
+
+    async fn steps(&self, student: &StudentId) -> Result<Vec<Step>, Refused> {
+        forward!(self, seats => seats.steps(student).await)
+    }
+
+    async fn retry(&self, student: &StudentId) -> Result<u64, Refused> {
+        forward!(self, seats => seats.retry(student).await)
+    }
+
+    async fn backlog(&self) -> Result<Vec<(System, Backlog)>, Refused> {
+        forward!(self, seats => seats.backlog().await)
+    }
+
+    async fn changed(&self) {
+        forward!(self, seats => seats.changed().await);
+    }
 }

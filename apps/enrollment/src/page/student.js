@@ -1,0 +1,446 @@
+// A student's page.
+//
+// A press has a key, made when its button is first shown for that wish and kept in sessionStorage until the press is answered: a
+// second press, and a reload in between, are the same request, and the portal does it once.
+
+import { $, DAY_NAMES, about, ask, clock, el, heardNow, hours, many, server, span, timeOf, watchSeats } from "/common.js";
+
+const student = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+const base = `/api/students/${encodeURIComponent(student)}`;
+
+/** Everything that is shown: sections (which do not change), seats (which do), and what this student has. */
+const state = { sections: new Map(), seats: new Map(), me: null, opening: null };
+
+// ---- Presses and their keys
+
+const wishOf = (action, body) => `${student}:${action}:${body.section ?? `${body.give}>${body.want}`}`;
+
+/** The key of a wish: made once, and the same until the wish is answered. */
+function keyOf(wish) {
+  const name = `key:${wish}`;
+  let key = sessionStorage.getItem(name);
+  if (!key) {
+    key = crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    sessionStorage.setItem(name, key);
+  }
+  return key;
+}
+
+/** The wish is answered: another press is another wish. */
+function answered(wish) {
+  sessionStorage.removeItem(`key:${wish}`);
+  sessionStorage.removeItem(`pressed:${wish}`);
+}
+
+const under_way = new Set();
+
+/** Presses: sends the wish under its key, and says what came of it beside the section that it is about. */
+async function press(action, body) {
+  const wish = wishOf(action, body);
+  const key = keyOf(wish);
+  const about_section = body.section ?? body.want;
+  sessionStorage.setItem(`pressed:${wish}`, JSON.stringify({ action, body }));
+  under_way.add(wish);
+  showBusy();
+  const answer = await ask("POST", `${base}/${action}`, body, { "Idempotency-Key": key });
+  // Of two presses the first answer counts; the other is the same.
+  const is_first = sessionStorage.getItem(`key:${wish}`) === key;
+  if (answer.status === 0 || answer.status === 503) {
+    under_way.delete(wish);
+    tell(about_section, answer.body ?? away(action, body));
+    showBusy();
+    return;
+  }
+  if (is_first) {
+    answered(wish);
+    tell(about_section, answer.ok ? { done: doneWords(action, body, answer.body) } : answer.body ?? away(action, body));
+  }
+  under_way.delete(wish);
+  await look();
+}
+
+const away = (action, body) => ({
+  code: "away",
+  message: "There was no answer, so nobody knows whether this was done. Press again: it will not be done twice.",
+  possible: [{ action: "again", words: "Press again; it is the same request." }],
+  again: () => press(action, body),
+});
+
+function doneWords(action, body, answer) {
+  switch (action) {
+    case "enrol": return `You have a seat in ${body.section}. The confirmation, your record and the fee follow by themselves.`;
+    case "accept": return `The seat in ${body.section} is yours.`;
+    case "drop": return `You gave your seat in ${body.section} back. The fee, your record and the mail are undone by themselves, in this order.`;
+    case "join": return answer?.offered ? `A seat in ${body.section} is kept for you: accept it on the right.` : `You stand in line for ${body.section}.`;
+    case "leave": return `You left the line for ${body.section}.`;
+    case "decline": return `The seat in ${body.section} goes to the next in line.`;
+    case "swap": return answer?.when_offered
+      ? `You keep ${body.give}, and stand in line for ${body.want}. When you accept its seat, ${body.give} is given back.`
+      : `You have ${body.want} now, and gave ${body.give} back.`;
+    default: return "Done.";
+  }
+}
+
+/** What was pressed and not answered before the page was loaded again is asked again, under the same key. */
+function askAgain() {
+  for (const name of Object.keys(sessionStorage)) {
+    if (!name.startsWith(`pressed:${student}:`)) continue;
+    const { action, body } = JSON.parse(sessionStorage.getItem(name));
+    press(action, body);
+  }
+}
+
+// ---- What came of a press
+
+const told = new Map();
+
+function tell(section, what) {
+  told.set(section, what);
+  drawSection(section, true);
+  const box = document.querySelector(`[data-section="${CSS.escape(section)}"] .told`);
+  if (box) {
+    box.scrollIntoView({ block: "nearest" });
+  } else {
+    $("#general").replaceChildren(toldBox(section, what));
+  }
+}
+
+const WORDS = { enrol: "Enrol", join: "Wait in line", swap: "Swap", swap_when_offered: "Wait, and swap then", accept: "Accept", decline: "Decline", leave: "Leave the line", again: "Press again" };
+
+function toldBox(section, what) {
+  if (what.done) return el("div", { class: "told", "data-kind": "done", role: "status" }, el("p", {}, what.done));
+  const ways = (what.possible ?? []).map((way) => {
+    const press_it = () => {
+      told.delete(section);
+      if (way.action === "again") return what.again ? what.again() : undefined;
+      if (way.action === "swap") return press("swap", { give: way.give, want: way.section, seen: seen(way.section) });
+      if (way.action === "swap_when_offered") return press("swap", { give: way.give, want: way.section, when_offered: true, seen: seen(way.section) });
+      return press(way.action, { section: way.section, seen: seen(way.section) });
+    };
+    const can_press = way.action in WORDS && (way.action !== "again" || what.again);
+    return el("li", {}, el("span", {}, way.words), can_press && el("button", { class: "button", type: "button", "data-way": way.action, onclick: press_it }, WORDS[way.action]));
+  });
+  return el(
+    "div",
+    { class: "told", role: "alert", "data-code": what.code },
+    el("p", { class: "told-message" }, what.message ?? "Nothing was done."),
+    what.changed && el("p", {}, what.changed),
+    ways.length > 0 && el("p", { class: "small" }, "What is still possible:"),
+    ways.length > 0 && el("ul", {}, ...ways),
+  );
+}
+
+// ---- Courses
+
+const seen = (section) => {
+  const seats = state.seats.get(section);
+  return seats ? { version: seats.version, free: seats.free } : undefined;
+};
+
+function button(words, action, body, strong) {
+  const wish = wishOf(action, body);
+  keyOf(wish);
+  const busy = under_way.has(wish);
+  return el(
+    "button",
+    { type: "button", class: strong ? "button button-strong" : "button", "data-wish": wish, "data-action": action, "data-busy": busy, onclick: () => press(action, { ...body, seen: seen(body.section ?? body.want) }) },
+    busy ? "…" : words,
+  );
+}
+
+/** Buttons under way say so; they can be pressed again, and nothing happens twice. */
+function showBusy() {
+  for (const one of document.querySelectorAll("[data-wish]")) {
+    const busy = under_way.has(one.dataset.wish);
+    one.toggleAttribute("data-busy", busy);
+    if (busy) one.textContent = "…";
+  }
+}
+
+/** What can be done about a section, and a note beside it. */
+function choices(section) {
+  const { me } = state;
+  const seats = state.seats.get(section.id);
+  if (!me || !seats) return { acts: [], note: "" };
+  const has = me.enrolments.find((one) => one.section === section.id);
+  if (has) return { mine: true, acts: [button("Drop", "drop", { section: section.id })], note: "You have a seat here." };
+  const offer = me.offers.find((one) => one.section === section.id);
+  if (offer) return { mine: true, acts: [button("Accept", "accept", { section: section.id }, true)], note: "A seat is kept for you." };
+  const place = me.places.find((one) => one.section === section.id);
+  if (place) return { acts: [button("Leave the line", "leave", { section: section.id })], note: placeWords(place) };
+  if (seats.door === "closed") return { acts: [], note: "The enrolment is closed." };
+  if (seats.door === "upcoming") {
+    if (!seats.draws) return { acts: [], note: "" };
+    return { acts: [button("Take part in the draw", "join", { section: section.id })], note: "Who takes part before the opening is put in an order by lot; being early is no advantage." };
+  }
+  const rule = me.barred[section.id];
+  if (rule?.code === "same_course") {
+    const other = me.enrolments.find((one) => state.sections.get(one.section)?.course === section.course);
+    if (!other) return { acts: [], note: rule.words };
+    const body = { give: other.section, want: section.id };
+    if (seats.free > 0) return { acts: [button(`Swap ${other.section} for this`, "swap", body)], note: "" };
+    return { acts: [button(`Wait, and swap ${other.section} then`, "swap", { ...body, when_offered: true })], note: "" };
+  }
+  if (rule) return { acts: [], note: rule.words };
+  if (seats.free > 0) return { acts: [button("Enrol", "enrol", { section: section.id }, true)], note: "" };
+  return { acts: [button("Wait in line", "join", { section: section.id })], note: "" };
+}
+
+function placeWords(place) {
+  const before = place.ahead === null ? "the order is drawn at the opening" : place.ahead === 0 ? "you are the first" : `${many(place.ahead, "student")} before you`;
+  const gives = place.gives ? `; ${place.gives} is given back when you accept` : "";
+  return `You stand in line: ${before}${gives}.`;
+}
+
+function sectionRow(section) {
+  return el(
+    "div",
+    { class: "section", "data-section": section.id, "data-free": "" },
+    el("div", {}, el("span", { class: "section-name" }, section.id), " ", el("span", { class: "section-when" }, hours(section.meetings))),
+    el("div", { class: "section-seats" }),
+    el("div", { class: "section-act" }),
+    el("div", { class: "section-note" }),
+  );
+}
+
+const drawn = new Map();
+
+/** Draws what has changed of a section, and nothing else. */
+function drawSection(id, anyway = false) {
+  const row = document.querySelector(`[data-section="${CSS.escape(id)}"]`);
+  const section = state.sections.get(id);
+  const seats = state.seats.get(id);
+  if (!row || !section || !seats) return;
+  const before = drawn.get(id);
+  if (!anyway && before?.version === seats.version && before.door === seats.door && before.me === state.me) return;
+  if (before && before.version < seats.version && before.free !== seats.free) {
+    row.classList.remove("changed");
+    void row.offsetWidth;
+    row.classList.add("changed");
+  }
+  drawn.set(id, { version: seats.version, door: seats.door, free: seats.free, me: state.me });
+  const full = seats.free === 0;
+  row.toggleAttribute("data-full", full);
+  row.dataset.free = seats.free;
+  row.dataset.version = seats.version;
+  const line = seats.waiting > 0 ? `, ${seats.waiting} in line` : "";
+  const share = seats.capacity > 0 ? (100 * (seats.capacity - seats.free)) / seats.capacity : 100;
+  const bar = el("i");
+  bar.style.width = `${share}%`;
+  $(".section-seats", row).replaceChildren(
+    el("strong", {}, full ? "full" : `${seats.free} free`), ` of ${seats.capacity}${line}`, el("span", { class: "meter", "aria-hidden": "true" }, bar),
+  );
+  const { acts, note, mine } = choices(section);
+  row.toggleAttribute("data-mine", Boolean(mine));
+  const focused = row.contains(document.activeElement) && document.activeElement.dataset.action;
+  $(".section-act", row).replaceChildren(...acts);
+  if (focused) $(".section-act button", row)?.focus();
+  $(".section-note", row).textContent = note;
+  for (const old of row.querySelectorAll(".told")) old.remove();
+  if (told.has(id)) row.append(toldBox(id, told.get(id)));
+}
+
+function drawCourses() {
+  const words = $("#find").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  const courses = new Map();
+  for (const section of state.sections.values()) {
+    const seats = state.seats.get(section.id);
+    const text = `${section.id} ${section.course} ${section.title} ${hours(section.meetings)}`.toLowerCase();
+    if (!words.every((word) => text.includes(word))) continue;
+    if ($("#only-free").checked && !(seats?.free > 0)) continue;
+    if ($("#only-mine").checked && state.me?.barred[section.id] && state.me.barred[section.id].code !== "same_course") continue;
+    courses.set(section.course, [...(courses.get(section.course) ?? []), section]);
+  }
+  drawn.clear();
+  $("#courses").replaceChildren(
+    ...[...courses.values()].map((sections) => {
+      const [{ course, title, credits, prerequisites, fee_cents }] = sections;
+      const needs = prerequisites.length > 0 ? ` · needs ${prerequisites.join(", ")}` : "";
+      return el(
+        "article",
+        { class: "course", "data-course": course },
+        el("header", {}, el("h3", {}, title), el("span", { class: "muted" }, `${course} · ${many(credits, "credit")} · ${(fee_cents / 100).toFixed(2)}${needs}`)),
+        ...sections.map(sectionRow),
+      );
+    }),
+  );
+  $("#nothing").hidden = courses.size > 0;
+  for (const id of state.sections.keys()) drawSection(id, true);
+}
+
+// ---- Mine
+
+function drawMine() {
+  const { me } = state;
+  if (!me) return;
+  $("#name").textContent = `${me.student.name} (${me.student.id})`;
+  const kept = me.credits_kept > 0 ? `, ${me.credits_kept} kept` : "";
+  $("#credits").textContent = `${me.credits} of ${me.student.credits_max} credits${kept}`;
+  $("#mine-none").hidden = me.enrolments.length > 0;
+  $("#mine").replaceChildren(
+    ...me.enrolments.map((one) =>
+      el("li", { "data-mine": one.section }, el("div", {}, el("strong", {}, one.title), el("div", { class: "muted" }, `${one.section} · ${hours(one.meetings)}`)), button("Drop", "drop", { section: one.section })),
+    ),
+  );
+  drawWeek();
+  $("#offers-panel").hidden = me.offers.length === 0;
+  $("#offers").replaceChildren(
+    ...me.offers.map((offer) => {
+      const section = state.sections.get(offer.section);
+      const gives = offer.gives ? ` ${offer.gives} is given back for it.` : "";
+      return el(
+        "li",
+        { "data-offer": offer.section },
+        el("div", {}, el("strong", {}, section?.title ?? offer.section), el("div", { class: "muted" }, offer.section, " for ", el("span", { class: "offer-time", "data-until": offer.until }, span(offer.until - server.now())), ` more.${gives}`)),
+        button("Accept", "accept", { section: offer.section }, true),
+        button("Decline", "decline", { section: offer.section }),
+      );
+    }),
+  );
+  $("#lines-panel").hidden = me.places.length === 0;
+  $("#lines").replaceChildren(
+    ...me.places.map((place) => {
+      const estimate = place.estimate;
+      const when = estimate?.seconds ? `Your turn may come in ${about(estimate.seconds[0])} to ${about(estimate.seconds[1])}. ` : "";
+      return el(
+        "li",
+        { "data-place": place.section },
+        el("div", {}, el("strong", {}, place.title), el("div", { class: "muted" }, `${place.section} · ${placeWords(place)}`), estimate && el("div", { class: "muted small" }, `${when}${estimate.how}`)),
+        button("Leave", "leave", { section: place.section }),
+      );
+    }),
+  );
+}
+
+function drawWeek() {
+  const blocks = (list, kept) =>
+    list.flatMap((one) => (state.sections.get(one.section)?.meetings ?? []).map((meeting) => ({ ...meeting, section: one.section, kept })));
+  const all = [...blocks(state.me.enrolments, false), ...blocks(state.me.offers, true)].sort((a, b) => a.from - b.from);
+  $("#week").replaceChildren(
+    ...DAY_NAMES.map(([day, short]) =>
+      el("div", {}, el("h3", {}, short), el("ol", {}, ...all.filter((block) => block.day === day).map((block) => el("li", { "data-kept": block.kept }, `${clock(block.from)} ${block.section}`)))),
+    ),
+  );
+}
+
+// ---- The opening
+
+let opening_asked = 0;
+
+async function askOpening() {
+  opening_asked = Date.now();
+  const { ok, body } = await ask("GET", `/api/opening?student=${encodeURIComponent(student)}`);
+  if (!ok) return;
+  heardNow(body.now);
+  const was = state.opening?.state;
+  state.opening = body;
+  if (was === "upcoming" && body.state === "open") {
+    $("#general").replaceChildren(el("div", { class: "told", "data-kind": "done", role: "status" }, el("p", {}, "The enrolment is open.")));
+    await look();
+  }
+  drawRoom();
+}
+
+function drawRoom() {
+  const opening = state.opening;
+  const waits = opening?.state === "upcoming";
+  $("#room").hidden = !waits;
+  if (!waits) {
+    if (document.title !== "My enrolment") document.title = "My enrolment";
+    return;
+  }
+  const left = opening.opens_at - server.now();
+  $("#countdown").textContent = span(left);
+  document.title = `${span(left)} – enrolment`;
+  if (opening.room) {
+    $("#room-here").textContent = `${many(opening.room.here, "student")} here; you came as number ${opening.room.arrived_as}.`;
+  }
+  const draws = [...state.seats.values()].some((seats) => seats.draws);
+  $("#room-words").textContent = draws
+    ? "Take part in the draw of the sections you want. The order is drawn at the opening; being early is no advantage."
+    : "Keep this page open: at the opening the buttons appear by themselves. The number is for patience only; being early is no advantage.";
+}
+
+/** Once a second: clocks. Every five, or when it is time: whether it is open. */
+function tick() {
+  const opening = state.opening;
+  drawRoom();
+  for (const time of document.querySelectorAll("[data-until]")) {
+    const left = Number(time.dataset.until) - server.now();
+    time.textContent = span(left);
+    if (left < -500 && !time.dataset.over) {
+      time.dataset.over = "yes";
+      look();
+    }
+  }
+  if (opening?.state === "upcoming") {
+    const due = opening.opens_at - server.now() <= 0;
+    if (Date.now() - opening_asked > (due ? 400 : 5000)) askOpening();
+  }
+}
+
+// ---- Together
+
+let looking = null;
+
+/** What this student has, as it is now. Who asks while it is asked gets one more answer, not ten. */
+function look() {
+  looking ??= (async () => {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    looking = null;
+    const { ok, status, body } = await ask("GET", base);
+    if (status === 404) {
+      $("#general").replaceChildren(el("div", { class: "told", role: "alert" }, el("p", { class: "told-message" }, body?.message ?? "There is no such student."), el("p", {}, el("a", { href: "/" }, "Choose a student"))));
+      return;
+    }
+    if (!ok) {
+      setTimeout(look, 1500);
+      return;
+    }
+    heardNow(body.now);
+    state.me = body;
+    drawMine();
+    for (const id of state.sections.keys()) drawSection(id);
+  })();
+  return looking;
+}
+
+function heardSeats(sections) {
+  let mine = false;
+  let asks_opening = false;
+  for (const seats of sections) {
+    const before = state.seats.get(seats.section);
+    // Versions never go back, whichever way an answer came.
+    if (before && before.version > seats.version) continue;
+    state.seats.set(seats.section, seats);
+    const { me } = state;
+    const concerns = (list) => list?.some((one) => one.section === seats.section || one.gives === seats.section);
+    if (before && me && (concerns(me.places) || concerns(me.offers) || concerns(me.enrolments))) mine = true;
+    if (before && (before.door !== seats.door || before.opens_at !== seats.opens_at)) asks_opening = true;
+    drawSection(seats.section);
+  }
+  $("#as-of").textContent = `Seats as of ${timeOf(server.now())}, kept up to date.`;
+  if (mine) look();
+  if (asks_opening) askOpening();
+}
+
+async function begin() {
+  const { ok, body } = await ask("GET", "/api/catalogue");
+  if (!ok) {
+    setTimeout(begin, 1500);
+    return;
+  }
+  for (const section of body.sections) state.sections.set(section.id, section);
+  for (const seats of body.seats.sections) state.seats.set(seats.section, seats);
+  await look();
+  drawCourses();
+  drawMine();
+  askOpening();
+  watchSeats(heardSeats);
+  askAgain();
+  setInterval(tick, 250);
+  document.documentElement.dataset.ready = "yes";
+}
+
+for (const id of ["find", "only-free", "only-mine"]) $(`#${id}`).addEventListener("input", drawCourses);
+begin();

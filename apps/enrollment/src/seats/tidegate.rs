@@ -1,0 +1,690 @@
+//! Seats in Tidegate's pools: an enrolment is one transaction, and so one record in one log.
+//!
+//! ```text
+//!   if   the student has none of the sections of the same course or at the same hours   (has_none)
+//!        and fewer credits than would be too many with this section                     (units_below)
+//!   do   take the section's seat, and enqueue mail, record and fee                      (take, 3 × enqueue)
+//! ```
+//!
+//! All of it happens or nothing, judged at one moment by the one writer of the shard, and the client's key is kept with
+//! it. There is no lock, no second read, and no moment in between.
+//!
+//! **A seat is as many units as the section has credits.** So a student's units over all sections are the student's credits,
+//! and the credit limit is the condition "fewer units than …" on them; a count of seats would need a second thing to be
+//! kept in step. A section of 30 seats and 3 credits is a pool of 90 units of which everybody takes 3, and everything
+//! that is shown is divided by 3 here.
+//!
+//! **A drop** gives the grant back and enqueues the undoing. It names the grant, which the student does not know; it is found
+//! in the student's story, also after it has ended, so that the same press said again is the same request.
+//!
+//! **A seat kept for somebody in line** counts: for its hours, its course and its credits. Accepting it is an enrolment like
+//! any other, under the same conditions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tidegate::api::dead::RedriveRequest;
+use tidegate::api::id::{GrantId, JobId};
+use tidegate::api::job::Job;
+use tidegate::api::pool::config::PoolConfig;
+use tidegate::api::pool::grant::Grant;
+use tidegate::api::pool::holder::{HolderStory, StoryEntry};
+use tidegate::api::pool::view::Pool;
+use tidegate::api::query::JobsQuery;
+use tidegate::api::time::Timestamp;
+use tidegate::api::words::{GrantState, Happened, JobState, Opening, PoolState};
+use tidegate::{Client, Condition, Transaction};
+
+use super::{
+    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Offer, Place, Refused, Seats, Step,
+    StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
+};
+use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
+use crate::chain::{self, Entry, PLACE, pool_of, section_of};
+use crate::downstream::System;
+use crate::eligibility::{Ineligible, judge_alone};
+
+/// Pools that one condition may name.
+const CONDITION_POOLS_MAX: usize = 100;
+/// How often a swap that waits looks again, when the section changed between looking and waiting.
+const SWAP_ROUNDS: u32 = 8;
+/// Students asked about at once, for the audit.
+const ASKED_AT_ONCE: usize = 64;
+/// Jobs that one page of a listing has.
+const PAGE: u32 = 1_000;
+
+/// How sections are made at the first start.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// When they open; from the start if none.
+    pub opens_at: Option<Moment>,
+    /// Whether the order of those who come before is drawn.
+    pub shuffle: bool,
+    /// How long an offer stands.
+    pub offer: Duration,
+    /// How many may wait for a section.
+    pub waitlist_max: u32,
+}
+
+/// The sections' pools.
+#[derive(Debug)]
+pub struct TidegateSeats {
+    client: Client,
+    catalogue: Arc<Catalogue>,
+    pools: Vec<String>,
+}
+
+impl TidegateSeats {
+    /// The seats of a catalogue. Pools that there are not yet are made; those that there are stay as they are.
+    ///
+    /// # Errors
+    /// The engine is away, or has no room.
+    pub async fn open(client: Client, catalogue: Arc<Catalogue>, setup: Setup) -> Result<Self, tidegate::Error> {
+        let pools: Vec<_> = catalogue.sections().iter().map(|section| pool_of(&section.id)).collect();
+        let seats = Self { client, catalogue, pools };
+        let there: Vec<String> = seats.seen(&seats.pools).await?.into_iter().map(|pool| pool.name).collect();
+        let sections = seats.catalogue.sections().iter().zip(&seats.pools);
+        let missing = sections.filter(|(_, pool)| !there.contains(pool)).map(|(section, pool)| {
+            let config = config(section, setup);
+            let pool = seats.client.pool(pool);
+            async move { pool.configure(config).await.map(drop) }
+        });
+        stream::iter(missing).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await?;
+        Ok(seats)
+    }
+
+    /// How pools stand, in whatever order; those that there are not are left out.
+    async fn seen(&self, names: &[String]) -> Result<Vec<Pool>, tidegate::Error> {
+        let mut seen = Vec::with_capacity(names.len());
+        for names in names.chunks(CONDITION_POOLS_MAX) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            seen.extend(self.client.pools(&names).await?);
+        }
+        Ok(seen)
+    }
+
+    fn known(&self, student: &StudentId, section: &SectionId) -> Result<(&Student, &Section), Refused> {
+        let student = self.catalogue.student(student).ok_or_else(|| Refused::of(Why::NoStudent))?;
+        let section = self.catalogue.section(section).ok_or_else(|| Refused::of(Why::NoSection))?;
+        Ok((student, section))
+    }
+
+    /// Under the conditions of the university's rules: what the student may have beside `section`, when `gives` is given
+    /// for it. `holds` is whether a seat of it is kept for the student, which counts already.
+    fn within_the_rules(
+        &self,
+        transaction: Transaction,
+        student: &Student,
+        section: &Section,
+        gives: Option<&Section>,
+        holds: bool,
+    ) -> Transaction {
+        let own = (!holds).then_some(section);
+        let excluded: Vec<String> = own
+            .into_iter()
+            .chain(self.catalogue.excluded_by(&section.id))
+            .filter(|other| gives.is_none_or(|gives| gives.id != other.id))
+            .map(|other| pool_of(&other.id))
+            .collect();
+        let mut transaction = transaction;
+        for pools in excluded.chunks(CONDITION_POOLS_MAX) {
+            transaction = transaction.when(Condition::has_none(student.id.as_str(), pools));
+        }
+        let counted = if holds { 0 } else { section.credits };
+        let given = gives.map_or(0, |gives| gives.credits);
+        let too_many = u64::from((student.credits_max + given + 1).saturating_sub(counted));
+        transaction.when(Condition::units_below_in(student.id.as_str(), PLACE, too_many))
+    }
+
+    fn with_writes(&self, transaction: Transaction, wish: &Wish) -> Transaction {
+        let entry = Entry::of(&self.catalogue, &wish.student, &wish.section, name_of(wish));
+        chain::writes(&self.client, &entry).into_iter().fold(transaction, Transaction::enqueue)
+    }
+
+    fn refused(&self, error: &tidegate::Error, student: &Student, wanted: &Section) -> Refused {
+        let Some(refusal) = error.refusal() else { return Refused::of(Why::Away(error.to_string())) };
+        let number = || refusal.value.as_ref().and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let seats = |units: u64| (units / u64::from(wanted.credits)) as u32;
+        let why = match refusal.code.as_str() {
+            "sold_out" | "quota_full" => Why::SoldOut,
+            "not_open" => Why::NotOpen(refusal.opens_at.map_or(0, Timestamp::unix_ms)),
+            "closed" => Why::Closed(moment_of(refusal.value.as_ref())),
+            "has_pool" => {
+                let pool = refusal.value.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+                Why::Ineligible(self.broken(wanted, section_of(pool)))
+            }
+            "units_reached" => Why::Ineligible(Ineligible::Credits {
+                have: number() as u32,
+                wants: wanted.credits,
+                max: student.credits_max,
+            }),
+            "limit_reached" => Why::AlreadyWaiting,
+            "already_waiting" => Why::AlreadyWaiting,
+            "not_waiting" => Why::NotWaiting,
+            "waitlist_full" => Why::WaitlistFull(number() as u32),
+            "waitlist_off" => Why::NoWaitlist,
+            "pool_not_found" => Why::NoSection,
+            "grant_unknown" | "grant_ended" => Why::NotEnrolled,
+            "hold_lapsed" => Why::OfferLapsed,
+            "not_held" => Why::Ineligible(Ineligible::HasSection),
+            "below_granted" => Why::BelowGranted(seats(number())),
+            "idempotency_mismatch" => Why::KeyReused,
+            _ => Why::Away(refusal.to_string()),
+        };
+        Refused { why, version: refusal.version }
+    }
+
+    /// The rule that forbids `wanted` beside `has`.
+    fn broken(&self, wanted: &Section, has: SectionId) -> Ineligible {
+        match self.catalogue.section(&has) {
+            _ if has == wanted.id => Ineligible::HasSection,
+            Some(other) if other.course != wanted.course => match wanted.clash(other) {
+                Some((meeting, _)) => Ineligible::Clash { section: has, meeting },
+                None => Ineligible::SameCourse { section: has },
+            },
+            _ => Ineligible::SameCourse { section: has },
+        }
+    }
+
+    async fn story(&self, student: &StudentId) -> Result<HolderStory, Refused> {
+        self.client.holder(student.as_str()).await.map_err(|error| away(&error))
+    }
+
+    /// The student's grants of a section: the one that is, then those that were and are remembered, the latest first.
+    fn grants_of(story: &HolderStory, section: &SectionId) -> Vec<GrantId> {
+        let pool = pool_of(section);
+        let now = story.grants.iter().filter(|grant| grant.pool == pool).map(|grant| grant.id);
+        let before = story.story.iter().rev().filter(|entry| entry.pool.as_ref() == Some(&pool));
+        let mut grants: Vec<GrantId> = Vec::new();
+        for id in now.chain(before.filter_map(|entry| entry.grant)) {
+            if !grants.contains(&id) {
+                grants.push(id);
+            }
+        }
+        grants
+    }
+
+    fn enrolled(&self, wish: &Wish, grant: &Grant) -> Enrolled {
+        let enrolment = Enrolment {
+            id: grant.id.to_string(),
+            student: wish.student.clone(),
+            section: wish.section.clone(),
+            fence: grant.fence,
+            since: grant.granted_at.map_or_else(crate::downstream::now, Timestamp::unix_ms),
+        };
+        Enrolled { enrolment, version: grant.version }
+    }
+}
+
+impl Seats for TidegateSeats {
+    fn strategy(&self) -> Strategy {
+        Strategy::Tidegate
+    }
+
+    async fn enrol(&self, wish: &Wish) -> Result<Enrolled, Refused> {
+        let (student, section) = self.known(&wish.student, &wish.section)?;
+        judge_alone(&self.catalogue, student, section).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
+        let seat = self.client.pool(&pool_of(&section.id)).take(student.id.as_str()).units(section.credits);
+        let transaction = self.within_the_rules(self.client.transaction(), student, section, None, false);
+        let transaction = self.with_writes(transaction.take(seat), wish).idempotency_key(key_of(wish, ""));
+        let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
+        let grant = done.iter().find_map(|result| result.grant()).expect("a seat that was taken is a grant");
+        Ok(self.enrolled(wish, grant))
+    }
+
+    async fn drop_seat(&self, wish: &Wish) -> Result<Dropped, Refused> {
+        let (student, section) = self.known(&wish.student, &wish.section)?;
+        let story = self.story(&wish.student).await?;
+        let held = |grant: &&Grant| grant.state == GrantState::Held;
+        let offers: Vec<GrantId> = story.grants.iter().filter(held).map(|grant| grant.id).collect();
+        let mut refused = Refused::of(Why::NotEnrolled);
+        for id in Self::grants_of(&story, &section.id).into_iter().filter(|id| !offers.contains(id)) {
+            let transaction = self
+                .client
+                .transaction()
+                .release(id)
+                .enqueue(chain::undo(&self.client, &student.id, &section.id))
+                .idempotency_key(key_of(wish, ""));
+            match transaction.commit().await {
+                Ok(done) => {
+                    let version = done.iter().find_map(|result| result.grant()?.version);
+                    return Ok(Dropped { enrolment: id.to_string(), section: section.id.clone(), version });
+                }
+                Err(error) => refused = self.refused(&error, student, section),
+            }
+            // The key was for another grant: an earlier one of this section, perhaps.
+            if refused.why != Why::KeyReused {
+                break;
+            }
+        }
+        Err(refused)
+    }
+
+    async fn swap(&self, wish: &SwapWish) -> Result<Swapped, Refused> {
+        let (student, want) = self.known(&wish.student, &wish.want)?;
+        let (_, give) = self.known(&wish.student, &wish.give)?;
+        judge_alone(&self.catalogue, student, want).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
+        let story = self.story(&wish.student).await?;
+        let mut refused = Refused::of(Why::NotEnrolled);
+        for id in Self::grants_of(&story, &give.id) {
+            match self.swap_grant(wish, student, id, give, want).await {
+                Err(Refused { why: Why::KeyReused, version }) => refused = Refused { why: Why::KeyReused, version },
+                done => return done,
+            }
+        }
+        Err(refused)
+    }
+
+    async fn join(&self, wish: &Wish) -> Result<Joined, Refused> {
+        let (student, section) = self.known(&wish.student, &wish.section)?;
+        judge_alone(&self.catalogue, student, section).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
+        // Hours and credits are judged when the offer is accepted: by then the student may have dropped something.
+        let pool = pool_of(&section.id);
+        let place = self.client.pool(&pool).join(student.id.as_str()).units(section.credits);
+        let transaction = self
+            .client
+            .transaction()
+            .when(Condition::has_none(student.id.as_str(), [pool]))
+            .join(place)
+            .idempotency_key(key_of(wish, ""));
+        let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
+        let offer = done.iter().find_map(|result| result.grant());
+        if let Some(grant) = offer {
+            let until = grant.expires_at.map_or(0, Timestamp::unix_ms);
+            return Ok(Joined::Offered(Offer { section: section.id.clone(), until, gives: None }));
+        }
+        let waiting = done.iter().find_map(|result| result.waiting()).expect("who joins is offered or waits");
+        let since = waiting.joined_at.map_or_else(crate::downstream::now, Timestamp::unix_ms);
+        Ok(Joined::Waits(Place { section: section.id.clone(), ahead: waiting.ahead, since, gives: None }))
+    }
+
+    async fn leave(&self, wish: &Wish) -> Result<(), Refused> {
+        let (student, section) = self.known(&wish.student, &wish.section)?;
+        let transaction = self
+            .client
+            .transaction()
+            .leave(&self.client.pool(&pool_of(&section.id)), student.id.as_str())
+            .idempotency_key(key_of(wish, ""));
+        transaction.commit().await.map(drop).map_err(|error| self.refused(&error, student, section))
+    }
+
+    async fn accept(&self, wish: &Wish) -> Result<Enrolled, Refused> {
+        let (student, section) = self.known(&wish.student, &wish.section)?;
+        let story = self.story(&wish.student).await?;
+        let mut refused = Refused::of(Why::NoOffer);
+        for id in Self::grants_of(&story, &section.id) {
+            // What the offer gives up, as long as it stands; said again later, the same conditions must be said.
+            let offer = self.client.grant(id).show().await.map_err(|error| away(&error))?;
+            let gives = match offer.gives {
+                Some(gives) => self.client.grant(gives).show().await.ok().map(|grant| section_of(&grant.pool)),
+                None => None,
+            };
+            let gives = gives.and_then(|gives| self.catalogue.section(&gives));
+            let transaction = self.within_the_rules(self.client.transaction(), student, section, gives, true);
+            let mut transaction = self.with_writes(transaction.confirm(id), wish);
+            if let Some(gives) = gives {
+                transaction = transaction.enqueue(chain::undo(&self.client, &student.id, &gives.id));
+            }
+            match transaction.idempotency_key(key_of(wish, "")).commit().await {
+                Ok(done) => {
+                    let grant = done.iter().find_map(|result| result.grant()).expect("what is confirmed is a grant");
+                    return Ok(self.enrolled(wish, grant));
+                }
+                Err(error) => refused = self.refused(&error, student, section),
+            }
+            if refused.why != Why::KeyReused {
+                break;
+            }
+        }
+        if refused.why == Why::NotEnrolled {
+            refused.why = Why::NoOffer;
+        }
+        Err(refused)
+    }
+
+    async fn decline(&self, wish: &Wish) -> Result<(), Refused> {
+        let (student, section) = self.known(&wish.student, &wish.section)?;
+        let story = self.story(&wish.student).await?;
+        let taken = |grant: &&Grant| grant.state == GrantState::Taken;
+        let seats: Vec<GrantId> = story.grants.iter().filter(taken).map(|grant| grant.id).collect();
+        let mut refused = Refused::of(Why::NoOffer);
+        for id in Self::grants_of(&story, &section.id).into_iter().filter(|id| !seats.contains(id)) {
+            let transaction = self.client.transaction().release(id).idempotency_key(key_of(wish, ""));
+            match transaction.commit().await {
+                Ok(_) => return Ok(()),
+                Err(error) => refused = self.refused(&error, student, section),
+            }
+            if refused.why != Why::KeyReused {
+                break;
+            }
+        }
+        if refused.why == Why::NotEnrolled {
+            refused.why = Why::NoOffer;
+        }
+        Err(refused)
+    }
+
+    async fn free(&self, sections: &[SectionId]) -> Result<Vec<Free>, Refused> {
+        let names: Vec<String> = sections.iter().map(pool_of).collect();
+        let names = if sections.is_empty() { &self.pools } else { &names };
+        let seen = self.seen(names).await.map_err(|error| away(&error))?;
+        Ok(seen.iter().filter_map(|pool| self.section_as(pool)).collect())
+    }
+
+    async fn of_student(&self, student: &StudentId) -> Result<Story, Refused> {
+        if self.catalogue.student(student).is_none() {
+            return Err(Refused::of(Why::NoStudent));
+        }
+        Ok(told(student, &self.story(student).await?))
+    }
+
+    async fn all(&self) -> Result<Vec<Enrolment>, Refused> {
+        let stories = self.catalogue.students().iter().map(|student| async {
+            let story = self.story(&student.id).await?;
+            Ok::<_, Refused>(told(&student.id, &story).enrolments)
+        });
+        let lists: Vec<Vec<Enrolment>> = stream::iter(stories).buffered(ASKED_AT_ONCE).try_collect().await?;
+        Ok(lists.into_iter().flatten().collect())
+    }
+
+    async fn resize(&self, section: &SectionId, seats: u32) -> Result<Free, Refused> {
+        let wanted = self.catalogue.section(section).ok_or_else(|| Refused::of(Why::NoSection))?;
+        let pool = self.client.pool(&pool_of(section));
+        let resized = pool.resize(seats.saturating_mul(wanted.credits)).await.map_err(|error| {
+            let number = || error.refusal()?.value.as_ref()?.as_u64();
+            match (error.refusal(), number()) {
+                (Some(refusal), Some(units)) if refusal.code.as_str() == "below_granted" => Refused {
+                    why: Why::BelowGranted((units / u64::from(wanted.credits)) as u32),
+                    version: refusal.version,
+                },
+                _ => away(&error),
+            }
+        })?;
+        Ok(self.section_as(&resized).expect("a section that was resized is known"))
+    }
+
+    async fn open_at(&self, sections: &[SectionId], opens_at: Moment, shuffle: bool) -> Result<(), Refused> {
+        let names: Vec<String> = sections.iter().map(pool_of).collect();
+        let names = if sections.is_empty() { &self.pools } else { &names };
+        for pool in self.seen(names).await.map_err(|error| away(&error))? {
+            let config = PoolConfig {
+                opens_at: Some(Timestamp::from_unix_ms(opens_at)),
+                opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
+                ..pool.config
+            };
+            self.client.pool(&pool.name).configure(config).await.map_err(|error| away(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn steps(&self, student: &StudentId) -> Result<Vec<Step>, Refused> {
+        let mut steps = Vec::new();
+        for system in System::ALL {
+            let query = JobsQuery {
+                queue: Some(chain::queue(system).to_owned()),
+                ordering_key: Some(student.to_string()),
+                limit: Some(PAGE),
+                ..JobsQuery::default()
+            };
+            for job in jobs(&self.client, query).await.map_err(|error| away(&error))? {
+                // What went wrong is told of a job alone.
+                let job = match job.state {
+                    JobState::Completed => job,
+                    _ => self.client.job(job.id, Duration::ZERO).await.map_err(|error| away(&error))?,
+                };
+                steps.push(step(system, &job));
+            }
+        }
+        steps.sort_by_key(|step| step.since);
+        Ok(steps)
+    }
+
+    async fn retry(&self, student: &StudentId) -> Result<u64, Refused> {
+        let mut retried = 0;
+        for system in System::ALL {
+            let query = JobsQuery {
+                queue: Some(chain::queue(system).to_owned()),
+                ordering_key: Some(student.to_string()),
+                state: Some(JobState::Dead),
+                limit: Some(PAGE),
+                ..JobsQuery::default()
+            };
+            let ids: Vec<JobId> = jobs(&self.client, query)
+                .await
+                .map_err(|error| away(&error))?
+                .iter()
+                .map(|job| job.id)
+                .collect();
+            if !ids.is_empty() {
+                retried += ids.len() as u64;
+                let request = RedriveRequest { ids: Some(ids), ..RedriveRequest::default() };
+                self.client.redrive(chain::queue(system), &request).await.map_err(|error| away(&error))?;
+            }
+        }
+        Ok(retried)
+    }
+
+    async fn backlog(&self) -> Result<Vec<(System, Backlog)>, Refused> {
+        let mut backlog = Vec::new();
+        for system in System::ALL {
+            let counts =
+                self.client.show_queue(chain::queue(system)).await.map_err(|error| away(&error))?.counts;
+            let open = counts.ready + counts.scheduled + counts.leased + counts.dead;
+            backlog.push((system, Backlog { open, dead: counts.dead }));
+        }
+        Ok(backlog)
+    }
+}
+
+impl TidegateSeats {
+    /// One grant for a seat of `want`; if there is none, and the student would wait: a place in line that gives this grant
+    /// up later.
+    async fn swap_grant(
+        &self,
+        wish: &SwapWish,
+        student: &Student,
+        id: GrantId,
+        give: &Section,
+        want: &Section,
+    ) -> Result<Swapped, Refused> {
+        let as_wish = Wish { student: student.id.clone(), section: want.id.clone(), key: wish.key.clone() };
+        let swap = || self.client.grant(id).swap(&pool_of(&want.id)).units(want.credits);
+        let mut round = 0;
+        loop {
+            let transaction = self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
+            let transaction = self
+                .with_writes(transaction.swap(swap()), &as_wish)
+                .enqueue(chain::undo(&self.client, &student.id, &give.id))
+                .idempotency_key(key_of(&as_wish, &format!("/{round}")));
+            let refused = match transaction.commit().await {
+                Ok(done) => {
+                    let grant = done.iter().find_map(|result| result.grant()).expect("a seat for a seat");
+                    return Ok(Swapped::Now(self.enrolled(&as_wish, grant)));
+                }
+                Err(error) => self.refused(&error, student, want),
+            };
+            let (Why::SoldOut, Some(version), true) = (&refused.why, refused.version, wish.when_offered) else {
+                return Err(refused);
+            };
+            // To wait is right only as long as there is nothing to be had: a seat that became free in between would be given
+            // without its jobs. So this holds for the very version that had none.
+            let transaction = self
+                .client
+                .transaction()
+                .when(Condition::pool_version(&pool_of(&want.id), version))
+                .swap(swap().when_offered())
+                .idempotency_key(key_of(&as_wish, &format!("/{round}/wait")));
+            match transaction.commit().await {
+                Ok(done) => {
+                    let waiting = done.iter().find_map(|result| result.waiting());
+                    let waiting = waiting.expect("of a version that had no seat there is a place in line");
+                    return Ok(Swapped::WhenOffered(Place {
+                        section: want.id.clone(),
+                        ahead: waiting.ahead,
+                        since: waiting.joined_at.map_or_else(crate::downstream::now, Timestamp::unix_ms),
+                        gives: Some(give.id.clone()),
+                    }));
+                }
+                Err(error) => match error.refusal() {
+                    Some(refusal) if refusal.code.as_str() == "version_changed" && round < SWAP_ROUNDS => round += 1,
+                    _ => return Err(self.refused(&error, student, want)),
+                },
+            }
+        }
+    }
+
+    /// A pool in seats.
+    fn section_as(&self, pool: &Pool) -> Option<Free> {
+        let section = self.catalogue.section(&section_of(&pool.name))?;
+        let seats = |units: u64| (units / u64::from(section.credits)) as u32;
+        Some(Free {
+            section: section.id.clone(),
+            capacity: seats(pool.config.capacity.into()),
+            free: seats(pool.free),
+            taken: seats(pool.taken),
+            offered: seats(pool.held),
+            waiting: pool.waiting,
+            version: pool.version,
+            as_of: pool.as_of.unix_ms(),
+            door: match pool.state {
+                PoolState::Upcoming => Door::Upcoming,
+                PoolState::Open => Door::Open,
+                PoolState::Closed => Door::Closed,
+            },
+            opens_at: pool.config.opens_at.map(Timestamp::unix_ms),
+            draws: pool.config.opening == Some(Opening::Shuffle),
+        })
+    }
+}
+
+fn config(section: &Section, setup: Setup) -> PoolConfig {
+    let shuffle = setup.shuffle && setup.opens_at.is_some();
+    PoolConfig {
+        holder_units_max: Some(section.credits),
+        offer_ms: u64::try_from(setup.offer.as_millis()).ok(),
+        waitlist_max: Some(setup.waitlist_max),
+        opens_at: setup.opens_at.map(Timestamp::from_unix_ms),
+        opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
+        offer_queue: Some(chain::OFFER_QUEUE.to_owned()),
+        attributes: Some([("course".to_owned(), section.course.to_string())].into()),
+        ..PoolConfig::of(section.capacity * section.credits)
+    }
+}
+
+/// The engine's key: of two students' equal keys, each has its own.
+fn key_of(wish: &Wish, part: &str) -> String {
+    format!("{}/{}{part}", wish.student, wish.key)
+}
+
+/// The enrolment's name downstream.
+fn name_of(wish: &Wish) -> String {
+    format!("{}/{}", wish.student, wish.key)
+}
+
+fn away(error: &tidegate::Error) -> Refused {
+    Refused::of(Why::Away(error.to_string()))
+}
+
+fn moment_of(value: Option<&serde_json::Value>) -> Moment {
+    let text = value.and_then(|value| value.as_str()?.parse::<Timestamp>().ok());
+    text.map(Timestamp::unix_ms).or_else(|| value?.as_u64()).unwrap_or(0)
+}
+
+async fn jobs(client: &Client, mut query: JobsQuery) -> Result<Vec<Job>, tidegate::Error> {
+    let mut all = Vec::new();
+    loop {
+        let page = client.jobs(&query).await?;
+        all.extend(page.jobs);
+        match page.cursor {
+            Some(cursor) => query.cursor = Some(cursor),
+            None => return Ok(all),
+        }
+    }
+}
+
+fn step(system: System, job: &Job) -> Step {
+    let failed = job.errors.last();
+    let state = match job.state {
+        JobState::Completed | JobState::Cancelled => StepState::Done,
+        JobState::Leased => StepState::Running,
+        JobState::Dead => StepState::Dead,
+        JobState::Scheduled | JobState::Ready if failed.is_some() => StepState::Retrying,
+        JobState::Scheduled | JobState::Ready => StepState::Waiting,
+    };
+    Step {
+        job: job.id.to_string(),
+        system,
+        undoes: job.kind == chain::UNDO,
+        section: job.metadata.as_ref().and_then(|metadata| metadata.get("section")).map(|it| it.as_str().into()),
+        state,
+        attempt: job.attempt,
+        attempts_max: job.max_attempts,
+        next_at: job.run_at.filter(|_| state == StepState::Retrying).map(Timestamp::unix_ms),
+        reason: failed.map(|error| error.message.clone()).filter(|_| state != StepState::Done),
+        since: job.enqueued_at.unix_ms(),
+    }
+}
+
+/// A holder's story as a student's.
+fn told(student: &StudentId, story: &HolderStory) -> Story {
+    let section_of_grant = |id: Option<GrantId>| {
+        story.grants.iter().find(|grant| Some(grant.id) == id).map(|grant| section_of(&grant.pool))
+    };
+    let mut told = Story::default();
+    for grant in &story.grants {
+        let section = section_of(&grant.pool);
+        match grant.state {
+            GrantState::Taken => told.enrolments.push(Enrolment {
+                id: grant.id.to_string(),
+                student: student.clone(),
+                section,
+                fence: grant.fence,
+                since: grant.granted_at.map_or(0, Timestamp::unix_ms),
+            }),
+            GrantState::Held => told.offers.push(Offer {
+                section,
+                until: grant.expires_at.map_or(0, Timestamp::unix_ms),
+                gives: section_of_grant(grant.gives),
+            }),
+            _ => {}
+        }
+    }
+    told.places = story
+        .waiting
+        .iter()
+        .map(|waiting| Place {
+            section: section_of(&waiting.pool),
+            ahead: waiting.ahead,
+            since: waiting.joined_at.map_or(0, Timestamp::unix_ms),
+            gives: section_of_grant(waiting.gives),
+        })
+        .collect();
+    told.events = story.story.iter().map(event).collect();
+    told
+}
+
+fn event(entry: &StoryEntry) -> Event {
+    let what = match entry.what {
+        Happened::Taken => "enrolled",
+        Happened::Confirmed => "accepted",
+        Happened::Released => "dropped",
+        Happened::Swapped => "swapped",
+        Happened::Enqueued => "jobs_begun",
+        Happened::Completed => "jobs_done",
+        other => other.as_str(),
+    };
+    let until = entry.expires_at.map(|until| format!("until {until}"));
+    let why = entry.error.as_ref().map(|refusal| match entry.asked {
+        Some(asked) => format!("{}: {}", asked.as_str(), refusal.code.as_str()),
+        None => refusal.code.as_str().to_owned(),
+    });
+    Event {
+        at: entry.at.unix_ms(),
+        what: what.to_owned(),
+        section: entry.pool.as_deref().map(section_of),
+        version: entry.version,
+        detail: why.or(until),
+        jobs: entry.jobs.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,330 @@
+//! The pages in a real browser, against the real portal: headless Chromium. Each scene is one or two people's way through them;
+//! its name says what holds.
+
+mod browser;
+#[path = "../support/mod.rs"]
+mod support;
+
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::support::portal::Portal;
+
+/// A step that fails is tried again soon, so that a scene does not wait for it.
+const SOON: &[&str] = &["--retry-delay", "200ms"];
+
+/// The section that a scene is about, and students who may have it. It has so many seats.
+fn stage(portal: &Portal, seats: u32) -> (String, Vec<String>) {
+    let section = portal.catalogue.sections()[0].id.to_string();
+    portal.resize(&section, seats);
+    let students = portal.students_for(&section);
+    assert!(students.len() >= 4, "there are students for it");
+    (section, students)
+}
+
+fn page(portal: &Portal, student: &str) -> String {
+    format!("{}/students/{student}", portal.url())
+}
+
+fn row(section: &str) -> String {
+    format!("[data-section=\"{section}\"]")
+}
+
+fn button(section: &str, action: &str) -> String {
+    format!("{} [data-action={action}]", row(section))
+}
+
+fn enrol(portal: &Portal, student: &str, section: &str) {
+    let answer = portal.press(student, "enrol", &json!({ "section": section }), &format!("by-http-{student}"));
+    assert_eq!(answer.status, 201, "{}", answer.body);
+}
+
+fn enrolled_in(portal: &Portal, section: &str) -> Vec<String> {
+    let audit = portal.get("/api/audit").json();
+    let enrolments = audit["enrolments"].as_array().expect("a list").iter();
+    let mut students: Vec<String> = enrolments
+        .filter(|one| one["section"] == section)
+        .map(|one| one["student"].as_str().expect("a student").to_owned())
+        .collect();
+    students.sort();
+    students
+}
+
+/// How many lines of a system are about a section.
+fn lines(portal: &Portal, system: &str, section: &str) -> usize {
+    let books = portal.get("/api/audit/downstream").json();
+    books[system].as_array().expect("lines").iter().filter(|line| line["section"] == section).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_press_for_the_last_seat_one_has_it_and_the_other_hears_why_not() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 1);
+    let (one, other) = (&students[0], &students[1]);
+    let [mine, theirs] = [Browser::open(&page(&portal, one)).await, Browser::open(&page(&portal, other)).await];
+    let press = format!("document.querySelector({}).click()", json!(button(&section, "enrol")));
+    for browser in [&mine, &theirs] {
+        browser.find(&button(&section, "enrol")).await;
+    }
+    tokio::join!(mine.run(&press, vec![]), theirs.run(&press, vec![]));
+    for browser in [&mine, &theirs] {
+        browser.find(&format!("{} .told", row(&section))).await;
+    }
+    let kinds = [
+        mine.value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section))).await,
+        theirs.value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section))).await,
+    ];
+    let loser = match (kinds[0].as_str(), kinds[1].as_str()) {
+        (Some("done"), Some("sold_out")) => &theirs,
+        (Some("sold_out"), Some("done")) => &mine,
+        other => panic!("one wins and one loses: {other:?}"),
+    };
+    assert_eq!(enrolled_in(&portal, &section).len(), 1);
+    let told = loser.text(&format!("{} .told", row(&section))).await;
+    assert!(told.contains("has no free seat"), "{told}");
+    assert!(told.contains("What is still possible"), "{told}");
+    // One of the things that are possible is to wait, and a press on it does that.
+    loser.press(&format!("{} .told [data-way=join]", row(&section))).await;
+    loser.says("#lines-panel", "you are the first").await;
+    portal.settled();
+    for system in ["mail", "record", "fee"] {
+        assert_eq!(lines(&portal, system, &section), 1, "{system}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_presses_and_a_reload_are_one_enrolment() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 5);
+    let browser = Browser::open(&page(&portal, &students[0])).await;
+    let enrol_button = button(&section, "enrol");
+    browser.find(&enrol_button).await;
+    let key = format!("sessionStorage.getItem('key:{}:enrol:{section}')", students[0]);
+    let before = browser.value(&key).await;
+    assert!(before.is_string(), "the key is there as soon as the button is");
+
+    // The answer is lost: nobody knows whether it was done, and the page says so.
+    browser.block(&["*/enrol"]).await;
+    let twice = format!("const it = document.querySelector({}); it.click(); it.click();", json!(enrol_button));
+    browser.run(&twice, vec![]).await;
+    browser.says(&format!("{} .told", row(&section)), "nobody knows whether this was done").await;
+    assert_eq!(browser.value(&key).await, before, "the same press has the same key");
+    browser.block(&[]).await;
+
+    // The page is loaded again, and asks again by itself, under the same key.
+    browser.reload().await;
+    browser.find(&button(&section, "drop")).await;
+    assert_eq!(browser.value(&key).await, Value::Null, "it is answered; another press is another wish");
+    let path = format!("/api/students/{}/enrol", students[0]);
+    let header = format!("Idempotency-Key: {}\r\n", before.as_str().expect("a key"));
+    let again =
+        support::http::ask(&portal.url(), "POST", &path, &header, &json!({ "section": section }).to_string());
+    assert_eq!(again.status, 201, "the press itself, said once more, is the press that was: {}", again.body);
+    assert_eq!(enrolled_in(&portal, &section), [students[0].clone()]);
+
+    // And a true double click, of another student.
+    let other = Browser::open(&page(&portal, &students[1])).await;
+    other.find(&enrol_button).await;
+    other.run(&twice, vec![]).await;
+    other.find(&button(&section, "drop")).await;
+    portal.settled();
+    assert_eq!(enrolled_in(&portal, &section).len(), 2);
+    for system in ["mail", "record", "fee"] {
+        assert_eq!(lines(&portal, system, &section), 2, "{system}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_that_is_given_back_is_offered_to_the_first_in_line() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 1);
+    let [has, first, second] = [&students[0], &students[1], &students[2]];
+    enrol(&portal, has, &section);
+    let waits = Browser::open(&page(&portal, first)).await;
+    waits.press(&button(&section, "join")).await;
+    waits.says("#lines-panel", "you are the first").await;
+    waits.says("#lines-panel", "Not known yet").await;
+    let behind = Browser::open(&page(&portal, second)).await;
+    behind.press(&button(&section, "join")).await;
+    behind.says("#lines-panel", "1 student before you").await;
+
+    let dropped = portal.press(has, "drop", &json!({ "section": section }), "drop-1");
+    assert_eq!(dropped.status, 200, "{}", dropped.body);
+    // Nobody loads anything: the offer comes by itself, with its time.
+    waits.says("#offers-panel", "more").await;
+    behind.says("#lines-panel", "you are the first").await;
+    waits.press("[data-offer] [data-action=accept]").await;
+    waits.find(&button(&section, "drop")).await;
+    waits.says("#mine", &section).await;
+    assert_eq!(enrolled_in(&portal, &section), [first.clone()]);
+    portal.settled();
+    assert_eq!(lines(&portal, "fee", &section), 1);
+    let notices = portal.story(first)["notices"].to_string();
+    assert!(notices.contains("is kept for you"), "a mail told them: {notices}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 3);
+    let student = &students[0];
+    enrol(&portal, student, &section);
+    portal.settled();
+    portal.make("fee", "down");
+    let browser = Browser::open(&page(&portal, student)).await;
+    browser.press(&button(&section, "drop")).await;
+    browser.says("#mine-none", "No seat yet").await;
+
+    let support = Browser::open(&format!("{}/support/{student}", portal.url())).await;
+    support.says("#steps", "because the fee ledger answers 503").await;
+    support.says("#steps", "then the academic record is undone, then a mail says so").await;
+    support.says("#summary", "not done yet, and will be").await;
+    // What comes later is not done before it: the record and the mail stand.
+    assert_eq!(lines(&portal, "record", &section), 1);
+    assert_eq!(lines(&portal, "mail", &section), 1);
+
+    portal.make("fee", "up");
+    support.says("#summary", "everything that follows is done").await;
+    let books = portal.story(student)["books"].clone();
+    let undone = ["fee", "record", "mail"].map(|system| books[system][0]["undone"][1].as_u64().expect("a time"));
+    assert!(undone.is_sorted(), "fee, then record, then mail: {undone:?}");
+    for system in ["fee", "record", "mail"] {
+        assert_eq!(lines(&portal, system, &section), 0, "{system}");
+    }
+    // The story is in order, and has the whole of it.
+    support.says("#events", "took a seat in").await;
+    let order = "[...document.querySelectorAll('#events li')].map((entry) => entry.dataset.what)";
+    let order = support.value(order).await;
+    let whats: Vec<&str> = order.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let at = |what: &str| whats.iter().position(|it| *it == what).unwrap_or_else(|| panic!("{what}: {whats:?}"));
+    assert!(at("enrolled") < at("dropped"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_is_swapped_and_never_lost() {
+    let portal = Portal::start(SOON);
+    // Two sections of one course, and students who may have it.
+    let (have, want) = (portal.catalogue.sections()[0].id.to_string(), portal.catalogue.sections()[1].id.to_string());
+    let students = portal.students_for(&have);
+    portal.resize(&have, 5);
+    portal.resize(&want, 1);
+    enrol(&portal, &students[0], &have);
+    enrol(&portal, &students[1], &have);
+
+    let browser = Browser::open(&page(&portal, &students[0])).await;
+    browser.press(&button(&want, "swap")).await;
+    browser.find(&button(&want, "drop")).await;
+    assert_eq!(enrolled_in(&portal, &want), [students[0].clone()]);
+    assert_eq!(enrolled_in(&portal, &have), [students[1].clone()]);
+
+    // The other one finds it full, keeps what there is, and waits.
+    let other = Browser::open(&page(&portal, &students[1])).await;
+    let now = portal.press(&students[1], "swap", &json!({ "give": have, "want": want }), "swap-now");
+    assert_eq!((now.status, &now.json()["code"]), (409, &json!("sold_out")));
+    assert_eq!(enrolled_in(&portal, &have), [students[1].clone()], "what one has is never lost");
+    other.press(&button(&want, "swap")).await;
+    other.says("#lines-panel", &format!("{have} is given back when you accept")).await;
+
+    // The first one gives it back; the other accepts, and has one seat of the course, not two.
+    browser.press(&button(&want, "drop")).await;
+    other.says("#offers-panel", &format!("{have} is given back for it")).await;
+    other.press("[data-offer] [data-action=accept]").await;
+    other.find(&button(&want, "drop")).await;
+    assert_eq!(enrolled_in(&portal, &want), [students[1].clone()]);
+    assert_eq!(enrolled_in(&portal, &have), Vec::<String>::new());
+    portal.settled();
+    for system in ["mail", "record", "fee"] {
+        assert_eq!((lines(&portal, system, &want), lines(&portal, system, &have)), (1, 0), "{system}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_says_what_changed_since_one_looked() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 1);
+    let browser = Browser::start().await;
+    // This page hears of no change, as one behind a bad connection.
+    browser.block(&["*/api/seats/watch"]).await;
+    browser.go(&page(&portal, &students[0])).await;
+    browser.says(&format!("{} .section-seats", row(&section)), "1 free").await;
+    let seen = browser.value(&format!("document.querySelector('{}').dataset.version", row(&section))).await;
+    enrol(&portal, &students[1], &section);
+    browser.press(&button(&section, "enrol")).await;
+    let told = format!("{} .told", row(&section));
+    let seen = seen.as_str().expect("a version");
+    browser.says(&told, &format!("When you looked, at version {seen}, 1 seat was free. It has changed once since")).await;
+    browser.says(&told, "What is still possible").await;
+    browser.says(&told, "you would be the first").await;
+    let words = browser.text(&told).await.to_lowercase();
+    assert!(!words.contains("error"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_waiting_room_opens_by_itself() {
+    let portal = Portal::start(&["--retry-delay", "200ms", "--opens-in", "1h"]);
+    let (section, students) = stage(&portal, 2);
+    let browser = Browser::open(&page(&portal, &students[0])).await;
+    browser.says("#room", "1 student here; you came as number 1").await;
+    let countdown = browser.text("#countdown").await;
+    assert!(countdown.starts_with("59:") || countdown == "1:00:00", "{countdown}");
+    assert_eq!(browser.value(&format!("document.querySelector('{}')", button(&section, "enrol"))).await, Value::Null);
+    let early = portal.press(&students[1], "enrol", &json!({ "section": section }), "early");
+    assert_eq!((early.status, &early.json()["code"]), (409, &json!("not_open")));
+    assert_eq!(early.json()["possible"][0]["action"], "wait");
+
+    let opened = portal.post("/api/registrar/openings", &json!({ "opens_in_ms": 1_500 }));
+    assert_eq!(opened.status, 200, "{}", opened.body);
+    browser.press(&button(&section, "enrol")).await;
+    browser.find(&button(&section, "drop")).await;
+    browser.until("the waiting room to be closed", "document.querySelector('#room').hidden").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draw_is_taken_part_in_before_the_opening() {
+    let portal = Portal::start(&["--retry-delay", "200ms", "--opens-in", "1h", "--shuffle"]);
+    let (section, students) = stage(&portal, 1);
+    let browser = Browser::open(&page(&portal, &students[0])).await;
+    browser.says("#room-words", "the draw").await;
+    browser.press(&button(&section, "join")).await;
+    browser.says("#lines-panel", "the order is drawn at the opening").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registrar_changes_seats_and_students_see_it_at_once() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 2);
+    enrol(&portal, &students[0], &section);
+    enrol(&portal, &students[1], &section);
+    let student = Browser::open(&page(&portal, &students[2])).await;
+    student.says(&format!("{} .section-seats", row(&section)), "full").await;
+    let registrar = Browser::open(&format!("{}/registrar", portal.url())).await;
+    let set = format!(
+        "const row = document.querySelector('tr{}'); const input = row.querySelector('input');
+         input.value = arguments[0]; input.dispatchEvent(new Event('input')); row.querySelector('button').click();",
+        row(&section)
+    );
+    registrar.run(&set, vec![json!(1)]).await;
+    registrar.says(&format!("[data-said=\"{section}\"]"), "2 seats are taken or kept").await;
+    registrar.run(&set, vec![json!(7)]).await;
+    registrar.says(&format!("[data-said=\"{section}\"]"), "saved").await;
+    student.says(&format!("{} .section-seats", row(&section)), "5 free of 7").await;
+    student.press(&button(&section, "enrol")).await;
+    student.find(&button(&section, "drop")).await;
+    registrar.says(&format!("tr{} [data-what=taken]", row(&section)), "3").await;
+    registrar.says("[data-tile=\"Seats taken\"]", "3").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_a_phone_and_the_console_is_quiet() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 1);
+    enrol(&portal, &students[0], &section);
+    let browser = Browser::open(&page(&portal, &students[0])).await;
+    browser.resize(360, 740).await;
+    for path in [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()] {
+        browser.go(&format!("{}{path}", portal.url())).await;
+        let wide = browser.value("document.documentElement.scrollWidth").await;
+        assert_eq!(wide, json!(360), "{path} is wider than the phone");
+        browser.assert_quiet_but(&[]).await;
+    }
+}
