@@ -398,7 +398,7 @@ fn happen(world: &mut World, step: Step) -> Option<u64> {
             if operations.is_empty() {
                 return None;
             }
-            Command::Transaction(Transaction { operations })
+            Command::Transaction(Transaction { conditions: Vec::new(), operations })
         }
     };
     let before = matches!(command, Command::Transaction(_)).then(|| {

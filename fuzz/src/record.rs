@@ -6,6 +6,7 @@
 use prost::Message;
 use tidegate_core::command::{Command, IdempotencyKey, Lease, Request, Work};
 use tidegate_core::id::{JobId, Time};
+use tidegate_core::pool::GrantId;
 use tidegate_core::record::{Record, RecordMessage};
 use tidegate_core::state::{State, StateLimits, Turn};
 use tidegate_core::view::JobFilter;
@@ -104,6 +105,13 @@ fn goes_on(mut state: State, keys: Vec<IdempotencyKey>) {
     let queues: Vec<String> = state.queues().iter().map(|queue| queue.name.to_string()).collect();
     for queue in &queues {
         let _ = state.causes(queue);
+    }
+    for pool in state.pools() {
+        let _ = state.entrants(&pool.name, 0, 100).expect("a pool that is listed is there");
+    }
+    for (_, grant) in state.grant_deadlines() {
+        let grant = state.grant(GrantId::new(0, grant)).expect("a grant with a deadline is there");
+        let _ = state.holder(&grant.holder).expect("who has a grant is known");
     }
     let mut records = Vec::new();
     let now = state.now();

@@ -78,8 +78,8 @@ fn frames() -> anyhow::Result<Vec<Vec<u8>>> {
     Ok(inputs)
 }
 
-fn golden_frames() -> anyhow::Result<Vec<Frame>> {
-    let bytes = fs::read(here("../crates/core/tests/golden/records-v1.bin"))?;
+fn golden_frames(name: &str) -> anyhow::Result<Vec<Frame>> {
+    let bytes = fs::read(here("../crates/core/tests/golden").join(name))?;
     let mut rest = bytes.as_slice();
     let mut frames = Vec::new();
     while !rest.is_empty() {
@@ -90,11 +90,14 @@ fn golden_frames() -> anyhow::Result<Vec<Frame>> {
 
 /// The golden records, whole and in runs of a few frames.
 fn records() -> anyhow::Result<Vec<Vec<u8>>> {
-    let frames = golden_frames()?;
     let written =
         |frames: &[Frame]| frames.iter().flat_map(Message::encode_length_delimited_to_vec).collect();
-    let mut inputs: Vec<Vec<u8>> = frames.chunks(6).map(written).collect();
-    inputs.push(written(&frames));
+    let mut inputs: Vec<Vec<u8>> = Vec::new();
+    for name in ["records-v1.bin", "records-pools-v1.bin"] {
+        let frames = golden_frames(name)?;
+        inputs.extend(frames.chunks(6).map(written));
+        inputs.push(written(&frames));
+    }
     Ok(inputs)
 }
 
@@ -218,7 +221,7 @@ fn files() -> anyhow::Result<Vec<Vec<u8>>> {
     let lines = "{\"kind\":\"k\",\"priority\":2,\"delay_ms\":5,\"ordering_key\":\"o\",\"on_failure\":\"skip\"}\n{\"payload\":1}\n\n{\"unique\":{\"key\":\"u\"},\"run_at\":\"2026-11-22T13:00:00Z\"}\n";
     let mut inputs = vec![with(0, settings.as_bytes()), with(0, b"lisen = 1"), with(1, lines.as_bytes())];
     inputs.extend(["250ms", "1500", "30s", "5m", "2h", "7d", "1w"].map(|text| with(2, text.as_bytes())));
-    for frame in golden_frames()? {
+    for frame in golden_frames("records-v1.bin")? {
         let mut delimited = Vec::new();
         for record in &frame.records {
             prost::encoding::encode_varint(record.len() as u64, &mut delimited);

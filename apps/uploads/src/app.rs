@@ -174,7 +174,8 @@ impl App {
         };
         let transaction = self.client.transaction().enqueue(job(0)).enqueue(job(1)).enqueue(job(2));
         let outcome = transaction.idempotency_key(format!("upload:{id}")).commit().await?;
-        let jobs = [0, 1, 2].map(|step| outcome[step].id.to_string());
+        let id_of = |step: usize| outcome[step].job().expect("each operation is a job's").id.to_string();
+        let jobs = [0, 1, 2].map(id_of);
         // A crash may lose this mark; the next start says the transaction again and gets the same ids.
         if let Err(error) = self.store.append_lazily(Entry::Accepted { upload, jobs }) {
             tracing::warn!(%upload, %error, "the ids of an upload's jobs are not noted until the next start");

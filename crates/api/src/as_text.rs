@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-use crate::id::{CauseId, JobId};
+use crate::id::{CauseId, GrantId, JobId};
 use crate::time::Timestamp;
 
 /// Reads and writes a type as its text, by its `FromStr` and `Display`, without a copy in between.
@@ -39,4 +39,4 @@ macro_rules! serde_as_text {
     };
 }
 
-serde_as_text!(JobId, CauseId, Timestamp);
+serde_as_text!(JobId, GrantId, CauseId, Timestamp);

@@ -1,4 +1,4 @@
-//! Ids: of a job, and of a cause of death.
+//! Ids: of a job, of a grant, and of a cause of death.
 //!
 //! There is exactly one way to write an id (no signs, no leading zeros, no capitals), so that two texts name the same
 //! thing only if they are equal.
@@ -15,6 +15,15 @@ pub struct JobId {
     pub sequence: u64,
 }
 
+/// The id of a grant, for example `0-42`. Of two grants of a pool, the later one has the higher sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GrantId {
+    /// The shard that keeps the grant.
+    pub shard: u16,
+    /// The grant's number in its shard, rising from 1; below 2^48.
+    pub sequence: u64,
+}
+
 /// The id of a cause of death: sixteen hexadecimal digits, for example `00c0ffee00c0ffee`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CauseId(pub u64);
@@ -22,6 +31,10 @@ pub struct CauseId(pub u64);
 /// The text is not a cause's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotACauseId;
+
+/// The text is not a grant's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAGrantId;
 
 /// The text is not a job's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +94,45 @@ impl fmt::Display for NotAJobId {
 
 impl std::error::Error for NotAJobId {}
 
+impl GrantId {
+    /// How an id is written, in words for a refusal.
+    pub const ALLOWED: &'static str = "a grant id, written {shard}-{sequence}, as in \"0-42\"";
+
+    /// The grant's fencing number: who guards the thing itself refuses one that is lower than another it has seen.
+    pub fn fence(self) -> u64 {
+        self.sequence
+    }
+
+    /// Appends the id's text to `out`.
+    pub fn write(self, out: &mut Vec<u8>) {
+        JobId { shard: self.shard, sequence: self.sequence }.write(out);
+    }
+}
+
+/// Written as a job's id is.
+impl FromStr for GrantId {
+    type Err = NotAGrantId;
+
+    fn from_str(text: &str) -> Result<Self, NotAGrantId> {
+        let JobId { shard, sequence } = text.parse().map_err(|NotAJobId| NotAGrantId)?;
+        Ok(Self { shard, sequence })
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.shard, self.sequence)
+    }
+}
+
+impl fmt::Display for NotAGrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "this is not {}", GrantId::ALLOWED)
+    }
+}
+
+impl std::error::Error for NotAGrantId {}
+
 impl CauseId {
     /// How an id is written, in words for a refusal.
     pub const ALLOWED: &'static str = "a cause id: sixteen hexadecimal digits";
@@ -125,7 +177,10 @@ mod tests {
             id.write(&mut written);
             assert_eq!(written, id.to_string().as_bytes());
             assert_eq!(id.to_string().parse(), Ok(id));
+            let grant = GrantId { shard: id.shard, sequence: id.sequence };
+            assert_eq!((grant.to_string(), grant.to_string().parse()), (id.to_string(), Ok(grant)));
         }
+        assert_eq!("0-0".parse::<GrantId>(), Err(NotAGrantId));
     }
 
     #[test]

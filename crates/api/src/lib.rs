@@ -5,7 +5,7 @@
 //! says what is wrong by code, field, value and what is allowed. It knows no meaning (whether a queue exists, a token
 //! is stale), has no clock, and opens no connection.
 //!
-//! - Requests ([`enqueue`], [`lease`], [`settle`], [`work`], [`transaction`], [`queue`], [`dead`], [`query`]) borrow from the
+//! - Requests ([`enqueue`], [`lease`], [`settle`], [`work`], [`transaction`], [`queue`], [`dead`], [`pool`], [`query`]) borrow from the
 //!   body they are read from, and are built and written by clients as the same types. [`read`] has the ways in.
 //! - Answers are plain owned types for clients. The frequent ones are written by [`mod@write`] instead, straight from what
 //!   the server has at hand; tests hold the two to the same bytes.
@@ -43,6 +43,7 @@ mod object;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod operations;
+pub mod pool;
 pub mod query;
 pub mod queue;
 pub mod read;

@@ -6,10 +6,13 @@
 
 use std::ops::RangeInclusive;
 
-/// Bytes of a name (queue, kind, dependency): characters of `[A-Za-z0-9._:-]`, one byte each.
+/// Bytes of a name (queue, pool, group, kind, dependency): characters of `[A-Za-z0-9._:-]`, one byte each, and one `@`
+/// at most.
 pub const NAME_BYTES: RangeInclusive<u64> = 1..=128;
 /// Bytes of an ordering key, a fairness key or a unique key: UTF-8 without control characters.
 pub const KEY_BYTES: RangeInclusive<u64> = 1..=256;
+/// Bytes of a holder's name: UTF-8 without control characters.
+pub const HOLDER_BYTES: RangeInclusive<u64> = KEY_BYTES;
 /// Bytes of a worker's name: UTF-8 without control characters.
 pub const WORKER_BYTES: RangeInclusive<u64> = 1..=128;
 /// Bytes of an `Idempotency-Key`: printable ASCII.
@@ -81,6 +84,33 @@ pub const PAGE_JOBS: RangeInclusive<u64> = 1..=1_000;
 /// A lease's token: positive, and exact in every language's numbers (less than 2^53).
 pub const TOKEN: RangeInclusive<u64> = 1..=(1 << 53) - 1;
 
+/// Units of a pool, of a quota, and of what one holder may have (where 0 means as many as it likes).
+pub const CAPACITY: RangeInclusive<u64> = 0..=1_000_000_000;
+/// Units that one request may want.
+pub const UNITS: RangeInclusive<u64> = 1..=100;
+/// Milliseconds of a hold or an offer: one second to 366 days.
+pub const HOLD_MS: RangeInclusive<u64> = 1_000..=YEAR_MS;
+/// Holders that may wait in one line; 0 is no line.
+pub const WAITLIST: RangeInclusive<u64> = 0..=100_000;
+/// Groups of a pool that have a quota.
+pub const QUOTAS: RangeInclusive<u64> = 0..=32;
+/// Attributes of a pool.
+pub const ATTRIBUTES_MAX: usize = 16;
+/// Bytes of an attribute's value.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1 << 10;
+/// Conditions of one transaction.
+pub const CONDITIONS: RangeInclusive<u64> = 0..=100;
+/// Pools that one condition names.
+pub const CONDITION_POOLS: RangeInclusive<u64> = 1..=100;
+/// A pool's version; exact in every language's numbers.
+pub const VERSION: RangeInclusive<u64> = 0..=(1 << 53) - 1;
+/// Units that a condition may ask for fewer than.
+pub const UNITS_BELOW: RangeInclusive<u64> = 1..=(1 << 53) - 1;
+/// Pools that one reading of many may name.
+pub const POOL_NAMES: RangeInclusive<u64> = 1..=1_000;
+/// Pools that one caller may watch: each event names the version of each of them, to go on from.
+pub const WATCHED_POOLS: RangeInclusive<u64> = 1..=1_000;
+
 /// A job's priority when the request names none.
 pub const PRIORITY_DEFAULT: u8 = 5;
 /// A job's kind when the request names none.
@@ -91,6 +121,13 @@ pub const LEASE_MS_DEFAULT: u64 = 30_000;
 pub const PAGE_JOBS_DEFAULT: u32 = 100;
 /// Redriven jobs that may die again before a redrive stops, when the request does not say.
 pub const REDRIVE_STOP_AFTER_DEFAULT: u32 = 10;
+
+/// Milliseconds of a hold when neither the request nor the pool says, and of an offer when the pool does not.
+pub const HOLD_MS_DEFAULT: u64 = 300_000;
+/// Milliseconds of a hold with all its extensions when the pool does not say.
+pub const HOLD_MS_MAX_DEFAULT: u64 = 3_600_000;
+/// Units one holder may have of a pool when the pool does not say.
+pub const HOLDER_UNITS_DEFAULT: u32 = 1;
 
 const YEAR_MS: u64 = 366 * 86_400_000;
 

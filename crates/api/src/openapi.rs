@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 
-use crate::id::{CauseId, JobId};
+use crate::id::{CauseId, GrantId, JobId};
 use crate::limits;
 use crate::operations::{Answer, Body, OPERATIONS, Operation};
 use crate::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem, Refusal};
@@ -16,7 +16,7 @@ use crate::shape::{Field, Object, Shape};
 use crate::time::Timestamp;
 use crate::value::{Metadata, RawJson, Text};
 use crate::words::{EndReason, JobState};
-use crate::{dead, enqueue, job, lease, queue, refusal, settle, transaction, work};
+use crate::{dead, enqueue, job, lease, pool, queue, refusal, settle, transaction, work};
 
 /// The document, for a server of this version.
 pub fn document(version: &str) -> Value {
@@ -37,7 +37,9 @@ pub fn document(version: &str) -> Value {
         constrain(schemas, object);
     }
     schemas.insert("EnqueueAnswer".into(), one_of(&["EnqueueResults", "Enqueued"]));
+    constrain_one_of(schemas, &pool::request::POOL_REQUEST);
     schemas.insert("PauseAnswer".into(), one_of(&["Queue", "KeyAnswer"]));
+    schemas.insert("LeaveAnswer".into(), one_of(&["Waiting", "PoolResults"]));
     document["paths"] = paths();
     remove_unused_schemas(&mut document);
     document
@@ -61,6 +63,14 @@ fn remove_unused_schemas(document: &mut Value) {
     job::JobError, job::JobPage, job::JobStateAnswer, job::EditJob<'static>, queue::QueueConfig,
     queue::PauseRequest<'static>, queue::KeyAnswer, queue::Counts, queue::Queue, queue::QueueSummary, queue::QueueList,
     queue::Redrive, dead::RedriveRequest<'static>, dead::DeleteDeadRequest<'static>, dead::RedriveAnswer,
+    pool::config::PoolConfig, pool::config::Quota, pool::config::ResizePool, pool::wish::HoldWish<'static>,
+    pool::wish::TakeWish<'static>, pool::wish::LeaveWish<'static>, pool::wish::ExtendWish, pool::wish::SwapWish<'static>,
+    pool::request::Hold<'static>, pool::request::Take<'static>, pool::request::Leave<'static>, pool::request::OfGrant,
+    pool::request::ExtendGrant, pool::request::Swap<'static>, pool::condition::PoolVersion<'static>,
+    pool::condition::HolderPools<'static>, pool::condition::UnitsBelow<'static>, pool::condition::JobIs,
+    pool::grant::Grant, pool::grant::Waiting, pool::grant::PoolResult, pool::grant::PoolResults, pool::view::Pool,
+    pool::view::PoolGroup, pool::view::PoolList, pool::view::PoolDeleted, pool::view::Entrant, pool::view::EntrantPage,
+    pool::holder::HolderStory, pool::holder::StoryEntry, pool::watch::PoolNews, transaction::JobResult,
     dead::DeletedAnswer, dead::Cause, dead::CauseList, refusal::Problem, refusal::Refusal, refusal::Code
 )))]
 struct Schemas;
@@ -80,6 +90,13 @@ const REQUESTS: &[&Object] = &[
     &queue::PAUSE,
     &dead::REDRIVE,
     &dead::DELETE_DEAD,
+    &pool::config::POOL_CONFIG,
+    &pool::config::RESIZE,
+    &pool::wish::HOLD_WISH,
+    &pool::wish::TAKE_WISH,
+    &pool::wish::LEAVE_WISH,
+    &pool::wish::EXTEND_WISH,
+    &pool::wish::SWAP_WISH,
 ];
 
 /// Says in words what no derive can say: an enqueue of a transaction is a new job and its queue in one object.
@@ -91,6 +108,10 @@ fn insert_operations(schemas: &mut Map<String, Value>) {
     let description =
         "One step of a transaction: an object with exactly one member, which says what is done.";
     schemas.insert("Operation".into(), json!({ "description": description }));
+    let description = "What must be so: an object with exactly one member, which says what.";
+    schemas.insert("Condition".into(), json!({ "description": description }));
+    let description = "One thing to do with a pool: an object with exactly one member, which says what.";
+    schemas.insert("PoolRequest".into(), json!({ "description": description }));
 }
 
 /// Makes the schema of an object say what its shape says; descriptions stay.
@@ -154,6 +175,10 @@ fn shape_schema(shape: &Shape) -> Value {
         }
         Shape::Number(range) => json!({ "type": "number", "minimum": range.start(), "maximum": range.end() }),
         Shape::Name => json!({
+            "type": "string", "pattern": "^[A-Za-z0-9._:-]+(@[A-Za-z0-9._:-]+)?$",
+            "minLength": limits::NAME_BYTES.start(), "maxLength": limits::NAME_BYTES.end(),
+        }),
+        Shape::Place => json!({
             "type": "string", "pattern": "^[A-Za-z0-9._:-]+$",
             "minLength": limits::NAME_BYTES.start(), "maxLength": limits::NAME_BYTES.end(),
         }),
@@ -171,11 +196,17 @@ fn shape_schema(shape: &Shape) -> Value {
         }),
         Shape::Timestamp => reference("Timestamp"),
         Shape::JobId => reference("JobId"),
+        Shape::GrantId => reference("GrantId"),
         Shape::CauseId => reference("CauseId"),
         Shape::Word(words) => json!({ "type": "string", "enum": words }),
         Shape::Metadata => json!({
             "type": "object", "additionalProperties": { "type": "string" },
             "maxProperties": limits::METADATA_ENTRIES_MAX,
+        }),
+        Shape::Attributes => json!({
+            "type": "object", "maxProperties": limits::ATTRIBUTES_MAX,
+            "propertyNames": shape_schema(&Shape::Name),
+            "additionalProperties": { "type": "string", "maxLength": limits::ATTRIBUTE_BYTES_MAX },
         }),
         Shape::List(item, count) => json!({
             "type": "array", "items": shape_schema(item), "minItems": count.start(), "maxItems": count.end(),
@@ -223,10 +254,29 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     if operation.path.contains("{queue}") {
         parameters.push(parameter("queue", "path", "The queue's name.", shape_schema(&Shape::Name)));
     }
-    if operation.path.contains("{id}") {
+    if operation.path.contains("{pool}") {
+        let description = "The pool's name. `watch` and `requests` are none.";
+        parameters.push(parameter("pool", "path", description, shape_schema(&Shape::Name)));
+    }
+    if operation.path.contains("{holder}") {
+        let shape = Shape::Text(&limits::HOLDER_BYTES);
+        parameters.push(parameter("holder", "path", "The holder's name.", shape_schema(&shape)));
+    }
+    if operation.path.starts_with("/v1/grants/") {
+        parameters.push(parameter("id", "path", "The grant's id.", reference("GrantId")));
+    } else if operation.path.contains("{id}") {
         parameters.push(parameter("id", "path", "The job's id.", reference("JobId")));
     }
     parameters.extend(operation.query.iter().map(|name| query_parameter(name)));
+    if operation.id == WATCH {
+        let description =
+            "The id of the last event that was heard: the version of each pool. What is newer is told.";
+        let schema = json!({ "type": "string", "example": "cs101-a@autumn=12,cs102@autumn=3" });
+        parameters.push(parameter("Last-Event-ID", "header", description, schema));
+        for parameter in parameters.iter_mut().filter(|parameter| parameter["name"] == "names") {
+            parameter["required"] = true.into();
+        }
+    }
     if operation.changes() {
         let description = "Makes the request safe to repeat: seen again with the same body, the first answer is given \
                            again with `Idempotent-Replayed: true`. Bare, or quoted as in the IETF draft.";
@@ -241,6 +291,9 @@ fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value
     json!({ "name": name, "in": place, "required": place == "path", "description": description, "schema": schema })
 }
 
+/// The call whose answer is a stream of events.
+const WATCH: &str = "watch_pools";
+
 fn query_parameter(name: &str) -> Value {
     let (description, shape) = match name {
         "queue" => ("In this queue.", Shape::Name),
@@ -252,6 +305,7 @@ fn query_parameter(name: &str) -> Value {
         "reason" => ("That died for this reason.", Shape::Word(EndReason::WORDS)),
         "limit" => ("At most so many on a page. Default 100.", Shape::Integer(&limits::PAGE_JOBS)),
         "cursor" => ("The page after the one that named this cursor.", Shape::Text(&limits::CURSOR_BYTES)),
+        "names" => ("Names of pools, with commas between them.", Shape::Text(&(1..=129_000))),
         "wait_ms" => ("Waits so long for the job's end. Default 0.", Shape::Integer(&limits::WAIT_MS)),
         other => unreachable!("the table names the query parameter {other}, which is not described here"),
     };
@@ -265,6 +319,19 @@ fn request_body(body: Body) -> Option<Value> {
         Body::Json(name, example) => Some(json!({ "required": true, "content": content(name, example) })),
         Body::OptionalJson(name, example) => {
             Some(json!({ "required": false, "content": content(name, example) }))
+        }
+        Body::OneOrList(name, one, list) => {
+            let schema = json!({ "oneOf": [reference(name), list_schema(name)] });
+            let examples =
+                json!({ "one": { "value": example_value(one) }, "list": { "value": example_value(list) } });
+            let content = json!({ "application/json": { "schema": schema, "examples": examples } });
+            Some(json!({ "required": true, "content": content }))
+        }
+        Body::List(name, example) => {
+            let content = json!({
+                "application/json": { "schema": list_schema(name), "example": example_value(example) },
+            });
+            Some(json!({ "required": true, "content": content }))
         }
         Body::Enqueue => {
             let list =
@@ -289,6 +356,10 @@ fn request_body(body: Body) -> Option<Value> {
     }
 }
 
+fn list_schema(name: &str) -> Value {
+    json!({ "type": "array", "items": reference(name), "maxItems": limits::LIST_ITEMS_MAX })
+}
+
 fn responses(operation: &Operation) -> Value {
     let mut responses = Map::new();
     for answer in operation.answers {
@@ -306,6 +377,13 @@ fn answer_object(operation: &Operation, answer: &Answer) -> Value {
     let mut content = Map::new();
     if operation.id == "openapi" {
         content.insert("application/json".into(), json!({ "schema": { "type": "object" } }));
+    } else if operation.id == WATCH {
+        let event = json!({ "type": "string", "description": "Server-sent events.", "example":
+            format!("id: cs101-a@autumn=12\nevent: pool\ndata: {}\n\n", answer.example) });
+        content.insert(
+            "text/event-stream".into(),
+            json!({ "schema": event, "itemSchema": reference(answer.schema) }),
+        );
     } else if answer.schema.is_empty() {
         content.insert(
             "text/plain".into(),
@@ -408,6 +486,12 @@ text_schema!(
     "JobId",
     json!({ "type": "string", "pattern": "^(0|[1-9][0-9]{0,4})-[1-9][0-9]{0,14}$", "example": "0-42",
             "description": "A job's id: shard and sequence." })
+);
+text_schema!(
+    GrantId,
+    "GrantId",
+    json!({ "type": "string", "pattern": "^(0|[1-9][0-9]{0,4})-[1-9][0-9]{0,14}$", "example": "0-42",
+            "description": "A grant's id: shard and sequence." })
 );
 text_schema!(
     CauseId,
@@ -534,6 +618,29 @@ mod tests {
         check::<dead::CauseList>("CauseList");
         check::<dead::RedriveAnswer>("RedriveAnswer");
         check::<dead::DeletedAnswer>("DeletedAnswer");
+        check::<pool::view::Pool>("Pool");
+        check::<pool::view::PoolList>("PoolList");
+        check::<pool::view::PoolDeleted>("PoolDeleted");
+        check::<pool::view::EntrantPage>("EntrantPage");
+        check::<pool::watch::PoolNews>("PoolNews");
+        check::<pool::grant::Grant>("Grant");
+        check::<pool::grant::Waiting>("Waiting");
+        check::<pool::grant::Waiting>("LeaveAnswer");
+        check::<pool::grant::PoolResults>("PoolResults");
+        check::<pool::holder::HolderStory>("HolderStory");
+    }
+
+    fn read_wishes(name: &str, example: &str) {
+        fn check<'a, T: crate::read::Wire<'a>>(example: &'a str) {
+            crate::read::read_list::<T>(example).unwrap().into_iter().for_each(|item| drop(item.unwrap()));
+        }
+        match name {
+            "HoldWish" => check::<pool::wish::HoldWish<'_>>(example),
+            "TakeWish" => check::<pool::wish::TakeWish<'_>>(example),
+            "LeaveWish" => check::<pool::wish::LeaveWish<'_>>(example),
+            "PoolRequest" => check::<pool::request::PoolRequest<'_>>(example),
+            other => panic!("nobody reads a list of {other}"),
+        }
     }
 
     #[test]
@@ -541,10 +648,26 @@ mod tests {
         use crate::read::read;
         use crate::settle::read_jobs;
         for operation in OPERATIONS {
-            let (Body::Json(name, example) | Body::OptionalJson(name, example)) = operation.body else {
-                continue;
+            let (name, example) = match operation.body {
+                Body::Json(name, example) | Body::OptionalJson(name, example) => (name, example),
+                Body::OneOrList(name, one, list) => {
+                    read_wishes(name, list);
+                    (name, one)
+                }
+                Body::List(name, list) => {
+                    read_wishes(name, list);
+                    continue;
+                }
+                Body::None | Body::Enqueue => continue,
             };
             match name {
+                "PoolConfig" => read::<pool::config::PoolConfig>(example).map(drop).unwrap(),
+                "ResizePool" => read::<pool::config::ResizePool>(example).map(drop).unwrap(),
+                "HoldWish" => read::<pool::wish::HoldWish<'_>>(example).map(drop).unwrap(),
+                "TakeWish" => read::<pool::wish::TakeWish<'_>>(example).map(drop).unwrap(),
+                "LeaveWish" => read::<pool::wish::LeaveWish<'_>>(example).map(drop).unwrap(),
+                "ExtendWish" => read::<pool::wish::ExtendWish>(example).map(drop).unwrap(),
+                "SwapWish" => read::<pool::wish::SwapWish<'_>>(example).map(drop).unwrap(),
                 "LeaseRequest" => read::<lease::LeaseRequest<'_>>(example).map(drop).unwrap(),
                 "CompleteRequest" => {
                     read_jobs::<settle::Complete<'_>>(example).unwrap().remove(0).map(drop).unwrap()

@@ -10,9 +10,9 @@ use crate::refusal::Code;
 pub struct Operation {
     /// Its name in generated clients.
     pub id: &'static str,
-    /// `GET`, `POST` or `PUT`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
-    /// The path, with `{queue}` and `{id}` for what varies.
+    /// The path, with `{queue}`, `{pool}`, `{holder}` and `{id}` for what varies.
     pub path: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
@@ -37,6 +37,10 @@ pub enum Body {
     Json(&'static str, &'static str),
     /// JSON as above, or nothing, which is the same as `{}`.
     OptionalJson(&'static str, &'static str),
+    /// JSON of the named type, or a list of up to 1,000 of it; with an example of one and of a list.
+    OneOrList(&'static str, &'static str, &'static str),
+    /// A list of up to 1,000 of the named type; with an example.
+    List(&'static str, &'static str),
     /// One job, a list of jobs, or an NDJSON stream of jobs.
     Enqueue,
 }
@@ -48,7 +52,7 @@ pub struct Answer {
     pub status: u16,
     /// When it is given.
     pub when: &'static str,
-    /// The name of its type; empty for plain text.
+    /// The name of its type; empty for plain text and for streams of events.
     pub schema: &'static str,
     /// An example of it.
     pub example: &'static str,
@@ -136,6 +140,41 @@ const ITEM: &[Code] = &[
 ];
 /// What an attempt's token can meet.
 const SETTLE: &[Code] = &[Code::JobNotFound, Code::StaleToken, Code::NotLeased, Code::JobEnded];
+/// Units are wanted.
+const GRANT: &[Code] = &[
+    Code::PoolNotFound,
+    Code::NotOpen,
+    Code::Closed,
+    Code::GroupUnknown,
+    Code::LimitReached,
+    Code::SoldOut,
+    Code::QuotaFull,
+    Code::TooManyHolders,
+    Code::TooManyGrants,
+];
+/// A place in line is wanted.
+const JOIN: &[Code] = &[
+    Code::PoolNotFound,
+    Code::NotOpen,
+    Code::Closed,
+    Code::GroupUnknown,
+    Code::LimitReached,
+    Code::WaitlistOff,
+    Code::WaitlistFull,
+    Code::TooManyHolders,
+    Code::TooManyGrants,
+];
+/// What only a line can meet, where units are wanted too.
+const LINE: &[Code] = &[Code::WaitlistOff, Code::WaitlistFull, Code::AlreadyWaiting];
+/// What a grant's id can meet.
+const OF_GRANT: &[Code] = &[Code::GrantUnknown, Code::HoldLapsed, Code::GrantEnded];
+const NOT_HELD: &[Code] = &[Code::NotHeld];
+const SAME_POOL: &[Code] = &[Code::SamePool];
+const NOT_WAITING: &[Code] = &[Code::NotWaiting];
+const POOL: &[Code] = &[Code::PoolNotFound];
+/// What a condition can meet that operations cannot.
+const CONDITION: &[Code] =
+    &[Code::HasPool, Code::LacksPool, Code::UnitsReached, Code::VersionChanged, Code::JobStateChanged];
 const JOB: &[Code] = &[Code::JobNotFound];
 const QUEUE: &[Code] = &[Code::QueueNotFound];
 
@@ -164,6 +203,27 @@ const fn operation(
 
 const QUEUE_EXAMPLE: &str = r#"{"name":"emails","paused":false,"config":{"retry":{"max_attempts":5,"delay_ms":30000,"factor":2.0,"delay_max_ms":3600000,"jitter_percent":20},"lease_ms":30000,"on_failure":"block","retain_ms":3600000,"retain_max":100000},"counts":{"scheduled":0,"ready":41,"leased":4,"completed":1200,"dead":1,"cancelled":0},"oldest_ready_age_ms":1730,"arrival_per_s":210.5,"completion_per_s":230.0,"drain_ms":2103,"keys_paused":0,"keys_parked":0,"as_of":"2026-11-22T13:00:00.123Z"}"#;
 const JOB_PAGE_EXAMPLE: &str = r#"{"jobs":[{"id":"0-7","queue":"emails","kind":"welcome","state":"dead","priority":5,"attempt":5,"max_attempts":5,"enqueued_at":"2026-11-22T12:00:00.000Z","ended_at":"2026-11-22T13:00:00.000Z","reason":"attempts_exhausted"}],"cursor":"MC04"}"#;
+const POOL_EXAMPLE: &str = r#"{"name":"cs101-a@autumn","state":"open","free":3,"held":2,"taken":25,"waiting":0,"groups":[{"group":"first-years","units":20,"units_max":20}],"config":{"capacity":30,"holder_units_max":1,"hold_ms":300000,"hold_ms_max":3600000,"offer_ms":300000,"waitlist_max":20,"opening":"fifo","offer_queue":"offers@autumn","quotas":[{"group":"first-years","units_max":20}],"attributes":{"title":"Databases"}},"version":12,"as_of":"2026-11-22T13:00:00.123Z"}"#;
+const POOL_LIST_EXAMPLE: &str = r#"{"pools":[{"name":"cs101-a@autumn","state":"upcoming","free":30,"held":0,"taken":0,"waiting":2,"config":{"capacity":30,"holder_units_max":1,"hold_ms":300000,"hold_ms_max":3600000,"offer_ms":300000,"waitlist_max":20,"opens_at":"2026-12-01T08:00:00.000Z","opening":"shuffle"},"version":3,"commitment":"c62e4615bd39e222572f3a1bf7c2132ea1e65b17ec805047bd6b2842c593493f","as_of":"2026-11-22T13:00:00.123Z"}],"missing":["cs101-z@autumn"]}"#;
+const POOL_NEWS_EXAMPLE: &str = r#"{"name":"cs101-a@autumn","missed":2,"pool":{"name":"cs101-a@autumn","state":"open","free":3,"held":2,"taken":25,"waiting":0,"config":{"capacity":30,"holder_units_max":1,"hold_ms":300000,"hold_ms_max":3600000,"offer_ms":300000,"waitlist_max":20,"opening":"fifo"},"version":12,"as_of":"2026-11-22T13:00:00.123Z"}}"#;
+const HELD_EXAMPLE: &str = r#"{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"held","fence":7,"granted_at":"2026-11-22T13:00:00.123Z","expires_at":"2026-11-22T13:05:00.123Z","extendable_until":"2026-11-22T14:00:00.123Z","offered":true,"offer_job":"0-42","version":12}"#;
+const TAKEN_EXAMPLE: &str = r#"{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"taken","fence":7,"granted_at":"2026-11-22T13:00:00.123Z","version":12}"#;
+const HOLDER_EXAMPLE: &str = r#"{"holder":"anna","grants":[{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"taken","fence":7,"granted_at":"2026-11-22T13:00:00.123Z"}],"waiting":[{"pool":"cs102@autumn","holder":"anna","state":"waiting","number":3,"ahead":1,"units":1,"joined_at":"2026-11-22T13:00:02.123Z"}],"story":[{"at":"2026-11-22T13:00:00.123Z","what":"taken","pool":"cs101-a@autumn","grant":"0-7","units":1,"version":12,"number":31},{"at":"2026-11-22T13:00:01.123Z","what":"refused","pool":"cs102@autumn","units":1,"asked":"take","error":{"code":"sold_out","detail":"No unit is free.","value":0,"version":8},"version":8,"number":32}]}"#;
+
+const GRANTED: Answer =
+    Answer { status: 201, when: "This is the grant.", schema: "Grant", example: TAKEN_EXAMPLE };
+const WAITS: Answer = Answer {
+    status: 202,
+    when: "There is nothing just now; the holder waits in line.",
+    schema: "Waiting",
+    example: r#"{"pool":"cs101-a@autumn","holder":"bert","state":"waiting","number":7,"ahead":3,"version":12}"#,
+};
+const WISHES_DONE: Answer = Answer {
+    status: 200,
+    when: "The list was worked through, item by item.",
+    schema: "PoolResults",
+    example: r#"{"results":[{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"taken","fence":7,"granted_at":"2026-11-22T13:00:00.123Z","version":12},{"error":{"code":"sold_out","detail":"No unit is free.","value":0,"version":12}}]}"#,
+};
 
 /// Every call.
 pub const OPERATIONS: &[Operation] = &[
@@ -288,16 +348,31 @@ pub const OPERATIONS: &[Operation] = &[
         "transact",
         "POST",
         "/v1/transactions",
-        "Accepts and completes jobs, all of them or none.",
+        "Accepts and completes jobs, and grants what is scarce: all of it or nothing.",
         Body::Json(
             "TransactionRequest",
-            r#"{"do":[{"complete":{"id":"0-7","token":12,"result":{"paid":true}}},{"enqueue":{"queue":"mail","kind":"receipt","payload":{"order":7}}}]}"#,
+            r#"{"if":[{"has_none":{"holder":"anna","pools":["cs101-b@autumn"]}}],"do":[{"take":{"pool":"cs101-a@autumn","holder":"anna"}},{"enqueue":{"queue":"mail@autumn","kind":"enrolled","payload":{"student":"anna"}}}]}"#,
         ),
         &[ok(
             "TransactionAnswer",
-            r#"{"results":[{"id":"0-7","state":"completed"},{"id":"0-42","queue":"mail","state":"ready"}]}"#,
+            r#"{"results":[{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"taken","fence":7,"granted_at":"2026-11-22T13:00:00.123Z","version":12},{"id":"0-42","queue":"mail@autumn","state":"ready"}]}"#,
         )],
-        &[ANY, BODY, ENGINE, CHANGE, ENQUEUE, SETTLE, &[Code::TransactionSpansShards]],
+        &[
+            ANY,
+            BODY,
+            ENGINE,
+            CHANGE,
+            ENQUEUE,
+            SETTLE,
+            GRANT,
+            LINE,
+            OF_GRANT,
+            NOT_HELD,
+            SAME_POOL,
+            NOT_WAITING,
+            CONDITION,
+            &[Code::TransactionSpansShards],
+        ],
     ),
     Operation {
         query: crate::query::WaitQuery::PARAMETERS,
@@ -444,6 +519,255 @@ pub const OPERATIONS: &[Operation] = &[
         Body::Json("DeleteDeadRequest", r#"{"reason":"expired"}"#),
         &[ok("DeletedAnswer", r#"{"deleted":12}"#)],
         WRITE_QUEUE,
+    ),
+    operation(
+        "configure_pool",
+        "PUT",
+        "/v1/pools/{pool}",
+        "Gives a pool its whole configuration; creates the pool if it is not there.",
+        Body::Json(
+            "PoolConfig",
+            r#"{"capacity":30,"waitlist_max":20,"offer_queue":"offers@autumn","opens_at":"2026-12-01T08:00:00Z","opening":"shuffle","attributes":{"title":"Databases"}}"#,
+        ),
+        &[ok("Pool", POOL_EXAMPLE)],
+        &[
+            ANY,
+            BODY,
+            ENGINE,
+            CHANGE,
+            &[Code::BelowGranted, Code::PoolInUse, Code::NeverOpen, Code::TooFarAhead, Code::TooManyPools],
+            // Somebody may have deleted it before it could be shown.
+            POOL,
+        ],
+    ),
+    operation(
+        "get_pool",
+        "GET",
+        "/v1/pools/{pool}",
+        "Shows how a pool stands. Asks no shard: a flood of readers costs those who are served nothing.",
+        Body::None,
+        &[ok("Pool", POOL_EXAMPLE)],
+        &[ANY, POOL],
+    ),
+    operation(
+        "delete_pool",
+        "DELETE",
+        "/v1/pools/{pool}",
+        "Deletes a pool that nobody has units of or waits for.",
+        Body::None,
+        &[ok("PoolDeleted", r#"{"deleted":"cs101-a@autumn"}"#)],
+        &[ANY, BODY, ENGINE, CHANGE, POOL, &[Code::PoolInUse]],
+    ),
+    Operation {
+        query: crate::pool::query::PoolsQuery::PARAMETERS,
+        ..operation(
+            "list_pools",
+            "GET",
+            "/v1/pools",
+            "Shows the pools that are named, or a page of all by name. Asks no shard.",
+            Body::None,
+            &[ok("PoolList", POOL_LIST_EXAMPLE)],
+            &[ANY, &[Code::TooManyItems]],
+        )
+    },
+    Operation {
+        query: crate::pool::query::WatchQuery::PARAMETERS,
+        ..operation(
+            "watch_pools",
+            "GET",
+            "/v1/pools/watch",
+            "Tells of changes of the pools that are named, as server-sent events, until the caller goes.",
+            Body::None,
+            &[Answer {
+                status: 200,
+                when: "Events named `pool`; the data of each is a `PoolNews`, its id says what was told of each pool. Who \
+                       comes again with that as `Last-Event-ID` hears of what is newer. A caller that does not keep up \
+                       hears the latest, and how many versions it has missed.",
+                schema: "PoolNews",
+                example: POOL_NEWS_EXAMPLE,
+            }],
+            &[ANY, &[Code::MissingField, Code::TooManyItems, Code::WaitersFull, Code::ShuttingDown]],
+        )
+    },
+    operation(
+        "resize_pool",
+        "POST",
+        "/v1/pools/{pool}/resize",
+        "Changes a pool's capacity alone.",
+        Body::Json("ResizePool", r#"{"capacity":35}"#),
+        &[ok("Pool", POOL_EXAMPLE)],
+        &[ANY, BODY, ENGINE, CHANGE, POOL, &[Code::BelowGranted]],
+    ),
+    Operation {
+        query: crate::pool::query::EntrantsQuery::PARAMETERS,
+        ..operation(
+            "list_entrants",
+            "GET",
+            "/v1/pools/{pool}/entrants",
+            "Lists those who joined before an opening that drew the order, for anyone to draw again.",
+            Body::None,
+            &[ok(
+                "EntrantPage",
+                r#"{"entrants":[{"holder":"anna","number":1,"rank":"370d933c116591ad","waiting":true}],"cursor":"2"}"#,
+            )],
+            &[ANY, ENGINE, POOL],
+        )
+    },
+    Operation {
+        item_refusals: &[ITEM, GRANT, ENGINE, &[Code::DiskFull]],
+        ..operation(
+            "hold",
+            "POST",
+            "/v1/pools/{pool}/hold",
+            "Gives holders units until a deadline: one, or a list of up to 1,000, each for itself.",
+            Body::OneOrList(
+                "HoldWish",
+                r#"{"holder":"anna","hold_ms":60000}"#,
+                r#"[{"holder":"anna"},{"holder":"bert","units":2}]"#,
+            ),
+            &[GRANTED, WISHES_DONE],
+            &[ANY, BODY, ENGINE, CHANGE, GRANT],
+        )
+    },
+    Operation {
+        item_refusals: &[ITEM, GRANT, ENGINE, &[Code::DiskFull]],
+        ..operation(
+            "take",
+            "POST",
+            "/v1/pools/{pool}/take",
+            "Gives holders units until they are given back: one, or a list of up to 1,000, each for itself.",
+            Body::OneOrList(
+                "TakeWish",
+                r#"{"holder":"anna"}"#,
+                r#"[{"holder":"anna"},{"holder":"bert","units":2}]"#,
+            ),
+            &[GRANTED, WISHES_DONE],
+            &[ANY, BODY, ENGINE, CHANGE, GRANT],
+        )
+    },
+    Operation {
+        item_refusals: &[ITEM, JOIN, ENGINE, &[Code::DiskFull]],
+        ..operation(
+            "join",
+            "POST",
+            "/v1/pools/{pool}/join",
+            "Puts holders in line: one, or a list of up to 1,000, each for itself. Said twice, the same place.",
+            Body::OneOrList(
+                "TakeWish",
+                r#"{"holder":"bert"}"#,
+                r#"[{"holder":"bert"},{"holder":"carl","units":2}]"#,
+            ),
+            &[
+                Answer {
+                    status: 201,
+                    when: "There was room: this is the offer, to be confirmed before its deadline.",
+                    schema: "Grant",
+                    example: HELD_EXAMPLE,
+                },
+                WAITS,
+                WISHES_DONE,
+            ],
+            &[ANY, BODY, ENGINE, CHANGE, JOIN],
+        )
+    },
+    Operation {
+        item_refusals: &[ITEM, POOL, NOT_WAITING, ENGINE, &[Code::DiskFull]],
+        ..operation(
+            "leave",
+            "POST",
+            "/v1/pools/{pool}/leave",
+            "Takes holders out of the line: one, or a list of up to 1,000, each for itself.",
+            Body::OneOrList("LeaveWish", r#"{"holder":"bert"}"#, r#"[{"holder":"bert"},{"holder":"carl"}]"#),
+            &[Answer {
+                status: 200,
+                when: "It waits no more; or the list was worked through, item by item.",
+                schema: "LeaveAnswer",
+                example: r#"{"pool":"cs101-a@autumn","holder":"bert","state":"left","number":7,"version":13}"#,
+            }],
+            &[ANY, BODY, ENGINE, CHANGE, POOL, NOT_WAITING],
+        )
+    },
+    Operation {
+        item_refusals: &[
+            ITEM,
+            GRANT,
+            LINE,
+            OF_GRANT,
+            NOT_HELD,
+            SAME_POOL,
+            NOT_WAITING,
+            ENGINE,
+            &[Code::DiskFull],
+        ],
+        ..operation(
+            "request_pools",
+            "POST",
+            "/v1/pools/requests",
+            "Does up to 1,000 things with pools and grants, each for itself.",
+            Body::List(
+                "PoolRequest",
+                r#"[{"take":{"pool":"cs101-a@autumn","holder":"anna"}},{"release":{"id":"0-3"}},{"swap":{"id":"0-4","pool":"cs101-b@autumn","when_offered":true}}]"#,
+            ),
+            &[WISHES_DONE],
+            WRITE,
+        )
+    },
+    operation(
+        "get_grant",
+        "GET",
+        "/v1/grants/{id}",
+        "Shows a grant, for an hour after its end too.",
+        Body::None,
+        &[ok("Grant", HELD_EXAMPLE)],
+        &[ANY, ENGINE, &[Code::GrantUnknown]],
+    ),
+    operation(
+        "confirm_grant",
+        "POST",
+        "/v1/grants/{id}/confirm",
+        "Takes what is held. Said twice, the same answer.",
+        Body::None,
+        &[ok("Grant", TAKEN_EXAMPLE)],
+        &[ANY, BODY, ENGINE, CHANGE, OF_GRANT],
+    ),
+    operation(
+        "extend_grant",
+        "POST",
+        "/v1/grants/{id}/extend",
+        "Holds for longer: a later deadline, at most the ceiling, never an earlier one.",
+        Body::OptionalJson("ExtendWish", r#"{"hold_ms":60000}"#),
+        &[ok("Grant", HELD_EXAMPLE)],
+        &[ANY, BODY, ENGINE, CHANGE, OF_GRANT, NOT_HELD],
+    ),
+    operation(
+        "release_grant",
+        "POST",
+        "/v1/grants/{id}/release",
+        "Gives units back, held or taken. An offer is declined by this.",
+        Body::None,
+        &[ok(
+            "Grant",
+            r#"{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"released","fence":7,"granted_at":"2026-11-22T13:00:00.123Z","version":13}"#,
+        )],
+        &[ANY, BODY, ENGINE, CHANGE, OF_GRANT],
+    ),
+    operation(
+        "swap_grant",
+        "POST",
+        "/v1/grants/{id}/swap",
+        "Gives a grant for one of another pool, held or taken as it was; if that cannot be had, it is kept.",
+        Body::Json("SwapWish", r#"{"pool":"cs101-b@autumn","when_offered":true}"#),
+        &[GRANTED, WAITS],
+        &[ANY, BODY, ENGINE, CHANGE, GRANT, LINE, OF_GRANT, SAME_POOL],
+    ),
+    operation(
+        "get_holder",
+        "GET",
+        "/v1/holders/{holder}",
+        "Tells one holder's whole story: what it has, where it waits, and what happened to it.",
+        Body::None,
+        &[ok("HolderStory", HOLDER_EXAMPLE)],
+        READ,
     ),
     operation(
         "live",

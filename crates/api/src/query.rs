@@ -140,10 +140,10 @@ pub fn read_no_query(query: &str) -> Result<(), Refused> {
 }
 
 /// The parameters of a query string, each known and there once.
-struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(crate) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
-    fn read(query: &'a str, known: &[&str]) -> Result<Self, Refused> {
+    pub(crate) fn read(query: &'a str, known: &[&str]) -> Result<Self, Refused> {
         let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             syntax::ensure(known.contains(&&*name), || unknown_parameter(&name, known))?;
@@ -155,7 +155,7 @@ impl<'a> Parameters<'a> {
         Ok(Self(parameters))
     }
 
-    fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
         let place = self.0.iter().position(|(candidate, _)| candidate == name)?;
         Some(self.0.swap_remove(place).1)
     }
@@ -166,7 +166,11 @@ impl<'a> Parameters<'a> {
         Ok(Some(value.into_owned()))
     }
 
-    fn text(&mut self, name: &str, bytes: &std::ops::RangeInclusive<u64>) -> Result<Option<String>, Refused> {
+    pub(crate) fn text(
+        &mut self,
+        name: &str,
+        bytes: &std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<String>, Refused> {
         let Some(value) = self.take(name) else { return Ok(None) };
         syntax::text(name, &value, bytes)?;
         Ok(Some(value.into_owned()))
@@ -178,7 +182,11 @@ impl<'a> Parameters<'a> {
         Ok(Some(value))
     }
 
-    fn integer(&mut self, name: &str, range: &std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Refused> {
+    pub(crate) fn integer(
+        &mut self,
+        name: &str,
+        range: &std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Refused> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = syntax::parsed(name, &value, &syntax::range_allowed(range))?;
         syntax::range(name, number, range)?;
@@ -194,7 +202,7 @@ fn unknown_parameter(name: &str, known: &[&str]) -> Refusal {
 }
 
 /// A query string in the making.
-struct Written(Serializer<'static, String>);
+pub(crate) struct Written(Serializer<'static, String>);
 
 impl Default for Written {
     fn default() -> Self {
@@ -203,14 +211,14 @@ impl Default for Written {
 }
 
 impl Written {
-    fn with(mut self, name: &str, value: Option<impl ToString>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             self.0.append_pair(name, &value.to_string());
         }
         self
     }
 
-    fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.0.finish()
     }
 }

@@ -17,13 +17,16 @@ use serde_json::value::RawValue;
 use crate::limits;
 use crate::object::{self, Element};
 use crate::refusal::{Refusal, Refused};
-use crate::shape::{Object, explain, invalid_json, text_member};
+use crate::shape::{Object, Shape, explain, explain_shape, invalid_json, text_member};
 use crate::syntax::Checked;
 
 /// A request, or an item of a request's list, that can be read from JSON.
 pub trait Wire<'de>: Deserialize<'de> {
     /// Its JSON, told as data.
     const OBJECT: &'static Object;
+
+    /// Whether it has all the fields of [`OBJECT`](Self::OBJECT) that are required, or exactly one of them.
+    const SHAPE: Shape = Shape::Object(Self::OBJECT);
 
     /// Checks what serde does not: names, ranges, sizes, and fields that need or exclude each other.
     fn check(&self) -> Checked;
@@ -56,7 +59,7 @@ pub fn read_utf8(body: &[u8]) -> Result<&str, Refused> {
 
 /// Reads and checks one request.
 pub fn read<'a, T: Wire<'a>>(text: &'a str) -> Result<T, Refused> {
-    let request: T = object::from_str(text).map_err(|error| explain(text, T::OBJECT, &error))?;
+    let request: T = object::from_str(text).map_err(|error| explain_shape(text, &T::SHAPE, &error))?;
     request.check()?;
     Ok(request)
 }
@@ -73,6 +76,20 @@ pub fn read_list<'a, T: Wire<'a>>(text: &'a str) -> Result<Vec<Item<T>>, Refused
         }
     };
     items.within_limit("")
+}
+
+/// A body that is one thing or a list of them.
+#[derive(Debug)]
+pub enum OneOrList<T> {
+    /// One; a refusal of it is the whole answer.
+    One(T),
+    /// A list; each item has its own outcome.
+    List(Vec<Item<T>>),
+}
+
+/// Reads a body, which is a list if its first character says so.
+pub fn read_one_or_list<'a, T: Wire<'a>>(text: &'a str) -> Result<OneOrList<T>, Refused> {
+    if is_list(text) { read_list(text).map(OneOrList::List) } else { read(text).map(OneOrList::One) }
 }
 
 /// Whether a body is a list (and not an object), judged by its first character.

@@ -10,6 +10,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::time::Timestamp;
+
 /// The media type of a [`Problem`].
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
@@ -112,7 +114,61 @@ codes! {
     TooManyQueues = "too_many_queues", 429, "There are too many queues.";
     /// There are jobs of as many kinds as there may be.
     TooManyKinds = "too_many_kinds", 429, "There are too many kinds.";
-    /// `run_at` or `expires_at` is further ahead than 366 days.
+    /// There is no pool of this name.
+    PoolNotFound = "pool_not_found", 404, "There is no such pool.";
+    /// There is no such grant, or it ended long ago.
+    GrantUnknown = "grant_unknown", 404, "There is no such grant.";
+    /// The hold's deadline came before.
+    HoldLapsed = "hold_lapsed", 409, "The hold has lapsed.";
+    /// The grant was given back, or swapped.
+    GrantEnded = "grant_ended", 409, "The grant has ended.";
+    /// The grant is taken, not held.
+    NotHeld = "not_held", 409, "The grant is not held.";
+    /// The pool is not open yet; `opens_at` says when it is.
+    NotOpen = "not_open", 409, "The pool is not open yet.";
+    /// The pool is closed; `value` says since when.
+    Closed = "closed", 409, "The pool is closed.";
+    /// There are not as many units that nobody has or waits for; `value` is how many nobody has.
+    SoldOut = "sold_out", 409, "The pool is sold out.";
+    /// The holder has, or waits for, as many units as one may; `value` is the limit.
+    LimitReached = "limit_reached", 409, "The holder has as many units as one may.";
+    /// The holder's group has as many units as it may; `value` is its quota.
+    QuotaFull = "quota_full", 409, "The group has as many units as it may.";
+    /// As many holders wait as may; `value` is how many may.
+    WaitlistFull = "waitlist_full", 409, "The waitlist is full.";
+    /// The pool has no waitlist.
+    WaitlistOff = "waitlist_off", 409, "The pool has no waitlist.";
+    /// More units are granted than the capacity would have; `value` is how many are.
+    BelowGranted = "below_granted", 409, "More units are granted than that.";
+    /// Somebody has units of the pool or waits in its line; `value` is how many units are granted.
+    PoolInUse = "pool_in_use", 409, "The pool is in use.";
+    /// The pool has no quota for this group.
+    GroupUnknown = "group_unknown", 409, "The pool has no such group.";
+    /// The holder does not wait in this line.
+    NotWaiting = "not_waiting", 409, "The holder does not wait.";
+    /// The holder waits in this line for another purpose; `value` is the number of its joining.
+    AlreadyWaiting = "already_waiting", 409, "The holder waits already.";
+    /// A grant cannot be swapped within its own pool.
+    SamePool = "same_pool", 409, "It is the same pool.";
+    /// There are as many pools as there may be.
+    TooManyPools = "too_many_pools", 429, "There are too many pools.";
+    /// As many holders are known as may be.
+    TooManyHolders = "too_many_holders", 429, "There are too many holders.";
+    /// There are as many grants, or holders in line, as there may be.
+    TooManyGrants = "too_many_grants", 429, "There are too many grants.";
+    /// A condition does not hold: the holder has units of a pool it must not; `value` names it.
+    HasPool = "has_pool", 409, "The holder has units of the pool.";
+    /// A condition does not hold: the holder has no units of a pool it must; `value` names it.
+    LacksPool = "lacks_pool", 409, "The holder has no units of the pool.";
+    /// A condition does not hold: the holder has too many units; `value` is how many.
+    UnitsReached = "units_reached", 409, "The holder has too many units.";
+    /// A condition does not hold: the pool has changed; `version` is the one it has.
+    VersionChanged = "version_changed", 409, "The pool has changed.";
+    /// A condition does not hold: the job is in another state; `value` is that.
+    JobStateChanged = "job_state_changed", 409, "The job is in another state.";
+    /// The pool would close before it opens.
+    NeverOpen = "never_open", 400, "The pool would never be open.";
+    /// A moment is further ahead than 366 days.
     TooFarAhead = "too_far_ahead", 400, "The time is too far ahead.";
     /// `expires_at` is not after now, or not after `run_at`.
     AlreadyExpired = "already_expired", 400, "The job could never start.";
@@ -163,6 +219,15 @@ pub struct Refusal {
     /// Which operation of a transaction is refused, from 0, where one is to blame. None of the others was done either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<u32>,
+    /// Which condition of a transaction does not hold, from 0, where one is to blame. Nothing was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<u32>,
+    /// The pool's version that was seen when it was refused: whoever knows a later one may ask again with better hope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// With `not_open`: when the pool opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
 }
 
 /// A refusal on the cold side of a `Result`: boxed, so that it costs the good side nothing.
@@ -180,6 +245,9 @@ impl Refusal {
             nearest: None,
             retry_after_ms: None,
             operation: None,
+            condition: None,
+            version: None,
+            opens_at: None,
         }
     }
 
@@ -248,6 +316,12 @@ impl Refusal {
     pub fn of_operation(self, operation: u32) -> Self {
         let detail = format!("`do[{operation}]` is refused, and nothing was done. {}", self.detail);
         Self { detail, operation: Some(operation), ..self }
+    }
+
+    /// The refusal of a whole transaction for the sake of one of its conditions.
+    pub fn of_condition(self, condition: u32) -> Self {
+        let detail = format!("`if[{condition}]` does not hold, and nothing was done. {}", self.detail);
+        Self { detail, condition: Some(condition), ..self }
     }
 
     /// The refusal with the time after which asking again makes sense.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::id::{CauseId, JobId};
+use crate::id::{CauseId, GrantId, JobId};
 use crate::refusal::{Code, Refusal, Refused};
 use crate::syntax;
 use crate::time::Timestamp;
@@ -30,8 +30,10 @@ pub enum Shape {
     Integer(&'static RangeInclusive<u64>),
     /// A number in a range, decimals allowed.
     Number(&'static RangeInclusive<f64>),
-    /// The name of a queue, a kind or a dependency.
+    /// The name of a queue, a pool, a group, a kind or a dependency.
     Name,
+    /// What stands behind the `@` of names.
+    Place,
     /// Text without control characters, of so many bytes.
     Text(&'static RangeInclusive<u64>),
     /// Any text, of which so many bytes are kept.
@@ -44,12 +46,16 @@ pub enum Shape {
     Timestamp,
     /// The id of a job.
     JobId,
+    /// The id of a grant.
+    GrantId,
     /// The id of a cause of death.
     CauseId,
     /// One of a few words.
     Word(&'static [&'static str]),
     /// An object of texts.
     Metadata,
+    /// An object of texts that a pool has.
+    Attributes,
     /// A list of a number of items.
     List(&'static Shape, &'static RangeInclusive<u64>),
     /// An object with fields of its own.
@@ -94,8 +100,12 @@ impl Field {
 ///
 /// `error` is what serde said; it is repeated only when the text is not JSON at all, or names a field twice.
 pub(crate) fn explain(text: &str, object: &'static Object, error: &serde_json::Error) -> Refused {
-    let looked_at =
-        serde_json::from_str(text).ok().and_then(|raw| look_at(raw, &Shape::Object(object), "").err());
+    explain_shape(text, &Shape::Object(object), error)
+}
+
+/// Says what is wrong with a JSON text that could not be read as a `shape`.
+pub(crate) fn explain_shape(text: &str, shape: &Shape, error: &serde_json::Error) -> Refused {
+    let looked_at = serde_json::from_str(text).ok().and_then(|raw| look_at(raw, shape, "").err());
     looked_at.unwrap_or_else(|| Box::new(invalid_json(error)))
 }
 
@@ -111,6 +121,7 @@ fn look_at(raw: &RawValue, shape: &Shape, path: &str) -> Result<(), Refused> {
         Shape::Integer(range) => integer(raw, range, path),
         Shape::Number(range) => syntax::range_f64(path, typed(raw, shape, path)?, range),
         Shape::Name => syntax::name(path, &text(raw, shape, path)?),
+        Shape::Place => syntax::place(path, &text(raw, shape, path)?),
         Shape::Text(bytes) => syntax::text(path, &text(raw, shape, path)?, bytes),
         Shape::Message(_) => text(raw, shape, path).map(drop),
         Shape::Base64(bytes_max) => syntax::base64(path, &text(raw, shape, path)?, bytes_max),
@@ -119,11 +130,15 @@ fn look_at(raw: &RawValue, shape: &Shape, path: &str) -> Result<(), Refused> {
             syntax::parsed::<Timestamp>(path, &text(raw, shape, path)?, Timestamp::ALLOWED).map(drop)
         }
         Shape::JobId => syntax::parsed::<JobId>(path, &text(raw, shape, path)?, JobId::ALLOWED).map(drop),
+        Shape::GrantId => {
+            syntax::parsed::<GrantId>(path, &text(raw, shape, path)?, GrantId::ALLOWED).map(drop)
+        }
         Shape::CauseId => {
             syntax::parsed::<CauseId>(path, &text(raw, shape, path)?, CauseId::ALLOWED).map(drop)
         }
         Shape::Word(words) => syntax::word(path, &text(raw, shape, path)?, words),
         Shape::Metadata => syntax::metadata(path, &typed::<Metadata<'_>>(raw, shape, path)?),
+        Shape::Attributes => syntax::attributes(path, &typed::<Metadata<'_>>(raw, shape, path)?),
         Shape::List(item, count) => {
             let items: Vec<&RawValue> = typed(raw, shape, path)?;
             syntax::items(path, items.len(), count)?;
@@ -211,16 +226,18 @@ fn type_allowed(shape: &Shape) -> &'static str {
         Shape::Boolean => "true or false",
         Shape::Integer(_) => "an integer",
         Shape::Number(_) => "a number",
-        Shape::Metadata => "an object of texts",
+        Shape::Metadata | Shape::Attributes => "an object of texts",
         Shape::List(..) => "a list",
         Shape::Object(_) | Shape::OneOf(_) => "an object",
         Shape::Name
+        | Shape::Place
         | Shape::Text(_)
         | Shape::Message(_)
         | Shape::Base64(_)
         | Shape::Traceparent
         | Shape::Timestamp
         | Shape::JobId
+        | Shape::GrantId
         | Shape::CauseId
         | Shape::Word(_) => "a string",
     }

@@ -17,11 +17,13 @@ use crate::value::{Metadata, RawJson, Text};
 pub type Checked = Result<(), Refused>;
 
 /// How names are written, in words.
-pub const NAME_ALLOWED: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : -";
+pub const NAME_ALLOWED: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : - with at most one @ between them";
+/// How the place in a name is written, in words.
+pub const PLACE_ALLOWED: &str = "1 to 128 characters of A-Z a-z 0-9 . _ : -";
 /// How base64 is written, in words.
 pub const BASE64_ALLOWED: &str = "standard base64 with padding (RFC 4648, section 4)";
 
-/// A name of a queue, a kind or a dependency.
+/// A name of a queue, a pool, a group, a kind or a dependency.
 pub fn name(field: &str, value: &str) -> Checked {
     ensure(is_name(value), || Refusal::invalid_value(field, value, NAME_ALLOWED))
 }
@@ -34,10 +36,19 @@ pub fn names(field: &str, values: &[Text<'_>]) -> Checked {
     }
 }
 
+/// What stands behind the `@` of names: it says what lies together.
+pub fn place(field: &str, value: &str) -> Checked {
+    ensure(is_name(value) && !value.contains('@'), || Refusal::invalid_value(field, value, PLACE_ALLOWED))
+}
+
 fn is_name(value: &str) -> bool {
     let of_its_alphabet =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
-    limits::NAME_BYTES.contains(&(value.len() as u64)) && value.bytes().all(of_its_alphabet)
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-' | b'@');
+    limits::NAME_BYTES.contains(&(value.len() as u64))
+        && value.bytes().all(of_its_alphabet)
+        && value
+            .split_once('@')
+            .is_none_or(|(name, place)| !name.is_empty() && !place.is_empty() && !place.contains('@'))
 }
 
 /// An ordering key, a fairness key or a unique key.
@@ -166,6 +177,24 @@ pub fn metadata(field: &str, value: &Metadata<'_>) -> Checked {
     })
 }
 
+/// A pool's attributes: as many as it may have, each with a name and a value that is not too long, and no name twice.
+pub fn attributes(field: &str, value: &Metadata<'_>) -> Checked {
+    let entries = value.entries().len();
+    ensure(entries <= limits::ATTRIBUTES_MAX, || {
+        Refusal::too_many_items(field, entries, limits::ATTRIBUTES_MAX)
+    })?;
+    for (attribute, value) in value.entries() {
+        ensure(is_name(attribute), || Refusal::invalid_value(field, &**attribute, NAME_ALLOWED))?;
+        ensure(value.len() <= limits::ATTRIBUTE_BYTES_MAX, || {
+            let path = format!("{field}.{attribute}");
+            Refusal::payload_too_large(&path, value.len(), limits::ATTRIBUTE_BYTES_MAX)
+        })?;
+    }
+    ensure(!value.has_duplicates(), || {
+        Refusal::invalid_value(field, serde_json::json!(value), "every name once")
+    })
+}
+
 /// A W3C `traceparent`: version, trace id, parent id and flags in lower-case hexadecimal.
 pub fn traceparent(field: &str, value: &str) -> Checked {
     const ALLOWED: &str =
@@ -224,6 +253,10 @@ mod tests {
         for (value, expected) in [
             ("emails", None),
             ("A.b_c:d-9", None),
+            ("seats@autumn", None),
+            ("a@b@c", Some(Code::InvalidValue)),
+            ("@b", Some(Code::InvalidValue)),
+            ("a@", Some(Code::InvalidValue)),
             (&long[..128], None),
             (&long[..], Some(Code::InvalidValue)),
             ("", Some(Code::InvalidValue)),

@@ -160,6 +160,118 @@ words! {
     }
 }
 
+words! {
+    /// Whether a pool gives anything just now.
+    PoolState {
+        /// Its opening lies ahead.
+        Upcoming = "upcoming",
+        /// It gives.
+        Open = "open",
+        /// It gives nothing any more.
+        Closed = "closed",
+    }
+}
+
+words! {
+    /// Who is served first among those who came before a pool's opening.
+    Opening {
+        /// Nobody may ask before; then first come, first served.
+        Fifo = "fifo",
+        /// Whoever joined before, in an order that is drawn.
+        Shuffle = "shuffle",
+    }
+}
+
+words! {
+    /// What a grant is, or how it ended.
+    GrantState {
+        /// The holder's until its deadline.
+        Held = "held",
+        /// The holder's until it is released.
+        Taken = "taken",
+        /// Given back.
+        Released = "released",
+        /// It was an offer, and was given back.
+        Declined = "declined",
+        /// Its deadline came.
+        Lapsed = "lapsed",
+        /// It was an offer, and its deadline came.
+        OfferLapsed = "offer_lapsed",
+        /// Given for another one.
+        Swapped = "swapped",
+    }
+}
+
+words! {
+    /// Whether a holder is in a line.
+    WaitingState {
+        /// It waits.
+        Waiting = "waiting",
+        /// It waits no more.
+        Left = "left",
+    }
+}
+
+words! {
+    /// What happened to a holder.
+    Happened {
+        /// It was given units until a deadline.
+        Held = "held",
+        /// It was given units.
+        Taken = "taken",
+        /// It was offered units until a deadline, as the first in line who fits.
+        Offered = "offered",
+        /// It took what it held.
+        Confirmed = "confirmed",
+        /// It gave units back.
+        Released = "released",
+        /// It gave an offer back.
+        Declined = "declined",
+        /// The deadline of what it held came.
+        Lapsed = "lapsed",
+        /// The deadline of an offer came.
+        OfferLapsed = "offer_lapsed",
+        /// It gave a grant for another one.
+        Swapped = "swapped",
+        /// It waits in line.
+        Joined = "joined",
+        /// It left the line.
+        Left = "left",
+        /// It was taken out of the line: it had as many units as one may.
+        DroppedFromLine = "dropped_from_line",
+        /// It was refused; `asked` and `error` say what and why.
+        Refused = "refused",
+        /// Jobs were accepted with what it did.
+        Enqueued = "enqueued",
+        /// Jobs were completed with what it did.
+        Completed = "completed",
+    }
+}
+
+words! {
+    /// What a request asked of a pool.
+    Asked {
+        /// To hold.
+        Hold = "hold",
+        /// To take.
+        Take = "take",
+        /// To confirm.
+        Confirm = "confirm",
+        /// To extend.
+        Extend = "extend",
+        /// To release.
+        Release = "release",
+        /// To swap.
+        Swap = "swap",
+        /// To join.
+        Join = "join",
+        /// To leave.
+        Leave = "leave",
+        /// That a transaction's condition holds.
+        Condition = "condition",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -193,14 +193,14 @@ fn id_member(out: &mut Vec<u8>, id: JobId) {
 }
 
 /// Begins a member that is not the first.
-fn member(out: &mut Vec<u8>, name: &str) {
+pub(crate) fn member(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
 }
 
 /// A text that is known to need no escapes.
-fn name_member(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn name_member(out: &mut Vec<u8>, name: &str, value: &str) {
     debug_assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')));
     member(out, name);
     out.push(b'"');
@@ -213,12 +213,12 @@ fn json_member(out: &mut Vec<u8>, name: &str, json: &[u8]) {
     out.extend_from_slice(json);
 }
 
-fn number_member(out: &mut Vec<u8>, name: &str, value: u64) {
+pub(crate) fn number_member(out: &mut Vec<u8>, name: &str, value: u64) {
     member(out, name);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn time_member(out: &mut Vec<u8>, name: &str, time: Timestamp) {
+pub(crate) fn time_member(out: &mut Vec<u8>, name: &str, time: Timestamp) {
     member(out, name);
     out.push(b'"');
     time.write(out);

@@ -8,6 +8,9 @@ use tidegate_api::dead::{DeleteDeadRequest, RedriveRequest};
 use tidegate_api::enqueue::NewJob;
 use tidegate_api::job::EditJob;
 use tidegate_api::lease::LeaseRequest;
+use tidegate_api::pool::config::{PoolConfig, ResizePool};
+use tidegate_api::pool::request::PoolRequest;
+use tidegate_api::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish};
 use tidegate_api::queue::{PauseRequest, QueueConfig};
 use tidegate_api::read::{Wire, read, read_list};
 use tidegate_api::refusal::Code;
@@ -31,6 +34,13 @@ macro_rules! for_every_request {
         $function::<PauseRequest<'_>>($($argument),*);
         $function::<RedriveRequest<'_>>($($argument),*);
         $function::<DeleteDeadRequest<'_>>($($argument),*);
+        $function::<PoolConfig>($($argument),*);
+        $function::<ResizePool>($($argument),*);
+        $function::<HoldWish<'_>>($($argument),*);
+        $function::<TakeWish<'_>>($($argument),*);
+        $function::<LeaveWish<'_>>($($argument),*);
+        $function::<ExtendWish>($($argument),*);
+        $function::<SwapWish<'_>>($($argument),*);
     };
 }
 
@@ -60,34 +70,87 @@ fn every_field_takes_what_its_shape_says() {
     for_every_request!(check());
 }
 
-/// The members of each choice of a transaction are held to their shapes like any request's fields.
-#[test]
-fn every_operation_takes_and_names_what_its_shape_says() {
-    let Shape::List(&Shape::OneOf(operation), _) = TransactionRequest::OBJECT.fields[0].shape else {
-        panic!("a transaction is a list of operations")
-    };
-    let read = |operation: &str, object: Value| {
-        let text = serde_json::json!({ "do": [{ operation: object }] }).to_string();
-        TransactionRequest::read(&text).map(drop).map_err(|refused| (refused.operation, refused.field))
-    };
-    for choice in operation.fields {
+/// The choices of a field that is a list of them.
+fn choices_of(object: &'static Object, name: &str) -> &'static [Field] {
+    let field = object.fields.iter().find(|field| field.name == name).expect("there is such a field");
+    let Shape::List(&Shape::OneOf(choices), _) = field.shape else { panic!("it is a list of choices") };
+    choices.fields
+}
+
+/// The members of each choice are held to their shapes like any request's fields. `read` says which path it refuses, of the
+/// choice that it is given by name.
+fn check_choices(
+    choices: &[Field],
+    path: impl Fn(&str) -> String,
+    read: impl Fn(&str, Value) -> Result<(), Option<String>>,
+) {
+    for choice in choices {
         let Shape::Object(object) = choice.shape else { panic!("each is an object") };
         assert_eq!(read(choice.name, example(object)), Ok(()));
         for field in object.fields {
+            let path = path(&format!("{}.{}", choice.name, field.name));
+            let mut request = example(object);
+            request[field.name] = good(&field.shape);
+            assert_eq!(read(choice.name, request), Ok(()), "{path}");
             for bad in bad(&field.shape) {
                 let mut request = example(object);
                 request[field.name] = bad.clone();
-                let (index, named) = read(choice.name, request).expect_err("it does not fit");
-                let path = format!("do[0].{}.{}", choice.name, field.name);
-                assert_eq!(index, Some(0), "{path} = {bad}");
+                let named = read(choice.name, request).expect_err("it does not fit");
                 assert!(named.is_some_and(|named| named.starts_with(&path)), "{path} = {bad}");
             }
             let mut request = example(object);
-            if request.as_object_mut().unwrap().remove(field.name).is_some() {
-                let path = format!("do[0].{}.{}", choice.name, field.name);
-                assert_eq!(read(choice.name, request), Err((Some(0), Some(path))));
+            if request.as_object_mut().unwrap().remove(field.name).is_some() && field.required {
+                assert_eq!(read(choice.name, request), Err(Some(path)));
             }
         }
+        let mut request = example(object);
+        request["nonsense"] = 1.into();
+        assert_eq!(read(choice.name, request), Err(Some(path(&format!("{}.nonsense", choice.name)))));
+    }
+}
+
+#[test]
+fn every_operation_and_every_condition_takes_and_names_what_its_shape_says() {
+    let transaction = |text: &str| {
+        TransactionRequest::read(text).map(drop).map_err(|refused| {
+            let which = (refused.operation, refused.condition);
+            let expected = match refused.field.as_deref() {
+                Some(field) if field.starts_with("do[0]") => (Some(0), None),
+                Some(field) if field.starts_with("if[0]") => (None, Some(0)),
+                _ => (None, None),
+            };
+            assert_eq!(which, expected, "{text}");
+            refused.field
+        })
+    };
+    check_choices(
+        choices_of(TransactionRequest::OBJECT, "do"),
+        |path| format!("do[0].{path}"),
+        |choice, object| transaction(&serde_json::json!({ "do": [{ choice: object }] }).to_string()),
+    );
+    check_choices(
+        choices_of(TransactionRequest::OBJECT, "if"),
+        |path| format!("if[0].{path}"),
+        |choice, object| {
+            let doing = serde_json::json!([{ "enqueue": { "queue": "q" } }]);
+            transaction(&serde_json::json!({ "if": [{ choice: object }], "do": doing }).to_string())
+        },
+    );
+    check_choices(PoolRequest::OBJECT.fields, str::to_owned, |choice, object| {
+        let text = serde_json::json!({ choice: object }).to_string();
+        read::<PoolRequest<'_>>(&text).map(drop).map_err(|refused| refused.field)
+    });
+}
+
+#[test]
+fn one_thing_to_do_has_exactly_one_member() {
+    for bad in bad(&Shape::OneOf(PoolRequest::OBJECT)) {
+        let text = bad.to_string();
+        let refused = read::<PoolRequest<'_>>(&text).map(drop).expect_err("it does not fit");
+        assert!(matches!(refused.code, Code::WrongType | Code::InvalidValue), "{text}: {refused}");
+        let listed = format!("[{text}]");
+        let items = read_list::<PoolRequest<'_>>(&listed).unwrap();
+        assert_eq!(items.into_iter().next().unwrap().map(drop).map_err(|bad| bad.refusal), Err(*refused));
     }
 }
 
@@ -141,14 +204,14 @@ fn good(shape: &Shape) -> Value {
         Shape::Boolean => true.into(),
         Shape::Integer(range) => (*range.end()).into(),
         Shape::Number(range) => (*range.start()).into(),
-        Shape::Name | Shape::Text(_) | Shape::Message(_) => "name".into(),
+        Shape::Name | Shape::Place | Shape::Text(_) | Shape::Message(_) => "name".into(),
         Shape::Base64(_) => "AAAA".into(),
         Shape::Traceparent => "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(),
         Shape::Timestamp => "2026-11-22T13:00:00Z".into(),
-        Shape::JobId => "0-1".into(),
+        Shape::JobId | Shape::GrantId => "0-1".into(),
         Shape::CauseId => "00c0ffee00c0ffee".into(),
         Shape::Word(words) => words[0].into(),
-        Shape::Metadata => serde_json::json!({ "name": "value" }),
+        Shape::Metadata | Shape::Attributes => serde_json::json!({ "name": "value" }),
         Shape::List(item, _) => vec![good(item)].into(),
         Shape::Object(object) => example(object),
         Shape::OneOf(object) => one_of(&object.fields[0]),
@@ -168,14 +231,22 @@ fn bad(shape: &Shape) -> Vec<Value> {
         Shape::Boolean => vec![1.into(), "true".into()],
         Shape::Integer(range) => outside(*range.end()),
         Shape::Number(range) => vec![(*range.end() * 2.0).into(), "1".into(), true.into()],
-        Shape::Name => vec!["a b".into(), "".into(), 1.into()],
+        Shape::Name => vec!["a b".into(), "".into(), 1.into(), "a@b@c".into()],
+        Shape::Place => vec!["a b".into(), "".into(), 1.into(), "a@b".into()],
         Shape::Text(_) => vec!["a\tb".into(), "".into(), 1.into(), true.into()],
         Shape::Message(_) => vec![1.into(), vec!["a"].into()],
         Shape::Base64(_) => vec!["A".into(), 1.into()],
-        Shape::Traceparent | Shape::Timestamp | Shape::JobId | Shape::CauseId | Shape::Word(_) => {
+        Shape::Traceparent
+        | Shape::Timestamp
+        | Shape::JobId
+        | Shape::GrantId
+        | Shape::CauseId
+        | Shape::Word(_) => {
             vec!["nonsense".into(), 1.into(), Value::Object(Default::default())]
         }
-        Shape::Metadata => vec![1.into(), vec!["a"].into(), serde_json::json!({ "a": 1 })],
+        Shape::Metadata | Shape::Attributes => {
+            vec![1.into(), vec!["a"].into(), serde_json::json!({ "a": 1 })]
+        }
         Shape::List(item, _) => {
             let of_one = bad(item).into_iter().map(|bad| Value::from(vec![bad]));
             of_one.chain([1.into(), good(item), Value::Object(Default::default())]).collect()

@@ -237,7 +237,8 @@ impl Client {
     /// let enqueue = |queue: &'static str| {
     ///     Operation::Enqueue(Box::new(EnqueueOperation { queue: queue.into(), job: NewJob::default() }))
     /// };
-    /// let request = TransactionRequest { operations: vec![enqueue("mail"), enqueue("stock")] };
+    /// let operations = vec![enqueue("mail"), enqueue("stock")];
+    /// let request = TransactionRequest { operations, ..TransactionRequest::default() };
     /// assert_eq!(client.transact(&request).await?.results.len(), 2);
     /// # let _ = &engine;
     /// # Ok(()) });
@@ -570,7 +571,7 @@ impl Client {
     }
 
     /// A list of answers that is not as long as the list of questions cannot be matched with it.
-    fn one_each<T>(&self, answers: Vec<T>, questions: usize) -> Result<Vec<T>, Error> {
+    pub(crate) fn one_each<T>(&self, answers: Vec<T>, questions: usize) -> Result<Vec<T>, Error> {
         if answers.len() == questions {
             return Ok(answers);
         }
@@ -594,6 +595,6 @@ fn pause_path(queue: &str, paused: bool) -> String {
     queue_path(queue, if paused { "/pause" } else { "/resume" })
 }
 
-fn with_query(path: String, query: String) -> String {
+pub(crate) fn with_query(path: String, query: String) -> String {
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }

@@ -3,14 +3,16 @@
 //! The step from wire type to command and back is `tidegate_api::convert`, the one that the server's door takes. What
 //! is not here: rules, waits and durability, which are the engine's; it answers when the answer is on stable storage.
 
+mod pools;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_api::convert::answer;
 use tidegate_api::convert::command::{self as convert, Body};
+use tidegate_api::convert::{answer, pool};
 use tidegate_api::dead::{Cause, DeleteDeadRequest, RedriveRequest};
 use tidegate_api::enqueue::{EnqueueResult, Enqueued, NewJob};
 use tidegate_api::id::JobId;
@@ -26,6 +28,8 @@ use tidegate_api::{limits, syntax};
 use tidegate_core::outcome;
 use tidegate_core::{Time, command};
 use tidegate_engine::{Answer, CallError, Clock, Engine, Enqueue, Envelope, IdempotencyKey, Options, Work};
+
+pub(crate) use pools::news;
 
 use crate::Error;
 use crate::retry::Tries;
@@ -166,9 +170,15 @@ impl Embedded {
         path: &str,
         body: &(impl Serialize + ?Sized),
     ) -> Option<IdempotencyKey> {
+        let body =
+            settings.idempotency_key.as_ref().map(|_| serde_json::to_vec(body).expect("wire types are JSON"));
+        Self::key_of(settings, method, path, &body?)
+    }
+
+    /// The same for a body as it is.
+    fn key_of(settings: &Settings, method: &str, path: &str, body: &[u8]) -> Option<IdempotencyKey> {
         let key = settings.idempotency_key.clone()?;
-        let body = serde_json::to_vec(body).expect("wire types are JSON");
-        let fingerprint = tidegate_engine::fingerprint(&[method.as_bytes(), path.as_bytes(), &body]);
+        let fingerprint = tidegate_engine::fingerprint(&[method.as_bytes(), path.as_bytes(), body]);
         Some(IdempotencyKey { key, fingerprint })
     }
 
@@ -188,6 +198,7 @@ impl Embedded {
         let Answer { value, .. } = self.ask(settings, Duration::ZERO, ask).await?;
         match value.into_iter().next().expect("one job has one item") {
             outcome::Item::Refused(refusal) => Err(self.refused(refusal)),
+            outcome::Item::Pool(_) => Err(self.refused(outcome::Refusal::IdempotencyMismatch)),
             outcome::Item::Is { id, state, .. } => Ok(enqueued(queue, id, state, false)),
             outcome::Item::Duplicate { id, state } => Ok(enqueued(queue, id, state, true)),
         }
@@ -288,10 +299,10 @@ impl Embedded {
     ) -> Result<TransactionAnswer, Error> {
         request.check_operations()?;
         let key = Self::key(settings, "POST", path, request);
-        let (transaction, queues) = convert::transaction(request.clone(), Body::Elsewhere)?;
-        let ask = || self.engine.transact(transaction.clone(), key.clone());
-        let items = self.ask(settings, Duration::ZERO, ask).await?.value;
-        Ok(answer::transaction(queues, items))
+        let (transaction, said) = convert::transaction(request.clone(), Body::Elsewhere)?;
+        let ask = || self.engine.transact_and_show(transaction.clone(), key.clone());
+        let transacted = self.ask(settings, Duration::ZERO, ask).await?.value;
+        Ok(pool::transaction(&said, transacted))
     }
 
     pub(crate) async fn job(&self, settings: &Settings, id: JobId, wait: Duration) -> Result<Job, Error> {
@@ -318,6 +329,7 @@ impl Embedded {
                 Ok(JobStateAnswer { id: id.into(), state: state.into() })
             }
             outcome::Item::Refused(refusal) => Err(self.refused(refusal)),
+            outcome::Item::Pool(_) => Err(self.refused(outcome::Refusal::IdempotencyMismatch)),
         }
     }
 

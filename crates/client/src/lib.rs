@@ -22,6 +22,8 @@
 //! | give work | [`Client::queue`], [`Queue::enqueue`], [`Queue::job`] |
 //! | do work | [`Worker`], [`Job`], [`Failure`] |
 //! | have the engine in your own process | `Client::embedded` (feature `embedded`) |
+//! | give out what is scarce | [`Client::pool`], [`Client::grant`], [`Client::watch_pools`] |
+//! | have one at a time, or n | [`Client::lock`], [`Client::semaphore`] |
 //! | do several things or none of them | [`Client::transaction`] |
 //! | follow a request through its jobs | [`trace`] |
 //! | test your own code without a server | `testing` (feature `testing`) |
@@ -42,6 +44,7 @@ mod coalesce;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+mod pools;
 mod queue;
 mod retry;
 mod settings;
@@ -55,6 +58,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::pools::{GrantHandle, Held, Lock, Pool, PoolWatch, Wanted, Wish, wanted};
 pub use crate::queue::{JobBuilder, Queue};
 pub use crate::settings::NotAnIdempotencyKey;
 use crate::settings::{LONGEST, Settings};

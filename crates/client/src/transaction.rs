@@ -1,11 +1,14 @@
 //! Several operations, all of them or none: one record in one log.
 
 use serde::Serialize;
-use tidegate_api::id::JobId;
+use tidegate_api::id::{GrantId, JobId};
+use tidegate_api::pool::condition::Condition;
+use tidegate_api::pool::request::{OfGrant, PoolRequest};
 use tidegate_api::settle::Complete;
 use tidegate_api::transaction::{EnqueueOperation, Operation, OperationResult, TransactionRequest};
 use tidegate_api::value::RawJson;
 
+use crate::pools::{Wanted, Wish, wanted};
 use crate::{Client, Error, JobBuilder};
 
 /// Operations on their way to be done together; [`commit`](Self::commit) does them.
@@ -46,6 +49,7 @@ use crate::{Client, Error, JobBuilder};
 #[must_use = "a transaction is done by `commit`"]
 pub struct Transaction {
     client: Client,
+    conditions: Vec<Condition<'static>>,
     operations: Vec<Operation<'static>>,
     idempotency_key: Option<String>,
     /// What cannot be; told at the commit.
@@ -55,7 +59,13 @@ pub struct Transaction {
 impl Client {
     /// Begins a transaction. Nothing is sent before its commit.
     pub fn transaction(&self) -> Transaction {
-        Transaction { client: self.clone(), operations: Vec::new(), idempotency_key: None, defect: None }
+        Transaction {
+            client: self.clone(),
+            conditions: Vec::new(),
+            operations: Vec::new(),
+            idempotency_key: None,
+            defect: None,
+        }
     }
 }
 
@@ -96,6 +106,77 @@ impl Transaction {
         self
     }
 
+    /// Done only if this holds, as things are before the first operation. At most 100; the first that does not hold is named by
+    /// the refusal's `condition`.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::pool::{condition::Condition, config::PoolConfig};
+    /// use tidegate::api::refusal::Code;
+    ///
+    /// let (morning, evening) = (client.pool("cs101-a@autumn"), client.pool("cs101-b@autumn"));
+    /// for section in [&morning, &evening] {
+    ///     section.configure(&PoolConfig::of(30)).await?;
+    /// }
+    /// let mails = client.queue("mails@autumn");
+    /// let enrol = async |section: &tidegate::Pool| {
+    ///     let enrolled = client
+    ///         .transaction()
+    ///         .when(Condition::has_none("anna", [morning.name(), evening.name()]))
+    ///         .take(section.take("anna"))
+    ///         .enqueue(mails.job("enrolled", &"anna"));
+    ///     enrolled.commit().await
+    /// };
+    /// enrol(&morning).await?;
+    /// let refused = enrol(&evening).await.unwrap_err();
+    /// assert_eq!((refused.code(), refused.refusal().unwrap().condition), (Some(Code::HasPool), Some(0)));
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
+    pub fn when(mut self, condition: Condition<'static>) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+
+    /// Holds units of a pool.
+    pub fn hold(self, wish: Wish<wanted::Hold>) -> Self {
+        self.wish(wish)
+    }
+
+    /// Takes units of a pool.
+    pub fn take(self, wish: Wish<wanted::Take>) -> Self {
+        self.wish(wish)
+    }
+
+    /// Waits in a pool's line.
+    pub fn join(self, wish: Wish<wanted::Join>) -> Self {
+        self.wish(wish)
+    }
+
+    /// Takes what is held.
+    pub fn confirm(self, id: GrantId) -> Self {
+        self.pool(PoolRequest::Confirm(OfGrant { id }))
+    }
+
+    /// Gives units back, or declines an offer.
+    pub fn release(self, id: GrantId) -> Self {
+        self.pool(PoolRequest::Release(OfGrant { id }))
+    }
+
+    /// Any other step on a pool or a grant.
+    pub fn pool(mut self, request: PoolRequest<'static>) -> Self {
+        self.operations.push(Operation::Pool(request));
+        self
+    }
+
+    fn wish<K: Wanted>(mut self, wish: Wish<K>) -> Self {
+        match wish.into_operation() {
+            Ok(request) => return self.pool(request),
+            Err(error) => self.fails_with(error),
+        }
+        self
+    }
+
     /// The caller's own name for this one intention: said again with the same key, it is not done twice.
     /// 1 to 255 printable ASCII characters.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
@@ -115,7 +196,7 @@ impl Transaction {
             Some(key) => self.client.with_idempotency_key(key)?,
             None => self.client,
         };
-        let request = TransactionRequest { operations: self.operations };
+        let request = TransactionRequest { conditions: self.conditions, operations: self.operations };
         Ok(client.transact(&request).await?.results)
     }
 

@@ -14,6 +14,7 @@ use hyper_util::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use tidegate_api::pool::watch::{EVENT_STREAM, LAST_EVENT_ID};
 use tidegate_api::refusal::Code;
 use tidegate_api::work::{WorkAnswer, WorkRequest};
 
@@ -52,6 +53,9 @@ pub(crate) enum Again {
     /// Not at all: another lease takes other jobs, and a failure told twice is refused the second time.
     Never,
 }
+
+/// An answer that goes on, in pieces.
+pub(crate) type Stream = hyper::body::Incoming;
 
 /// A server's address with its connections.
 #[derive(Debug)]
@@ -152,7 +156,11 @@ impl Transport {
         .await
     }
 
-    async fn read<T: DeserializeOwned>(&self, settings: &Settings, call: Call<'_>) -> Result<T, Error> {
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        settings: &Settings,
+        call: Call<'_>,
+    ) -> Result<T, Error> {
         let answer = self.send(settings, call).await?;
         serde_json::from_slice(&answer).map_err(|error| self.unreadable(200, error.to_string()))
     }
@@ -187,14 +195,43 @@ impl Transport {
         if status.is_success() {
             return Ok(body);
         }
-        Err(match read_problem(&headers, &body) {
+        Err(self.refusal(status, &headers, &body))
+    }
+
+    /// What an answer that is no success says.
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        match read_problem(headers, body) {
             Some(problem) => Error::Refused(Box::new(problem)),
             None => self.unreadable(status.as_u16(), "no problem document came with the refusal".into()),
-        })
+        }
     }
 
     pub(crate) fn unreadable(&self, status: u16, why: String) -> Error {
         Error::Unreadable { server: self.base.clone(), status, why }
+    }
+
+    /// Opens a stream of server-sent events that goes on behind what was `seen`.
+    pub(crate) async fn stream(&self, path: &str, seen: &[u8], time: Duration) -> Result<Stream, Error> {
+        let mut request = Request::builder().uri(self.uri(path)?).header(header::ACCEPT, EVENT_STREAM);
+        if !seen.is_empty() {
+            request = request.header(LAST_EVENT_ID, seen);
+        }
+        let request = request.body(Full::new(Bytes::new())).expect("address and headers are all valid");
+        let timed_out = |_| Error::Timeout { server: self.base.clone(), waited: time };
+        let opening = tokio::time::timeout(time, self.http.request(request)).await.map_err(timed_out)?;
+        let (parts, body) = opening.map_err(|error| self.broken(error.into()))?.into_parts();
+        if parts.status.is_success() {
+            return Ok(body);
+        }
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect();
+        let body = tokio::time::timeout(time, body).await.map_err(timed_out)?;
+        let body = body.map_err(|error| self.broken(error))?.to_bytes();
+        Err(self.refusal(parts.status, &parts.headers, &body))
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, Error> {
+        let unfit = |_| Error::Address { url: self.base.clone(), why: "it cannot be joined with a path" };
+        format!("{}{path}", self.base).parse().map_err(unfit)
     }
 
     async fn exchange(
@@ -202,10 +239,7 @@ impl Transport {
         call: &Call<'_>,
         key: Option<&HeaderValue>,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
-        let uri: Uri = format!("{}{}", self.base, call.path)
-            .parse()
-            .map_err(|_| Error::Address { url: self.base.clone(), why: "it cannot be joined with a path" })?;
-        let mut request = Request::builder().method(&call.method).uri(uri);
+        let mut request = Request::builder().method(&call.method).uri(self.uri(call.path)?);
         if !call.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -226,7 +260,7 @@ impl Transport {
         }
     }
 
-    fn broken(&self, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    pub(crate) fn broken(&self, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
         Error::Transport { server: self.base.clone(), cause: TransportError(error.into()) }
     }
 }

@@ -28,6 +28,7 @@ async fn transact(status: &str, body: &str) -> (String, Result<TransactionAnswer
             Operation::Complete(Complete { id, token: 12, result: None }),
             Operation::Enqueue(Box::new(EnqueueOperation { queue: "mail".into(), job })),
         ],
+        ..TransactionRequest::default()
     };
     let outcome = Client::connect(&url).expect("an address").transact(&request).await;
     (server.await.expect("no panic"), outcome)
@@ -43,8 +44,11 @@ async fn operations_are_sent_in_order_and_answered_in_order() {
     assert!(received.starts_with("POST /v1/transactions HTTP/1.1\r\n"), "{received}");
     assert!(received.ends_with(body), "{received}");
     let results = outcome.expect("a good answer").results;
-    assert_eq!(results[0].queue, None);
-    assert_eq!((results[1].id.to_string().as_str(), results[1].queue.as_deref()), ("0-8", Some("mail")));
+    let [Some(done), Some(enqueued)] = [results[0].job(), results[1].job()] else {
+        panic!("both are jobs: {results:?}")
+    };
+    assert_eq!(done.queue, None);
+    assert_eq!((enqueued.id.to_string().as_str(), enqueued.queue.as_deref()), ("0-8", Some("mail")));
 }
 
 #[tokio::test]

@@ -7,13 +7,16 @@ use alloc::vec::Vec;
 
 use crate::id::{JobId, Time};
 use crate::outcome::{Item, Outcome, Refusal, Worked};
+use crate::pool::refusal::{PoolRefusal, Why};
+use crate::pool::view::PoolItem;
+use crate::pool::{GrantEnd, GrantId, GrantState};
 use crate::view::JobState;
 
 /// An outcome on disk.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Answer {
     /// Which kind of outcome: 1 enqueued, 2 worked, 3 settled, 4 done, 5 redriving, 6 deleted, 7 refused,
-    /// 8 transacted, 9 transaction refused.
+    /// 8 transacted, 9 transaction refused, 10 pooled, 11 condition refused.
     #[prost(uint32, tag = "1")]
     pub kind: u32,
     /// Items of an enqueue, of a transaction, of the completes, or the one item of a settled or refused outcome.
@@ -34,7 +37,7 @@ pub struct Answer {
     /// Their tokens.
     #[prost(uint64, repeated, tag = "7")]
     pub tokens: Vec<u64>,
-    /// A redrive's number, how many were deleted, or which operation was refused.
+    /// A redrive's number, how many were deleted, or which operation or condition was refused.
     #[prost(uint64, tag = "8")]
     pub number: u64,
     /// With deleted: there were more.
@@ -60,7 +63,81 @@ pub struct AnswerItem {
     /// How many items alike with rising sequences, beyond the first.
     #[prost(uint32, tag = "5")]
     pub further: u32,
+    /// With anything about a pool: what that is.
+    #[prost(message, optional, tag = "6")]
+    pub pool: Option<AnswerPool>,
 }
+
+/// What became of an operation on a pool, or the version that a refusal saw.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct AnswerPool {
+    /// 1 grant, 2 ended, 3 waits, 4 left, 5 refused.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// The grant's sequence, or the number of the joining.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// The grant's state, or how it ended.
+    #[prost(uint32, tag = "3")]
+    pub what: u32,
+    /// Units, or how many are before it.
+    #[prost(uint32, tag = "4")]
+    pub count: u32,
+    /// The deadline plus one.
+    #[prost(uint64, tag = "5")]
+    pub deadline: u64,
+    /// The pool's version.
+    #[prost(uint64, tag = "6")]
+    pub version: u64,
+}
+
+impl From<PoolItem> for AnswerPool {
+    fn from(item: PoolItem) -> Self {
+        match item {
+            PoolItem::Grant { id, state, units, expires_at, version } => Self {
+                kind: 1,
+                number: id.sequence(),
+                what: state as u32,
+                count: units,
+                deadline: expires_at.map_or(0, |at| at.0 + 1),
+                version,
+            },
+            PoolItem::Ended { id, end, version } => {
+                Self { kind: 2, number: id.sequence(), what: end as u32, version, ..Self::default() }
+            }
+            PoolItem::Waits { number, ahead, version } => {
+                Self { kind: 3, number, count: ahead, version, ..Self::default() }
+            }
+            PoolItem::Left { number, version } => Self { kind: 4, number, version, ..Self::default() },
+        }
+    }
+}
+
+impl AnswerPool {
+    /// The item of a pool of this shard.
+    fn item(self, shard: u16) -> PoolItem {
+        let Self { kind, number, what, count, deadline, version } = self;
+        match kind {
+            1 => PoolItem::Grant {
+                id: GrantId::new(shard, number),
+                state: GrantState::try_from(what as i32).unwrap_or(GrantState::Held),
+                units: count,
+                expires_at: deadline.checked_sub(1).map(Time),
+                version,
+            },
+            2 => PoolItem::Ended {
+                id: GrantId::new(shard, number),
+                end: GrantEnd::try_from(what as i32).unwrap_or(GrantEnd::Released),
+                version,
+            },
+            3 => PoolItem::Waits { number, ahead: count, version },
+            _ => PoolItem::Left { number, version },
+        }
+    }
+}
+
+/// Refusals about pools are numbered from here, as [`Why`] numbers them.
+const POOL_REFUSALS: u32 = 1_000;
 
 /// Pairs a refusal with its number on disk; the numbers are for ever.
 fn refusal_to_numbers(refusal: Refusal) -> (u32, u64) {
@@ -82,6 +159,7 @@ fn refusal_to_numbers(refusal: Refusal) -> (u32, u64) {
         Refusal::IdempotencyMismatch => (14, 0),
         Refusal::IdempotencyFull(time) => (15, time.0),
         Refusal::Contradicts(operation) => (16, u64::from(operation)),
+        Refusal::Pool(refusal) => (POOL_REFUSALS + refusal.why as u32, refusal.value),
     }
 }
 
@@ -103,6 +181,10 @@ fn refusal_from_numbers(number: u32, value: u64) -> Refusal {
         14 => Refusal::IdempotencyMismatch,
         15 => Refusal::IdempotencyFull(Time(value)),
         16 => Refusal::Contradicts(value as u32),
+        number if number >= POOL_REFUSALS => {
+            let why = Why::try_from((number - POOL_REFUSALS) as i32).unwrap_or(Why::Unknown);
+            Refusal::Pool(PoolRefusal { why, version: 0, value })
+        }
         _ => Refusal::StaleToken,
     }
 }
@@ -117,23 +199,36 @@ fn shrink(items: &[Item]) -> Vec<AnswerItem> {
                 job: id.sequence(),
                 what: state as u32,
                 value: at.map_or(0, |at| at.0 + 1),
-                further: 0,
+                ..AnswerItem::default()
             },
             Item::Duplicate { id, state } => AnswerItem {
                 shard: u32::from(id.shard()),
                 job: id.sequence(),
                 what: state as u32 + 6,
-                value: 0,
-                further: 0,
+                ..AnswerItem::default()
             },
+            Item::Pool(item) => {
+                let shard = match item {
+                    PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. } => id.shard(),
+                    PoolItem::Waits { .. } | PoolItem::Left { .. } => 0,
+                };
+                AnswerItem { shard: u32::from(shard), pool: Some(item.into()), ..AnswerItem::default() }
+            }
             Item::Refused(refusal) => {
                 let (what, value) = refusal_to_numbers(refusal);
-                AnswerItem { shard: 0, job: 0, what, value, further: 0 }
+                let pool = match refusal {
+                    Refusal::Pool(refusal) => {
+                        Some(AnswerPool { kind: 5, version: refusal.version, ..AnswerPool::default() })
+                    }
+                    _ => None,
+                };
+                AnswerItem { what, value, pool, ..AnswerItem::default() }
             }
         };
         match runs.last_mut() {
             Some(run)
                 if (run.shard, run.what, run.value) == (next.shard, next.what, next.value)
+                    && run.pool == next.pool
                     && (next.job == 0 && run.job == 0
                         || run.job != 0 && next.job == run.job + u64::from(run.further) + 1) =>
             {
@@ -149,8 +244,16 @@ fn unfold(runs: &[AnswerItem]) -> Vec<Item> {
     let mut items = Vec::new();
     for run in runs {
         for i in 0..=u64::from(run.further) {
-            items.push(if run.job == 0 {
-                Item::Refused(refusal_from_numbers(run.what, run.value))
+            items.push(if let Some(pool) = run.pool.filter(|pool| pool.kind != 5) {
+                Item::Pool(pool.item(run.shard as u16))
+            } else if run.job == 0 {
+                Item::Refused(match refusal_from_numbers(run.what, run.value) {
+                    Refusal::Pool(refusal) => {
+                        let version = run.pool.map_or(0, |pool| pool.version);
+                        Refusal::Pool(PoolRefusal { version, ..refusal })
+                    }
+                    refusal => refusal,
+                })
             } else {
                 let id = JobId::new(run.shard as u16, run.job + i);
                 let state = JobState::from_number(run.what % 6).unwrap_or(JobState::Ready);
@@ -195,6 +298,13 @@ impl From<&Outcome> for Answer {
                 number: u64::from(*operation),
                 ..Self::default()
             },
+            Outcome::Pooled(items) => Self { kind: 10, items: shrink(items), ..Self::default() },
+            Outcome::ConditionRefused { condition, refusal } => Self {
+                kind: 11,
+                items: shrink(&[Item::Refused(*refusal)]),
+                number: u64::from(*condition),
+                ..Self::default()
+            },
         }
     }
 }
@@ -237,6 +347,13 @@ impl Answer {
                 }
                 item => Outcome::Settled(item),
             }),
+            10 => Recalled::Whole(Outcome::Pooled(unfold(&self.items))),
+            11 => Recalled::Whole(match one() {
+                Item::Refused(refusal) => {
+                    Outcome::ConditionRefused { condition: self.number as u32, refusal }
+                }
+                item => Outcome::Settled(item),
+            }),
             _ => Recalled::Whole(Outcome::Done),
         }
     }
@@ -263,6 +380,34 @@ mod tests {
         assert_eq!(answer.items.len(), 5, "runs are folded: {answer:?}");
         let Recalled::Whole(Outcome::Enqueued(back)) = answer.recall() else { panic!("an enqueue") };
         assert_eq!(back, items);
+    }
+
+    #[test]
+    fn a_stored_answer_about_pools_brings_back_what_was_answered() {
+        let id = GrantId::new(3, 7);
+        let sold_out = |version| Refusal::Pool(PoolRefusal { why: Why::SoldOut, version, value: 0 });
+        let (state, expires_at) = (GrantState::Held, Some(Time(0)));
+        let items = alloc::vec![
+            Item::Pool(PoolItem::Grant { id, state, units: 2, expires_at, version: 9 }),
+            Item::Pool(PoolItem::Grant {
+                id,
+                state: GrantState::Taken,
+                units: 1,
+                expires_at: None,
+                version: 10
+            }),
+            Item::Pool(PoolItem::Ended { id, end: GrantEnd::Swapped, version: 11 }),
+            Item::Pool(PoolItem::Waits { number: 5, ahead: 3, version: 11 }),
+            Item::Pool(PoolItem::Left { number: 5, version: 12 }),
+            Item::Refused(sold_out(12)),
+            Item::Refused(sold_out(12)),
+            Item::Refused(sold_out(13)),
+        ];
+        let refused = Outcome::ConditionRefused { condition: 1, refusal: sold_out(4) };
+        for outcome in [Outcome::Pooled(items.clone()), Outcome::Transacted(items), refused] {
+            let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+            assert_eq!(back, outcome);
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use crate::id::{JobId, Time, Token, When};
 use crate::limits;
 use crate::policy::{OnFailure, QueueConfig, Retry, Unique};
+use crate::pool::PoolConfig;
+use crate::pool::command::{Condition, PoolOperation};
 
 /// A command, and the idempotency key it came with.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +67,29 @@ pub enum Command {
     DeleteDead(DeadFilter),
     /// Several operations, all or none of them.
     Transaction(Transaction),
+    /// Create a pool, or give it a new configuration.
+    ConfigurePool {
+        /// The pool's name.
+        pool: String,
+        /// Its whole configuration.
+        config: Box<PoolConfig>,
+        /// 32 bytes that nobody could have guessed, for an opening that draws the order. Used only if one needs a seed.
+        seed: [u8; 32],
+    },
+    /// Change a pool's capacity alone.
+    ResizePool {
+        /// The pool.
+        pool: String,
+        /// Units there are from now on.
+        capacity: u32,
+    },
+    /// Delete a pool of which nobody has or waits for anything.
+    DeletePool {
+        /// The pool.
+        pool: String,
+    },
+    /// Up to [`limits::POOL_OPERATIONS_MAX`] operations on pools, each with an outcome of its own.
+    Pools(Vec<PoolOperation>),
 }
 
 /// Accept up to [`limits::BATCH_JOBS_MAX`] jobs into one queue. Each has an outcome of its own.
@@ -136,9 +161,11 @@ pub struct NewJobMore {
 }
 
 /// Up to [`limits::TRANSACTION_OPERATIONS_MAX`] operations, all or none of them. Each is judged against the state as it was
-/// before the transaction.
+/// before the transaction, and so are the conditions.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Transaction {
+    /// What must be so.
+    pub conditions: Vec<Condition>,
     /// What to do. The answer has one item for each, in order.
     pub operations: Vec<Operation>,
 }
@@ -150,6 +177,8 @@ pub enum Operation {
     Enqueue(EnqueueOne),
     /// End a job that was done.
     Complete(Complete),
+    /// Do something with a pool.
+    Pool(PoolOperation),
 }
 
 /// Accept one job.
@@ -166,7 +195,11 @@ pub struct EnqueueOne {
 impl Transaction {
     /// Whether it brings new work.
     pub fn enqueues(&self) -> bool {
-        self.operations.iter().any(|operation| matches!(operation, Operation::Enqueue(_)))
+        self.operations.iter().any(|operation| match operation {
+            Operation::Enqueue(_) => true,
+            Operation::Pool(pool) => pool.takes(),
+            Operation::Complete(_) => false,
+        })
     }
 }
 

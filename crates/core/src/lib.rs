@@ -21,6 +21,7 @@ pub mod id;
 pub mod limits;
 pub mod outcome;
 pub mod policy;
+pub mod pool;
 pub mod possible;
 pub mod record;
 pub mod sabotage;

@@ -76,3 +76,51 @@ pub const REDRIVE_PER_TURN: usize = 1_000;
 pub const REDRIVE_RATE_MAX: u32 = 100_000;
 /// Jobs that may be named one by one in a bulk command.
 pub const BULK_IDS_MAX: usize = 1_000;
+/// Pools of one shard.
+pub const POOLS_MAX: u32 = 100_000;
+/// Operations on pools in one command.
+pub const POOL_OPERATIONS_MAX: usize = 1_000;
+/// Units a pool can have.
+pub const CAPACITY_MAX: u32 = 1_000_000_000;
+/// Units one request can want. Holders in line are sorted by how many they want, so this bounds the sorts.
+pub const UNITS_MAX: u32 = 100;
+/// Groups with a quota in one pool. Holders in line are sorted by group too.
+pub const QUOTAS_MAX: usize = 32;
+/// Attributes of one pool.
+pub const ATTRIBUTES_MAX: usize = 16;
+/// Bytes of an attribute's value.
+pub const ATTRIBUTE_MAX: usize = 1_024;
+/// Shortest hold, in ms.
+pub const HOLD_MS_MIN: u64 = 1_000;
+/// Longest hold, extensions included, that a pool may allow, in ms. As far ahead as any timer.
+pub const HOLD_MS_MAX: u64 = AHEAD_MS_MAX;
+/// How long a hold, and an offer, lasts when nobody says, in ms (5 min).
+pub const HOLD_MS_DEFAULT: u64 = 300_000;
+/// How long a hold can last with all extensions when the pool does not say, in ms (1 h).
+pub const HOLD_MS_MAX_DEFAULT: u64 = 3_600_000;
+/// Holders in one pool's line.
+pub const WAITLIST_MAX: u32 = 100_000;
+/// Holders in all lines of one shard, and of those who were in one when its order was drawn.
+pub const WAITERS_MAX: u32 = 2_000_000;
+/// Grants of one shard.
+pub const GRANTS_MAX: u32 = 10_000_000;
+/// Holders that one shard knows of.
+pub const HOLDERS_MAX: u32 = 2_000_000;
+/// Places counted to say how many are before a holder in line.
+pub const PLACES_COUNTED: usize = 10_000;
+/// Conditions of one transaction.
+pub const CONDITIONS_MAX: usize = 100;
+/// Pools named by one condition.
+pub const CONDITION_POOLS_MAX: usize = 100;
+/// Things a holder's story tells, the latest of them.
+pub const STORY_ENTRIES_PER_HOLDER: usize = 200;
+/// Things all stories of one shard tell together.
+pub const STORY_ENTRIES_MAX: usize = 2_000_000;
+/// How long a story tells of something, in ms (7 days), while there is room.
+pub const STORY_MS: u64 = 7 * 24 * 3_600_000;
+/// Being refused the same for the same reason again within this time, in ms, is not told again.
+pub const STORY_REPEAT_MS: u64 = 60_000;
+/// Ended grants that are remembered, so that who comes too late hears why.
+pub const ENDED_GRANTS_MAX: usize = 200_000;
+/// How long they are, in ms (1 h), while there is room.
+pub const ENDED_GRANTS_MS: u64 = 3_600_000;

@@ -5,6 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{Blob, JobId, Time, Token};
+use crate::pool::refusal::PoolRefusal;
+use crate::pool::view::PoolItem;
 use crate::view::{JobState, RedriveView};
 
 /// The answer to a command.
@@ -36,6 +38,15 @@ pub enum Outcome {
         /// Why.
         refusal: Refusal,
     },
+    /// A condition of a transaction does not hold, and so nothing was done.
+    ConditionRefused {
+        /// Which condition, from 0.
+        condition: u32,
+        /// What is so instead.
+        refusal: Refusal,
+    },
+    /// One item for each operation on a pool, in order.
+    Pooled(Vec<Item>),
     /// The command was refused as a whole.
     Refused(Refusal),
 }
@@ -59,6 +70,8 @@ pub enum Item {
         /// Its state.
         state: JobState,
     },
+    /// What became of an operation on a pool.
+    Pool(PoolItem),
     /// Nothing happened, and why.
     Refused(Refusal),
 }
@@ -153,6 +166,8 @@ pub enum Refusal {
     IdempotencyFull(Time),
     /// It cannot be together with this earlier operation of the same transaction.
     Contradicts(u32),
+    /// Something about a pool.
+    Pool(PoolRefusal),
 }
 
 impl Refusal {
@@ -175,6 +190,7 @@ impl Refusal {
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::IdempotencyFull(_) => "idempotency_full",
             Self::Contradicts(_) => "invalid_value",
+            Self::Pool(refusal) => refusal.why.code(),
         }
     }
 }

@@ -17,14 +17,17 @@ use core::fmt;
 
 use prost::Message as _;
 
-use crate::answer::{Answer, AnswerItem};
+use crate::answer::{Answer, AnswerItem, AnswerPool};
 use crate::id::JobId;
 use crate::limits;
+use crate::pool::order::AFTER_OPENING;
+use crate::pool::record::{GrantEnded, Granted, Joined, PoolConfigured, StoryEntryRestated};
 use crate::record::{JobMore, Record, RedriveStarted};
 
 /// No shard accepts so many jobs: a quarter of what an id has room for.
 const JOBS_END: u64 = JobId::SEQUENCE_END / 4;
-/// No shard counts so far: tokens, places in line, deaths, redrives, moments in ms. They stay exact in every JSON reader.
+/// No shard counts so far: tokens, places in line, deaths, redrives, pools' versions, moments in ms. They stay exact in every
+/// JSON reader.
 const NUMBERS_END: u64 = 1 << 52;
 
 /// What cannot be in a record.
@@ -65,7 +68,9 @@ impl Record {
                 "shard",
                 job("next_job", shard.next_job)
                     .and_then(|()| number("next_token", shard.next_token))
-                    .and_then(|()| number("next_redrive", shard.next_redrive)),
+                    .and_then(|()| number("next_redrive", shard.next_redrive))
+                    .and_then(|()| grant("next_grant", shard.next_grant))
+                    .and_then(|()| number("next_event", shard.next_event)),
             ),
             Self::Enqueued(enqueued) => (
                 "enqueued",
@@ -144,6 +149,51 @@ impl Record {
                     })
                 }),
             ),
+            Self::PoolConfigured(configured) => ("pool_configured", pool(configured)),
+            Self::PoolDeleted(deleted) => ("pool_deleted", number("version", deleted.version)),
+            Self::PoolTurned(turned) => ("pool_turned", number("version", turned.version)),
+            Self::Granted(granted) => ("granted", self::granted(granted)),
+            Self::GrantConfirmed(confirmed) => (
+                "grant_confirmed",
+                grant("grant", confirmed.grant)
+                    .and_then(|()| number("version", confirmed.version))
+                    .and_then(|()| number("event", confirmed.event)),
+            ),
+            Self::HoldExtended(extended) => (
+                "hold_extended",
+                grant("grant", extended.grant).and_then(|()| number("deadline", extended.deadline)),
+            ),
+            Self::GrantEnded(ended) => ("grant_ended", grant_ended(ended)),
+            Self::Joined(joined) => ("joined", self::joined(joined)),
+            Self::LeftLine(left) => (
+                "left_line",
+                number("number", left.number)
+                    .and_then(|()| number("version", left.version))
+                    .and_then(|()| number("event", left.event)),
+            ),
+            Self::PoolRefused(refused) => (
+                "pool_refused",
+                number("version", refused.version).and_then(|()| number("event", refused.event)),
+            ),
+            Self::JobsLinked(linked) => (
+                "jobs_linked",
+                linked
+                    .jobs
+                    .iter()
+                    .try_for_each(|&linked| job("jobs", linked))
+                    .and_then(|()| number("event", linked.event)),
+            ),
+            Self::PoolRestated(restated) => (
+                "pool_restated",
+                pool(&restated.pool).and_then(|()| number("next_number", restated.next_number)),
+            ),
+            Self::GrantRestated(restated) => (
+                "grant_restated",
+                self::granted(&restated.grant).and_then(|()| number("granted_at", restated.granted_at)),
+            ),
+            Self::WaiterRestated(restated) => ("waiter_restated", self::joined(restated)),
+            Self::StoryRestated(story) => ("story_restated", story.entries.iter().try_for_each(story_entry)),
+            Self::EndedRestated(restated) => ("ended_restated", grant_ended(&restated.ended)),
             Self::QueueConfigured(_)
             | Self::QueuePaused(_)
             | Self::KeyPaused(_)
@@ -196,9 +246,67 @@ fn redrive(started: &RedriveStarted) -> Result<(), Wrong> {
     number("dead_again", started.dead_again)
 }
 
+/// A grant is named as a job is, by a shard and a sequence.
+fn grant(field: &'static str, sequence: u64) -> Result<(), Wrong> {
+    below(JOBS_END, field, sequence)
+}
+
+/// What is counted from 1: with 0 it would be none at all.
+fn some(field: &'static str, number: u64) -> Result<(), Wrong> {
+    if number > 0 { self::number(field, number) } else { Err((field, number)) }
+}
+
+fn pool(configured: &PoolConfigured) -> Result<(), Wrong> {
+    number("config.opens_at", configured.config.opens_at)?;
+    number("config.closes_at", configured.config.closes_at)?;
+    number("version", configured.version)
+}
+
+fn granted(granted: &Granted) -> Result<(), Wrong> {
+    grant("grant", granted.grant)?;
+    some("units", u64::from(granted.units))?;
+    number("deadline", granted.deadline)?;
+    number("ceiling", granted.ceiling)?;
+    number("waiter", granted.waiter)?;
+    grant("gives", granted.gives)?;
+    job("job", granted.job)?;
+    number("version", granted.version)?;
+    number("event", granted.event)
+}
+
+fn grant_ended(ended: &GrantEnded) -> Result<(), Wrong> {
+    grant("grant", ended.grant)?;
+    number("granted_at", ended.granted_at)?;
+    number("ended_at", ended.ended_at)?;
+    number("version", ended.version)?;
+    number("event", ended.event)
+}
+
+fn joined(joined: &Joined) -> Result<(), Wrong> {
+    // Who has left is remembered for the draw alone.
+    let ranks_end = if joined.left { AFTER_OPENING } else { AFTER_OPENING + 1 };
+    some("units", u64::from(joined.units))?;
+    below(ranks_end, "rank", joined.rank)?;
+    some("number", joined.number)?;
+    grant("gives", joined.gives)?;
+    number("joined_at", joined.joined_at)?;
+    number("version", joined.version)?;
+    number("event", joined.event)
+}
+
+fn story_entry(entry: &StoryEntryRestated) -> Result<(), Wrong> {
+    number("entries.number", entry.number)?;
+    number("entries.at", entry.at)?;
+    number("entries.detail", entry.detail)?;
+    grant("entries.grant", entry.grant)?;
+    number("entries.version", entry.version)?;
+    entry.jobs.iter().try_for_each(|&linked| job("entries.jobs", linked))
+}
+
 fn answer(bytes: &[u8]) -> Result<(), Wrong> {
     let answer = Answer::decode(bytes).map_err(|_| ("answer", bytes.len() as u64))?;
     let item = |item: &AnswerItem| {
+        item.pool.as_ref().map_or(Ok(()), answer_pool)?;
         let is_refusal = item.job == 0;
         if is_refusal {
             return Ok(());
@@ -213,4 +321,14 @@ fn answer(bytes: &[u8]) -> Result<(), Wrong> {
     }
     answer.tokens.iter().try_for_each(|&token| number("answer.tokens", token))?;
     answer.leased.iter().try_for_each(|&leased| job("answer.leased", leased))
+}
+
+fn answer_pool(pool: &AnswerPool) -> Result<(), Wrong> {
+    // How `AnswerPool` numbers them: a grant, and how one ended.
+    match pool.kind {
+        1 | 2 => grant("answer.pool.number", pool.number)?,
+        _ => number("answer.pool.number", pool.number)?,
+    }
+    number("answer.pool.deadline", pool.deadline)?;
+    number("answer.pool.version", pool.version)
 }

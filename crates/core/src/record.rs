@@ -14,6 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::policy::{OnFailure, QueueConfig, Retry, UniqueUntil};
+use crate::pool::record as pool;
 
 /// One fact, framed: prost needs a message around a choice.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -21,7 +22,8 @@ pub struct RecordMessage {
     /// The fact. None means a newer binary wrote a kind this one does not know.
     #[prost(
         oneof = "Record",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, \
+                40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55"
     )]
     pub record: Option<Record>,
 }
@@ -98,6 +100,54 @@ pub enum Record {
     /// Jobs, written anew with their payloads.
     #[prost(message, tag = "23")]
     JobsRestated(JobsRestated),
+    /// A pool exists, with this configuration.
+    #[prost(message, tag = "40")]
+    PoolConfigured(pool::PoolConfigured),
+    /// A pool is no more.
+    #[prost(message, tag = "41")]
+    PoolDeleted(pool::PoolDeleted),
+    /// A pool's time to open or to close has come.
+    #[prost(message, tag = "42")]
+    PoolTurned(pool::PoolTurned),
+    /// A holder was given units.
+    #[prost(message, tag = "43")]
+    Granted(pool::Granted),
+    /// What was held is taken.
+    #[prost(message, tag = "44")]
+    GrantConfirmed(pool::GrantConfirmed),
+    /// A hold lasts longer.
+    #[prost(message, tag = "45")]
+    HoldExtended(pool::HoldExtended),
+    /// A grant ended.
+    #[prost(message, tag = "46")]
+    GrantEnded(pool::GrantEnded),
+    /// A holder waits in line.
+    #[prost(message, tag = "47")]
+    Joined(pool::Joined),
+    /// A holder waits no more, and got nothing.
+    #[prost(message, tag = "48")]
+    LeftLine(pool::LeftLine),
+    /// A holder was refused.
+    #[prost(message, tag = "49")]
+    PoolRefused(pool::PoolRefused),
+    /// Jobs were accepted, or completed, together with what a holder did.
+    #[prost(message, tag = "50")]
+    JobsLinked(pool::JobsLinked),
+    /// A pool, written anew.
+    #[prost(message, tag = "51")]
+    PoolRestated(pool::PoolRestated),
+    /// A grant, written anew.
+    #[prost(message, tag = "52")]
+    GrantRestated(pool::GrantRestated),
+    /// A holder in line, written anew; also one who was when the order was drawn.
+    #[prost(message, tag = "53")]
+    WaiterRestated(pool::Joined),
+    /// A holder's story, written anew, or a part of it.
+    #[prost(message, tag = "54")]
+    StoryRestated(pool::StoryRestated),
+    /// The memory of a grant that ended, written anew.
+    #[prost(message, tag = "55")]
+    EndedRestated(pool::EndedRestated),
 }
 
 /// Why a job is dead or cancelled.
@@ -147,6 +197,12 @@ pub struct Shard {
     /// Next redrive's number.
     #[prost(uint64, tag = "4")]
     pub next_redrive: u64,
+    /// Next grant's sequence; 0 where pools were not known yet.
+    #[prost(uint64, tag = "5")]
+    pub next_grant: u64,
+    /// Number of the next thing that happens to a holder.
+    #[prost(uint64, tag = "6")]
+    pub next_event: u64,
 }
 
 /// See [`Record::QueueConfigured`].

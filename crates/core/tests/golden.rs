@@ -1,14 +1,15 @@
 //! Records of every kind, as version 1 wrote them, are read to the same state for ever.
 //!
-//! `golden/records-v1.bin` never changes. `golden/records-v1.txt` is the digest's text after its replay: it changes only
+//! A `.bin` in `golden/` never changes. The `.txt` beside it is the digest's text after its replay: it changes only
 //! when the digest learns to show more, and the difference must then be additions.
-//! `TIDEGATE_GOLDEN_WRITE=1 cargo test -p tidegate-core --test golden same_state` writes both anew; do so only for a new
-//! version of the records, under a new name.
+//! `TIDEGATE_GOLDEN_WRITE=1 cargo test -p tidegate-core --test golden same_state` writes those that are
+//! not there; a new version of the records gets a new name.
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -17,8 +18,21 @@ use support::{Frame, World};
 use tidegate_core::id::Time;
 use tidegate_core::record::{Record, RecordMessage};
 
-/// How many kinds of records version 1 has.
-const KINDS: usize = 23;
+/// A log of records as some version wrote them.
+struct Golden {
+    /// The files' name.
+    name: &'static str,
+    /// Numbers of the kinds of records that it must have. Others may be there too.
+    kinds: RangeInclusive<u32>,
+    /// What happened in it. After each half a walk restates everything.
+    halves: [&'static str; 2],
+}
+
+/// Jobs are of version 1; pools came later, and nothing of jobs changed with them.
+const GOLDEN: [Golden; 2] = [
+    Golden { name: "records-v1", kinds: 1..=23, halves: [BEFORE, AFTER] },
+    Golden { name: "records-pools-v1", kinds: 40..=55, halves: [POOLS_BEFORE, POOLS_AFTER] },
+];
 
 /// A frame as the golden file keeps it, each with its length before it.
 #[derive(Clone, PartialEq, Message)]
@@ -31,7 +45,6 @@ struct GoldenFrame {
     records: Vec<Vec<u8>>,
 }
 
-/// What happened in the golden log. After each half a walk restates everything.
 const BEFORE: &str = "
     configure attempts=2 delay=1000 jitter=10 lease_ms=9000 jobs_max=50 retain_ms=60000 on_failure=skip
     configure queue=other retain_max=1
@@ -71,13 +84,58 @@ const AFTER: &str = "
     extend 8 progress=almost
 ";
 
-fn path(name: &str) -> PathBuf {
+const POOLS_BEFORE: &str = "
+    pool name=a seats=2 limit=2 hold=5000 hold_max=9000 waitlist=5 offer=4000 offers=tell quotas=g:1 says=room:1
+    pool name=b seats=1 waitlist=5 closes_in=20000
+    pool name=c seats=1 waitlist=5 opens_in=3000 shuffle
+    pool name=d seats=1
+    hold anna pool=a group=g
+    take bert pool=b
+    take bert pool=b                    -> refused limit_reached 1
+    join carl pool=b
+    join dora pool=b
+    leave dora pool=b
+    all join anna pool=c ; join bert pool=c ; join emil pool=c
+    confirm 1
+    hold_on 1                           -> refused not_held
+    hold carl pool=a for=1000
+    hold_on 3
+    as k/1 transact if lacks=zoe:a ; take zoe pool=d ; enqueue queue=mail
+    transact if lacks=zoe:d ; take zoe pool=a -> condition 0 refused has_pool 0
+    enqueue
+    lease
+    transact complete 2 ; give_back 4
+    give_back 2
+    after 1500
+    swap 1 pool=d
+    join fred pool=a units=2
+";
+const POOLS_AFTER: &str = "
+    after 4000
+    delete_pool pool=d                  -> refused pool_in_use 1
+    take gina pool=d                    -> refused sold_out 0
+    join hans pool=c
+    after 20000
+    resize 3 pool=a
+    resize 4 pool=c
+    pool name=e seats=1
+    delete_pool pool=e
+    swap 6 pool=a when_offered
+    take anna pool=b                    -> refused closed -5500
+";
+
+fn path(golden: &Golden, extension: &str) -> PathBuf {
+    let name = format!("{}.{extension}", golden.name);
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-fn write() {
+/// Writes a golden log that is not there yet.
+fn write(golden: &Golden) {
+    if path(golden, "bin").exists() {
+        return;
+    }
     let mut world = World::new();
-    for script in [BEFORE, AFTER] {
+    for script in golden.halves {
         world = check_in(world, script);
         let target = world.next_frame();
         world.walk(target, |_| ());
@@ -87,14 +145,13 @@ fn write() {
         let frame = GoldenFrame { sequence, time: time.0, records };
         frame.encode_length_delimited(&mut bytes).expect("memory has room");
     }
-    fs::create_dir_all(path("")).expect("a directory");
-    fs::write(path("records-v1.bin"), bytes).expect("written");
-    fs::write(path("records-v1.txt"), world.state.digest_text()).expect("written");
+    fs::write(path(golden, "bin"), bytes).expect("written");
+    fs::write(path(golden, "txt"), world.state.digest_text()).expect("written");
 }
 
-/// The golden log in a world of its own; only its frames and its last time are used.
-fn read() -> World {
-    let bytes = fs::read(path("records-v1.bin")).expect("the golden file");
+/// A golden log in a world of its own; only its frames and its last time are used.
+fn read(golden: &Golden) -> World {
+    let bytes = fs::read(path(golden, "bin")).expect("the golden file");
     let mut rest = bytes.as_slice();
     let mut world = World::new();
     world.frames.clear();
@@ -112,48 +169,61 @@ fn decode(record: &[u8]) -> Record {
 
 #[test]
 fn the_golden_records_replay_to_the_same_state() {
-    if std::env::var_os("TIDEGATE_GOLDEN_WRITE").is_some() {
-        write();
+    for golden in &GOLDEN {
+        if std::env::var_os("TIDEGATE_GOLDEN_WRITE").is_some() {
+            write(golden);
+        }
+        let expected = fs::read_to_string(path(golden, "txt")).expect("the expected digest");
+        assert_eq!(read(golden).replayed_from(0).digest_text(), expected, "{}", golden.name);
     }
-    let world = read();
-    let expected = fs::read_to_string(path("records-v1.txt")).expect("the expected digest");
-    assert_eq!(world.replayed_from(0).digest_text(), expected);
 }
 
-/// A walk restates everything in the middle of the golden log; what was before it is not needed.
+/// A walk restates everything in the middle of a golden log; what was before it is not needed.
 #[test]
 fn the_golden_records_replay_from_their_walks_on() {
-    let world = read();
-    let expected = fs::read_to_string(path("records-v1.txt")).expect("the expected digest");
-    let walks: Vec<u64> = world
-        .frames
-        .iter()
-        .filter(|frame| frame.records.iter().any(|record| matches!(decode(record), Record::Shard(_))))
-        .map(|frame| frame.sequence)
-        .collect();
-    assert_eq!(walks.len(), 3, "the seed, and a walk after each half");
-    for walk in walks {
-        assert_eq!(world.replayed_from(walk).digest_text(), expected, "from frame {walk}");
+    for golden in &GOLDEN {
+        let world = read(golden);
+        let expected = fs::read_to_string(path(golden, "txt")).expect("the expected digest");
+        let walks: Vec<u64> = world
+            .frames
+            .iter()
+            .filter(|frame| frame.records.iter().any(|record| matches!(decode(record), Record::Shard(_))))
+            .map(|frame| frame.sequence)
+            .collect();
+        assert_eq!(walks.len(), 3, "the seed, and a walk after each half");
+        for walk in walks {
+            assert_eq!(
+                world.replayed_from(walk).digest_text(),
+                expected,
+                "{} from frame {walk}",
+                golden.name
+            );
+        }
     }
 }
 
 /// A field that lost its number, or got another one, does not come out again.
 #[test]
 fn the_golden_records_encode_to_the_same_bytes() {
-    for record in read().frames.iter().flat_map(|frame| &frame.records) {
-        let again = RecordMessage { record: Some(decode(record)) }.encode_to_vec();
-        assert_eq!(&again, record, "{:?}", decode(record));
+    for world in GOLDEN.iter().map(read) {
+        for record in world.frames.iter().flat_map(|frame| &frame.records) {
+            let again = RecordMessage { record: Some(decode(record)) }.encode_to_vec();
+            assert_eq!(&again, record, "{:?}", decode(record));
+        }
     }
 }
 
 #[test]
-fn the_golden_log_has_records_of_every_kind() {
-    let world = read();
-    let records = world.frames.iter().flat_map(|frame| &frame.records);
-    let mut kinds = BTreeSet::new();
-    for record in records {
-        let (number, _) = prost::encoding::decode_key(&mut record.as_slice()).expect("its kind's number");
-        kinds.insert(number);
+fn the_golden_logs_have_records_of_every_kind() {
+    for golden in &GOLDEN {
+        let world = read(golden);
+        let records = world.frames.iter().flat_map(|frame| &frame.records);
+        let mut kinds = BTreeSet::new();
+        for record in records {
+            let (number, _) = prost::encoding::decode_key(&mut record.as_slice()).expect("its kind's number");
+            kinds.insert(number);
+        }
+        let missing: Vec<u32> = golden.kinds.clone().filter(|kind| !kinds.contains(kind)).collect();
+        assert!(missing.is_empty(), "{} has no records of the kinds {missing:?}", golden.name);
     }
-    assert_eq!(kinds, (1..=KINDS as u32).collect());
 }

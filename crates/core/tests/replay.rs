@@ -242,7 +242,8 @@ fn command(world: &World, op: &Op) -> Option<Command> {
             let completes = completes.iter().filter_map(|nth| leased(*nth));
             let completes =
                 completes.map(|(id, token)| Operation::Complete(Complete { id, token, result_len: 50 }));
-            Command::Transaction(Transaction { operations: enqueues.chain(completes).collect() })
+            let operations = enqueues.chain(completes).collect();
+            Command::Transaction(Transaction { conditions: Vec::new(), operations })
         }
         Op::Wait { .. } => return None,
     })

@@ -2,6 +2,7 @@
 
 use tidegate_core::command::Operation;
 use tidegate_core::outcome::{self, Item};
+use tidegate_core::pool::view::GrantView;
 use tidegate_core::view::{JobView, QueueView, RedriveView};
 use tidegate_core::{Command, JobId, Time, command, limits};
 
@@ -63,8 +64,19 @@ pub struct Transaction {
     pub blobs: Vec<Envelope>,
 }
 
+/// What a transaction did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transacted {
+    /// One for each operation, in order; none of them is a refusal.
+    pub items: Vec<Item>,
+    /// The grant that each is about, if it is about one that is still known.
+    pub grants: Vec<Option<GrantView>>,
+}
+
 /// What each item of a call takes in the log beside its blob, in bytes, at most nearly.
 const ITEM_BYTES: usize = 64;
+/// What an operation on a pool takes with what follows from it: names, an offer, the job that tells of it.
+pub(crate) const POOL_BYTES: usize = 1_024;
 /// What a job's rarer wishes take: keys and names.
 const MORE_BYTES: usize = 1_024;
 
@@ -92,6 +104,7 @@ impl Transaction {
                     complete.result_len = blob.stored_len();
                     complete.result_len as usize + ITEM_BYTES
                 }
+                Operation::Pool(_) => POOL_BYTES,
             })
             .sum()
     }
@@ -231,6 +244,8 @@ pub(crate) enum Ask {
     Causes { queue: String },
     /// Say when one of these queues has something to hand out, or the wait is over.
     Watch { queues: Vec<String>, kinds: Vec<String>, wait_ms: u64 },
+    /// Show something about pools.
+    Pool(crate::pools::PoolAsk),
     /// Write something, to see whether the log takes it.
     Probe,
 }

@@ -162,7 +162,7 @@ struct Sample {
     /// The oldest frame that a job needs, and its bytes.
     jobs: Vec<(Sequence, u64)>,
     job_count: u64,
-    /// Bytes of what is alive beside jobs and blobs: kept answers, failures, progress, keys. Where they lie
+    /// Bytes of what is alive beside jobs and blobs: kept answers, failures, progress, keys, pools. Where they lie
     /// is not known; taken for old, they are never counted too low.
     others: u64,
 }
@@ -174,7 +174,7 @@ impl Sample {
         let at_or_after = |sequence| state.list(&JobFilter::default(), sequence, 1).jobs.pop();
         let mut jobs = Vec::new();
         let job_count = state.job_count();
-        let others = state.answer_bytes() + state.extra_bytes();
+        let others = state.answer_bytes() + state.extra_bytes() + state.pool_bytes();
         let Some(first) = at_or_after(0).map(|job| job.id.sequence()) else {
             return Self { jobs, job_count, others };
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tidegate_core::command::Release;
 use tidegate_core::outcome::{LeasedJob, Outcome};
+use tidegate_core::pool::view::GrantView;
 use tidegate_core::view::{Cause, JobPage, JobView};
 use tidegate_log::Log;
 use tokio::sync::oneshot;
@@ -20,8 +21,9 @@ use crate::payloads::Pinned;
 /// What a shard tells.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// A command's outcome. `pinned` are the payloads of the jobs it leased, in their order.
-    Decided { outcome: Outcome, replayed: bool, pinned: Pinned },
+    /// A command's outcome. `pinned` are the payloads of the jobs it leased, in their order; `grants` are what its items are
+    /// about, one for each, where any is about pools.
+    Decided { outcome: Outcome, replayed: bool, pinned: Pinned, grants: Vec<Option<GrantView>> },
     /// A job. `pinned` are its payload and its result.
     Job(Option<(Box<JobView>, Pinned)>),
     /// A page of a listing.
@@ -32,6 +34,8 @@ pub(crate) enum Told {
     Causes(Option<Vec<Cause>>),
     /// Whether there is something to hand out.
     Watched(bool),
+    /// Something about pools.
+    Pool(crate::pools::PoolTold),
     /// The probe is durable.
     Probed,
 }

@@ -469,7 +469,7 @@ impl Engine {
     }
 
     /// A command that is done or refused.
-    async fn done(
+    pub(crate) async fn done(
         &self,
         shard: u16,
         command: Command,
@@ -541,12 +541,19 @@ fn check(options: &Options) -> Result<(), OpenError> {
 }
 
 pub(crate) fn outcome_of(delivery: Delivery) -> Result<(Outcome, bool), CallError> {
-    match delivery.take() {
+    outcome_of_told(delivery.take())
+}
+
+pub(crate) fn outcome_of_told(told: Told) -> Result<(Outcome, bool), CallError> {
+    match told {
         Told::Decided { outcome: Outcome::Refused(refusal), replayed, .. } => {
             Err(CallError::Refused { refusal, replayed })
         }
         Told::Decided { outcome: Outcome::TransactionRefused { operation, refusal }, replayed, .. } => {
             Err(CallError::OperationRefused { operation, refusal, replayed })
+        }
+        Told::Decided { outcome: Outcome::ConditionRefused { condition, refusal }, replayed, .. } => {
+            Err(CallError::ConditionRefused { condition, refusal, replayed })
         }
         Told::Decided { outcome, replayed, .. } => Ok((outcome, replayed)),
         _ => unreachable!("a command was decided"),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tidegate_core::pool::GrantId;
 use tidegate_core::{JobId, Refusal};
 
 /// Why a call brought no answer.
@@ -28,6 +29,16 @@ pub enum CallError {
         /// Which operation, from 0.
         operation: u32,
         /// Which refusal.
+        refusal: Refusal,
+        /// Whether this is what an earlier call with the same idempotency key was told.
+        replayed: bool,
+    },
+    /// A condition of a transaction does not hold, and so nothing of it was done.
+    #[error("condition {condition} does not hold: {}", refusal.code())]
+    ConditionRefused {
+        /// Which condition, from 0.
+        condition: u32,
+        /// What is so instead.
         refusal: Refusal,
         /// Whether this is what an earlier call with the same idempotency key was told.
         replayed: bool,
@@ -115,6 +126,7 @@ impl CallError {
             Self::OutcomeUnknown { .. } | Self::ShuttingDown => Some(1_000),
             Self::Refused { .. }
             | Self::OperationRefused { .. }
+            | Self::ConditionRefused { .. }
             | Self::SpansShards { .. }
             | Self::CallTooLarge { .. } => None,
         }
@@ -128,6 +140,12 @@ pub enum Place {
     Queue(String),
     /// A job.
     Job(JobId),
+    /// A pool.
+    Pool(String),
+    /// A grant.
+    Grant(GrantId),
+    /// All pools whose name says that they are there; all pools there are, if none is named.
+    Everywhere(Option<String>),
 }
 
 impl fmt::Display for Place {
@@ -135,6 +153,10 @@ impl fmt::Display for Place {
         match self {
             Self::Queue(queue) => write!(f, "queue {queue}"),
             Self::Job(id) => write!(f, "job {id}"),
+            Self::Pool(pool) => write!(f, "pool {pool}"),
+            Self::Grant(id) => write!(f, "grant {id}"),
+            Self::Everywhere(Some(place)) => write!(f, "the pools at {place}"),
+            Self::Everywhere(None) => f.write_str("all pools"),
         }
     }
 }

@@ -18,10 +18,12 @@ pub fn fingerprint(parts: &[&[u8]]) -> [u64; 2] {
     [0, 1].map(|seed| parts.iter().fold(seed, |seed, part| xxh64(part, seed)))
 }
 
-/// The shard of `queue` among `shards`: XXH64 of its name with seed 0, modulo their number.
+/// The shard of a queue or a pool among `shards`: XXH64, with seed 0, of what is behind the name's `@`, or of the whole name if
+/// it has none, modulo their number. So what is named with one place is in one shard.
 #[must_use]
-pub fn shard_of(queue: &str, shards: u16) -> u16 {
-    if shards <= 1 { 0 } else { (xxh64(queue.as_bytes(), 0) % u64::from(shards)) as u16 }
+pub fn shard_of(name: &str, shards: u16) -> u16 {
+    let place = tidegate_core::pool::place_of(name).unwrap_or(name);
+    if shards <= 1 { 0 } else { (xxh64(place.as_bytes(), 0) % u64::from(shards)) as u16 }
 }
 
 fn xxh64(data: &[u8], seed: u64) -> u64 {
@@ -100,5 +102,12 @@ mod tests {
         }
         assert!(counts.iter().all(|&count| count > 150), "{counts:?}");
         assert_eq!(shard_of("any", 1), 0);
+    }
+
+    #[test]
+    fn names_with_one_place_are_in_one_shard() {
+        let shards: Vec<u16> = (0..100).map(|n| shard_of(&format!("section-{n}@spring"), 64)).collect();
+        assert!(shards.iter().all(|&shard| shard == shard_of("mail@spring", 64)));
+        assert_eq!(shards[0], shard_of("spring", 64));
     }
 }

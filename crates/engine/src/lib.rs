@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `engine`, `worker` | the typed calls; opening, closing, routing |
 //! | `transact` | a transaction, which is in one shard |
+//! | `pools`, `availability` | calls about pools; what is free, for everybody who looks |
 //! | `scatter` | a worker's round trip over several shards |
 //! | `inbox`, `outbox` | the two places where a call rests, before its turn and after it |
 //! | `delivery` | an answer on its way, and what becomes of leased jobs if nobody takes it |
@@ -27,6 +28,7 @@
 //! Left out: rules about jobs (the core has them), the form of files (the log has it), HTTP, and an async
 //! runtime: calls are futures that any executor can wait for.
 
+mod availability;
 mod calls;
 mod cleaner;
 mod clock;
@@ -41,6 +43,7 @@ pub mod limits;
 mod options;
 mod outbox;
 mod payloads;
+mod pools;
 mod published;
 mod rates;
 mod scatter;
@@ -54,9 +57,10 @@ mod turn;
 mod waiters;
 mod worker;
 
+pub use availability::{PoolNews, PoolSeen, PoolWatch};
 pub use calls::{
     Answer, DamagedJob, Deleted, Enqueue, IdempotencyKey, Job, Leased, Page, Queue, Redriving, Stored,
-    Transaction, Work, Worked,
+    Transacted, Transaction, Work, Worked,
 };
 pub use clock::{Clock, Now, SystemClock};
 pub use engine::{Engine, LogSource, Readiness};
@@ -65,6 +69,7 @@ pub use error::{CallError, CloseError, OpenError, Place, ReplayError};
 pub use fingerprint::{fingerprint, shard_of};
 pub use layout::shards_in;
 pub use options::{Cleaning, Options, Restart};
+pub use pools::PoolAnswer;
 pub use published::{ShardState, ShardStatus, Status};
 pub use shard::Turned;
 pub use solo::Solo;

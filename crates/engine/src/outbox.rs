@@ -11,9 +11,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tidegate_core::sabotage;
+use tidegate_core::{Time, sabotage};
 use tidegate_log::{LogFailure, Sequence};
 
+use crate::availability::PoolChange;
 use crate::delivery::Held;
 use crate::inbox::Inbox;
 use crate::published::{Published, Snapshot};
@@ -23,10 +24,14 @@ use crate::published::{Published, Snapshot};
 pub(crate) struct Batch {
     /// The sequence that must be durable first.
     pub(crate) after: Sequence,
+    /// The turn's time.
+    pub(crate) time: Time,
     /// The answers.
     pub(crate) answers: Vec<Held>,
     /// The shard's queues after the turn, if they are to be published.
     pub(crate) snapshot: Option<Arc<Snapshot>>,
+    /// The pools that the turn has changed.
+    pub(crate) pools: Vec<PoolChange>,
 }
 
 /// See the module.
@@ -53,11 +58,12 @@ impl Outbox {
 
     /// Takes a turn's batch, and lets it go at once if nothing stands in its way.
     pub(crate) fn put(&self, batch: Batch) {
-        let mut inside = self.lock();
+        let (mut batch, mut inside) = (batch, self.lock());
         if let Some(why) = inside.failure.clone() {
             drop(inside);
             fail(batch, &why);
         } else if batch.after <= inside.durable || sabotage::is("answer_before_durable") {
+            self.show_pools(&mut batch);
             drop(inside);
             self.send(batch);
         } else {
@@ -78,7 +84,10 @@ impl Outbox {
         let mut inside = self.lock();
         inside.durable = inside.durable.max(durable);
         let ready = inside.held.partition_point(|batch| batch.after <= durable);
-        let going: Vec<Batch> = inside.held.drain(..ready).collect();
+        let mut going: Vec<Batch> = inside.held.drain(..ready).collect();
+        for batch in &mut going {
+            self.show_pools(batch);
+        }
         drop(inside);
         self.published.advanced(durable);
         for batch in going {
@@ -104,6 +113,16 @@ impl Outbox {
     /// Why nothing goes out any more, if that is so.
     pub(crate) fn failure(&self) -> Option<Arc<str>> {
         self.lock().failure.clone()
+    }
+
+    /// Shows what a turn has changed of pools. While the outbox is locked: turns are shown in their order.
+    fn show_pools(&self, batch: &mut Batch) {
+        let changes = std::mem::take(&mut batch.pools);
+        if changes.is_empty() {
+            self.published.pools().still_so(batch.time);
+        } else {
+            self.published.pools().show(changes, batch.time);
+        }
     }
 
     fn send(&self, batch: Batch) {

@@ -11,6 +11,7 @@ use tidegate_core::Time;
 use tidegate_core::view::{JobState, QueueView};
 use tidegate_log::{LogStatus, RecoveryReport, Sequence};
 
+use crate::availability::Availability;
 use crate::calls::Queue;
 use crate::clock::Clock;
 use crate::rates::Rate;
@@ -94,6 +95,7 @@ pub(crate) struct Published {
     durable_at: AtomicU64,
     waits_for_log: AtomicBool,
     figures: Mutex<Figures>,
+    pools: Arc<Availability>,
 }
 
 /// What the shard's thread says about itself.
@@ -135,7 +137,13 @@ impl Published {
             durable_at: AtomicU64::new(0),
             waits_for_log: AtomicBool::new(false),
             figures: Mutex::new(figures),
+            pools: Arc::new(Availability::new()),
         }
+    }
+
+    /// Pools, which are shown one by one.
+    pub(crate) const fn pools(&self) -> &Arc<Availability> {
+        &self.pools
     }
 
     /// The last snapshot.

@@ -21,6 +21,7 @@ use tidegate_core::state::Turn;
 use tidegate_core::{JobId, State, Time};
 use tidegate_log::{Epoch, Log, Opened, Sequence};
 
+use crate::availability::PoolChange;
 use crate::calls::Queue;
 use crate::cleaner::Cleaner;
 use crate::clock::{Now, Pace};
@@ -94,6 +95,8 @@ pub(crate) struct Shard {
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     pub(crate) placed: Vec<u32>,
+    /// Texts that the core made, which go into the frame as blobs.
+    pub(crate) made: Vec<String>,
     pub(crate) readied: Vec<u16>,
     pub(crate) ended: Vec<JobId>,
 }
@@ -106,13 +109,15 @@ impl Gathered {
             sink,
             blob_cursor,
             placed: std::mem::take(&mut self.placed),
+            made: std::mem::take(&mut self.made),
             readied: std::mem::take(&mut self.readied),
             ended: std::mem::take(&mut self.ended),
         }
     }
 
     pub(crate) fn absorb(&mut self, turn: Turn<'_>) {
-        (self.placed, self.readied, self.ended) = (turn.placed, turn.readied, turn.ended);
+        (self.placed, self.made) = (turn.placed, turn.made);
+        (self.readied, self.ended) = (turn.readied, turn.ended);
     }
 }
 
@@ -228,6 +233,7 @@ impl Shard {
         }
         let more = self.state.expire(&mut turn);
         self.gathered.absorb(turn);
+        self.place_blobs(&[]);
         more
     }
 
@@ -257,11 +263,19 @@ impl Shard {
         for held in &mut answers {
             held.pin(&*self.log);
         }
-        if !answers.is_empty() || snapshot.is_some() {
-            self.outbox.put(Batch { after: self.last, answers, snapshot });
+        let pools = self.changed_pools();
+        if !answers.is_empty() || snapshot.is_some() || !pools.is_empty() {
+            self.outbox.put(Batch { after: self.last, time, answers, snapshot, pools });
         }
         self.tell_figures();
         self.outbox.failure().map_or(Ok(()), Err)
+    }
+
+    /// Copies the pools that have changed since the last turn, for publishing.
+    fn changed_pools(&mut self) -> Vec<PoolChange> {
+        let names = self.state.take_changed_pools();
+        let change = |name: Arc<str>| PoolChange { view: self.state.pool(&name), name };
+        names.into_iter().map(change).collect()
     }
 
     /// The last frame submitted.

@@ -53,6 +53,10 @@ impl Sink for FrameSink {
             record.encode(records);
         });
     }
+
+    fn made_len(&self, text: &str) -> u32 {
+        Envelope::json(text.to_owned()).stored_len()
+    }
 }
 
 #[cfg(test)]

@@ -6,13 +6,15 @@
 
 use tidegate_core::command::{IdempotencyKey, Lease, Work};
 use tidegate_core::outcome::{Outcome, Worked};
-use tidegate_core::state::Decided;
+use tidegate_core::pool::command::PoolOperation;
+use tidegate_core::state::{Decided, MADE};
 use tidegate_core::{Command, JobId, Request, Time};
 
 use crate::calls::Ask;
 use crate::delivery::{Delivery, Held, Reply, Told};
 use crate::envelope::Envelope;
 use crate::error::CallError;
+use crate::fingerprint::fingerprint;
 use crate::inbox::Call;
 use crate::limits::WAIT_MS_MAX;
 use crate::payloads::Pinned;
@@ -72,6 +74,10 @@ impl Shard {
                     self.wait(reply, deadline(time, wait_ms), Waiting::Watch { queues, kinds });
                 }
             }
+            Ask::Pool(ask) => {
+                let told = self.tell_pools(ask);
+                self.tell(reply, told);
+            }
             Ask::Probe => {
                 self.probed = true;
                 self.tell(reply, Told::Probed);
@@ -91,18 +97,49 @@ impl Shard {
         command: Command,
         blobs: &[Envelope],
     ) -> Decided {
+        let mut command = command;
+        if let Command::ConfigurePool { seed, .. } = &mut command {
+            *seed = self.draw_seed();
+        }
         let mut turn = self.gathered.turn(&mut self.sink);
         let decided = self.state.decide(Request { idempotency, command }, &mut turn);
         let blob_cursor = turn.blob_cursor;
         self.gathered.absorb(turn);
+        self.place_blobs(blobs);
+        assert_eq!(self.sink.cursor(), blob_cursor, "the blobs in the frame are those the records speak of");
+        decided
+    }
+
+    /// 32 bytes that nobody could have guessed; where chance is given from outside, they follow from that.
+    fn draw_seed(&self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        match self.options.seed {
+            Some(given) => {
+                let last = self.last().0;
+                let halves = [0u64, 1].map(|half| {
+                    fingerprint(&[&given.to_le_bytes(), &last.to_le_bytes(), &half.to_le_bytes()])
+                });
+                for (bytes, word) in seed.chunks_exact_mut(8).zip(halves.as_flattened()) {
+                    bytes.copy_from_slice(&word.to_le_bytes());
+                }
+            }
+            None => getrandom::fill(&mut seed).expect("the system has random bytes"),
+        }
+        seed
+    }
+
+    /// Puts what the core accepted into the frame, in the order it wants it: the command's blobs, and texts that it made.
+    pub(crate) fn place_blobs(&mut self, blobs: &[Envelope]) {
         for index in self.gathered.placed.drain(..) {
-            // A job to complete may have no result; then its length was zero and nothing is placed.
-            if let Some(envelope) = blobs.get(index as usize) {
+            if let Some(made) = index.checked_sub(MADE) {
+                let text = std::mem::take(&mut self.gathered.made[made as usize]);
+                self.sink.push_envelope(&Envelope::json(text));
+            } else if let Some(envelope) = blobs.get(index as usize) {
+                // A job to complete may have no result; then its length was zero and nothing is placed.
                 self.sink.push_envelope(envelope);
             }
         }
-        assert_eq!(self.sink.cursor(), blob_cursor, "the blobs in the frame are those the records speak of");
-        decided
+        self.gathered.made.clear();
     }
 
     /// Settles at once, and leases now if there is something, else when there is.
@@ -237,7 +274,8 @@ impl Shard {
         leased_now: bool,
     ) {
         let leases = matches!(&outcome, Outcome::Worked(worked) if !worked.leased.is_empty());
-        let told = Told::Decided { outcome, replayed, pinned: Pinned::default() };
+        let grants = self.grants_of(&outcome);
+        let told = Told::Decided { outcome, replayed, pinned: Pinned::default(), grants };
         let delivery = if leases && leased_now {
             Delivery::of_leases(told, &self.doors.inbox)
         } else {
@@ -257,11 +295,12 @@ impl Shard {
     }
 }
 
-/// Whether a command may add jobs, which a full disk has no room for.
+/// Whether a command may add jobs or grants, which a full disk has no room for.
 fn brings_work(command: &Command) -> bool {
     match command {
         Command::Enqueue(_) => true,
         Command::Transaction(transaction) => transaction.enqueues(),
+        Command::Pools(operations) => operations.iter().any(PoolOperation::takes),
         _ => false,
     }
 }

@@ -11,19 +11,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::Request;
 use http::request::Parts;
-use tidegate_api::convert::answer;
-use tidegate_api::id::JobId;
+use tidegate_api::convert::{answer, pool};
+use tidegate_api::id::{GrantId, JobId};
 use tidegate_api::idempotency::{IDEMPOTENCY_KEY, read_idempotency_key};
 use tidegate_api::refusal::{Code, Refusal, Refused};
-use tidegate_api::{query, syntax};
+use tidegate_api::{limits, query, syntax};
 use tidegate_core::Time;
 use tidegate_engine::{CallError, Engine, IdempotencyKey, fingerprint};
+use tokio::sync::watch;
 
 use crate::Options;
 use crate::body::{self, Intake, Media, RequestBody, Whole};
-use crate::calls::{dead, enqueue, health, jobs, queues, stream, transactions, work};
+use crate::calls::pools::pool_name;
+use crate::calls::watch::{self as watching, Watchers};
+use crate::calls::{dead, enqueue, grants, health, jobs, pools, queues, stream, transactions, work};
 use crate::reply::{Reply, marked, problem};
 use crate::route::{Call, nowhere, route};
+use crate::written::Written;
 
 /// What every request needs. Clones share it.
 #[derive(Debug, Clone)]
@@ -34,12 +38,14 @@ struct Shared {
     engine: Engine,
     intake: Intake,
     openapi: Bytes,
+    written: Written,
+    watchers: Watchers,
     bench: bool,
 }
 
 impl Door {
-    /// A door to the engine.
-    pub(crate) fn new(engine: Engine, options: &Options) -> Self {
+    /// A door to the engine. `stop` says when whoever watches is to go.
+    pub(crate) fn new(engine: Engine, options: &Options, stop: watch::Receiver<bool>) -> Self {
         // Made once: it takes some milliseconds, and whoever opens many doors would feel it.
         static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| {
             let document = tidegate_api::openapi::document(env!("CARGO_PKG_VERSION"));
@@ -47,7 +53,8 @@ impl Door {
         });
         let openapi = OPENAPI.clone();
         let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
-        Self(Arc::new(Shared { engine, intake, openapi, bench: options.bench }))
+        let (written, watchers) = (Written::default(), Watchers::new(stop));
+        Self(Arc::new(Shared { engine, intake, openapi, written, watchers, bench: options.bench }))
     }
 
     /// Answers a request. A bug that panics is answered too, and logged.
@@ -82,7 +89,16 @@ impl Door {
     async fn dispatch(&self, call: Call, variable: &str, asked: Asked<'_>) -> Result<Reply, Refusing> {
         // Probes may add what they like; everywhere else a parameter that means nothing is a mistake somebody should hear of.
         let takes_any = matches!(call, Call::Live | Call::Ready | Call::OpenApi);
-        if !takes_any && !matches!(call, Call::GetJob | Call::ListJobs | Call::ListDead) {
+        let takes_some = matches!(
+            call,
+            Call::GetJob
+                | Call::ListJobs
+                | Call::ListDead
+                | Call::ListPools
+                | Call::WatchPools
+                | Call::ListEntrants
+        );
+        if !takes_any && !takes_some {
             query::read_no_query(asked.query())?;
         }
         match call {
@@ -110,6 +126,24 @@ impl Door {
             Call::ListCauses => dead::causes(asked, queue_name(variable)?).await,
             Call::RedriveDead => dead::redrive(asked, queue_name(variable)?).await,
             Call::DeleteDead => dead::delete(asked, queue_name(variable)?).await,
+            Call::ConfigurePool => pools::configure(asked, pool_name(variable)?).await,
+            Call::GetPool => pools::get(asked, pool_name(variable)?),
+            Call::DeletePool => pools::delete(asked, pool_name(variable)?).await,
+            Call::ListPools => pools::list(asked),
+            Call::WatchPools => watching::pools(asked),
+            Call::ResizePool => pools::resize(asked, pool_name(variable)?).await,
+            Call::ListEntrants => pools::entrants(asked, pool_name(variable)?).await,
+            Call::Hold => pools::hold(asked, pool_name(variable)?).await,
+            Call::Take => pools::take(asked, pool_name(variable)?).await,
+            Call::Join => pools::join(asked, pool_name(variable)?).await,
+            Call::Leave => pools::leave(asked, pool_name(variable)?).await,
+            Call::RequestPools => pools::requests(asked).await,
+            Call::GetGrant => grants::get(asked, grant_id(variable)?).await,
+            Call::ConfirmGrant => grants::confirm(asked, grant_id(variable)?).await,
+            Call::ExtendGrant => grants::extend(asked, grant_id(variable)?).await,
+            Call::ReleaseGrant => grants::release(asked, grant_id(variable)?).await,
+            Call::SwapGrant => grants::swap(asked, grant_id(variable)?).await,
+            Call::GetHolder => grants::holder(asked, holder_name(variable)?).await,
             Call::Live => Ok(health::live()),
             Call::Ready => health::ready(asked).await,
             Call::OpenApi => Ok(health::openapi(asked)),
@@ -124,6 +158,16 @@ impl Door {
     /// How bodies are taken in.
     pub(crate) fn intake(&self) -> &Intake {
         &self.0.intake
+    }
+
+    /// Pools that have been written as JSON.
+    pub(crate) fn written(&self) -> &Written {
+        &self.0.written
+    }
+
+    /// The room that all who watch share.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
     }
 
     /// The OpenAPI document's text.
@@ -202,15 +246,27 @@ impl From<Refusal> for Refusing {
 
 impl From<CallError> for Refusing {
     fn from(error: CallError) -> Self {
-        let replayed = matches!(
-            error,
-            CallError::Refused { replayed: true, .. } | CallError::OperationRefused { replayed: true, .. }
-        );
-        Self { refusal: Box::new(answer::call_error(&error, now())), replayed }
+        Self { refusal: Box::new(answer::call_error(&error, now())), replayed: is_replayed(&error) }
     }
 }
 
+/// Whether an error is what an earlier call with the same key was told.
+fn is_replayed(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::Refused { replayed: true, .. }
+            | CallError::OperationRefused { replayed: true, .. }
+            | CallError::ConditionRefused { replayed: true, .. }
+    )
+}
+
 impl Refusing {
+    /// The refusal of a transaction, whose request said this.
+    pub(crate) fn of_transaction(error: &CallError, said: &pool::Said<'_>) -> Self {
+        let refusal = pool::transaction_error(error, said, now());
+        Self { refusal: Box::new(refusal), replayed: is_replayed(error) }
+    }
+
     /// The refusal of one item that is the whole request.
     pub(crate) fn item(refusal: tidegate_core::Refusal, replayed: bool) -> Self {
         Self { refusal: Box::new(answer::refusal(refusal, now())), replayed }
@@ -220,6 +276,15 @@ impl Refusing {
 fn queue_name(variable: &str) -> Result<&str, Refused> {
     syntax::name("queue", variable)?;
     Ok(variable)
+}
+
+fn holder_name(variable: &str) -> Result<&str, Refused> {
+    syntax::text("holder", variable, &limits::HOLDER_BYTES)?;
+    Ok(variable)
+}
+
+fn grant_id(variable: &str) -> Result<GrantId, Refused> {
+    syntax::parsed("id", variable, GrantId::ALLOWED)
 }
 
 fn job_id(variable: &str) -> Result<JobId, Refused> {

@@ -7,6 +7,7 @@
 //! | `door` | what is behind every request; the dispatch |
 //! | `route` | from method and path to a call |
 //! | `body` | request bodies, bounded before memory is taken |
+//! | `written` | pools that have been written as JSON |
 //! | `reply` | answers, problems, streams of results |
 //! | `calls/` | a file for each room of the API |
 //! | [`limits`] | every bound |
@@ -26,5 +27,6 @@ pub mod limits;
 mod reply;
 mod route;
 mod serve;
+mod written;
 
 pub use serve::{Options, ServeError, Server};

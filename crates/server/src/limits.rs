@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use tidegate_api::limits::{BODY_BYTES_MAX, LINE_BYTES_MAX, LIST_ITEMS_MAX, WAIT_MS};
+use tidegate_api::limits::{
+    BODY_BYTES_MAX, LINE_BYTES_MAX, LIST_ITEMS_MAX, WAIT_MS, WATCHED_POOLS as WATCHED_NAMES,
+};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -55,6 +57,21 @@ pub const STREAM_BYTES: usize = 2 * (CHUNK_BYTES + LINE_BYTES_MAX);
 /// Answers to chunks that wait for a client to read them, before the stream is read on.
 pub const STREAM_ANSWERS: usize = 4;
 
+/// Pools that are watched at a time, each counted once for each watcher: some 300 bytes each.
+pub const WATCHED_POOLS: usize = 200_000;
+
+/// How long a watcher hears nothing after it has heard something. What changes meanwhile it hears of at once, as it is then.
+pub const WATCH_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a watcher hears nothing when nothing happens: then a comment says that the connection lives.
+pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a watcher may take to read what it was sent before it is let go.
+pub const WATCH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pools that are remembered as JSON; one takes as many bytes as its configuration and some 400.
+pub const POOLS_WRITTEN: usize = 4_096;
+
 /// How long a client may take for a request's head, and may leave a connection idle.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
@@ -72,6 +89,8 @@ pub const GRACE: Duration = Duration::from_secs(30);
 
 // The longest body is admitted by itself, and so is a stream.
 const _: () = assert!(BODY_BYTES_MAX < BODIES_BYTES && STREAM_BYTES < BODIES_BYTES);
+// The largest watcher finds room, and so do many.
+const _: () = assert!(100 * (*WATCHED_NAMES.end() as usize) < WATCHED_POOLS);
 // A list on the short way finds room where the general server would.
 const _: () = assert!(LANE_READ_BYTES <= CONNECTION_BUFFER_BYTES);
 // A readiness check that asks for a probe does not outlast the wait of an impatient prober, nor a long poll's.

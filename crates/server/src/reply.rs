@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use tidegate_api::idempotency::IDEMPOTENT_REPLAYED;
+use tidegate_api::pool::watch::EVENT_STREAM;
 use tidegate_api::refusal::{PROBLEM_MEDIA_TYPE, Problem, Refusal};
 use tokio::sync::mpsc;
 
@@ -76,6 +77,13 @@ pub(crate) fn text(text: &'static str) -> Reply {
 /// Results, a line each, as they come.
 pub(crate) fn ndjson(pieces: mpsc::Receiver<Bytes>) -> Reply {
     reply(StatusCode::OK, "application/x-ndjson", ReplyBody::Stream(pieces))
+}
+
+/// Server-sent events, as they come. They are of the moment: nobody may keep them.
+pub(crate) fn event_stream(pieces: mpsc::Receiver<Bytes>) -> Reply {
+    let mut reply = reply(StatusCode::OK, EVENT_STREAM, ReplyBody::Stream(pieces));
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
 }
 
 /// A refusal of the whole request.

@@ -52,12 +52,30 @@ calls! {
     ListCauses = "list_causes",
     RedriveDead = "redrive_dead",
     DeleteDead = "delete_dead",
+    ConfigurePool = "configure_pool",
+    GetPool = "get_pool",
+    DeletePool = "delete_pool",
+    ListPools = "list_pools",
+    WatchPools = "watch_pools",
+    ResizePool = "resize_pool",
+    ListEntrants = "list_entrants",
+    Hold = "hold",
+    Take = "take",
+    Join = "join",
+    Leave = "leave",
+    RequestPools = "request_pools",
+    GetGrant = "get_grant",
+    ConfirmGrant = "confirm_grant",
+    ExtendGrant = "extend_grant",
+    ReleaseGrant = "release_grant",
+    SwapGrant = "swap_grant",
+    GetHolder = "get_holder",
     Live = "live",
     Ready = "ready",
     OpenApi = "openapi",
 }
 
-/// A call, and what varies in its path: the queue's name or the job's id, not yet checked. Empty where nothing varies.
+/// A call, and what varies in its path: the name of a queue, a pool or a holder, or the id of a job or a grant, not yet checked. Empty where nothing varies.
 pub(crate) type Routed<'a> = (Call, Cow<'a, str>);
 
 /// The longest path has so many parts.
@@ -93,6 +111,24 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<Routed<'a>> {
         (Verb::Get, &["v1", "queues", queue, "dead", "causes"]) => (Call::ListCauses, queue),
         (Verb::Post, &["v1", "queues", queue, "dead", "redrive"]) => (Call::RedriveDead, queue),
         (Verb::Post, &["v1", "queues", queue, "dead", "delete"]) => (Call::DeleteDead, queue),
+        (Verb::Post, &["v1", "pools", pool, "hold"]) => (Call::Hold, pool),
+        (Verb::Post, &["v1", "pools", pool, "take"]) => (Call::Take, pool),
+        (Verb::Post, &["v1", "pools", pool, "join"]) => (Call::Join, pool),
+        (Verb::Post, &["v1", "pools", pool, "leave"]) => (Call::Leave, pool),
+        (Verb::Post, ["v1", "pools", "requests"]) => (Call::RequestPools, ""),
+        (Verb::Get, ["v1", "pools"]) => (Call::ListPools, ""),
+        (Verb::Get, ["v1", "pools", "watch"]) => (Call::WatchPools, ""),
+        (Verb::Get, &["v1", "pools", pool]) => (Call::GetPool, pool),
+        (Verb::Put, &["v1", "pools", pool]) => (Call::ConfigurePool, pool),
+        (Verb::Delete, &["v1", "pools", pool]) => (Call::DeletePool, pool),
+        (Verb::Post, &["v1", "pools", pool, "resize"]) => (Call::ResizePool, pool),
+        (Verb::Get, &["v1", "pools", pool, "entrants"]) => (Call::ListEntrants, pool),
+        (Verb::Get, &["v1", "grants", id]) => (Call::GetGrant, id),
+        (Verb::Post, &["v1", "grants", id, "confirm"]) => (Call::ConfirmGrant, id),
+        (Verb::Post, &["v1", "grants", id, "extend"]) => (Call::ExtendGrant, id),
+        (Verb::Post, &["v1", "grants", id, "release"]) => (Call::ReleaseGrant, id),
+        (Verb::Post, &["v1", "grants", id, "swap"]) => (Call::SwapGrant, id),
+        (Verb::Get, &["v1", "holders", holder]) => (Call::GetHolder, holder),
         (Verb::Get, ["healthz"]) => (Call::Live, ""),
         (Verb::Get, ["readyz"]) => (Call::Ready, ""),
         (Verb::Get, ["openapi.json"]) => (Call::OpenApi, ""),
@@ -112,6 +148,7 @@ enum Verb {
     Get,
     Post,
     Put,
+    Delete,
 }
 
 fn verb(method: &Method) -> Option<Verb> {
@@ -119,6 +156,7 @@ fn verb(method: &Method) -> Option<Verb> {
         Method::GET | Method::HEAD => Some(Verb::Get),
         Method::POST => Some(Verb::Post),
         Method::PUT => Some(Verb::Put),
+        Method::DELETE => Some(Verb::Delete),
         _ => None,
     }
 }
@@ -126,14 +164,15 @@ fn verb(method: &Method) -> Option<Verb> {
 /// The answer where no call was found: the path is not served, or not with this method.
 pub(crate) fn nowhere(method: &Method, path: &str) -> Reply {
     let takes = |candidate: &Method| route(candidate, path).is_some();
-    let allowed: Vec<&str> = [Method::GET, Method::HEAD, Method::POST, Method::PUT]
+    let allowed: Vec<&str> = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE]
         .iter()
         .filter(|candidate| takes(candidate))
         .map(|candidate| match *candidate {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
             Method::POST => "POST",
-            _ => "PUT",
+            Method::PUT => "PUT",
+            _ => "DELETE",
         })
         .collect();
     if allowed.is_empty() {
@@ -159,19 +198,17 @@ mod tests {
     #[test]
     fn every_operation_has_its_call_and_every_call_its_operation() {
         for operation in OPERATIONS {
-            let path = operation.path.replace("{queue}", "emails").replace("{id}", "0-42");
+            let variables =
+                [("{queue}", "emails"), ("{pool}", "seats@autumn"), ("{holder}", "anna"), ("{id}", "0-42")];
+            let path = variables
+                .iter()
+                .fold(operation.path.to_owned(), |path, (name, value)| path.replace(name, value));
             let method = operation.method.parse().unwrap();
             let (call, variable) =
                 route(&method, &path).unwrap_or_else(|| panic!("{} is not routed", operation.id));
             assert!(Call::ALL.contains(&(call, operation.id)), "{} is routed to {call:?}", operation.id);
-            let expected = if operation.path.contains("{queue}") {
-                "emails"
-            } else if operation.path.contains("{id}") {
-                "0-42"
-            } else {
-                ""
-            };
-            assert_eq!(variable, expected, "{}", operation.id);
+            let in_path = variables.iter().find(|(name, _)| operation.path.contains(name));
+            assert_eq!(variable, in_path.map_or("", |(_, value)| value), "{}", operation.id);
         }
         for (call, operation) in Call::ALL {
             assert!(OPERATIONS.iter().any(|candidate| candidate.id == *operation), "{call:?} is in no table");

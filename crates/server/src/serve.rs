@@ -108,9 +108,9 @@ impl Server {
     /// # Errors
     /// [`ServeError::Close`].
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let door = Door::new(engine.clone(), &self.options);
-        let graceful = GracefulShutdown::new();
         let (stopping, stopped) = watch::channel(false);
+        let door = Door::new(engine.clone(), &self.options, stopped.clone());
+        let graceful = GracefulShutdown::new();
         tokio::select! {
             () = accept(&self.listener, self.options, &door, &graceful, &stopped) => {}
             () = stop => {}
@@ -139,8 +139,8 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let door = Door::new(engine, &options);
         let (_going_on, stop) = watch::channel(false);
+        let door = Door::new(engine, &options, stop.clone());
         let lane = Lane::new(stream, door.clone(), stop);
         let graceful = GracefulShutdown::new();
         if let Err(error) = connection(lane, &Builders::new(), door, graceful.watcher()).await {

@@ -3,6 +3,9 @@
 use tidegate_api::refusal::Code;
 use tidegate_sim::coverage::{REFUSALS, REPLIES};
 
+/// No client of the simulator asks for a pool yet.
+const POOLS: &str = "pools: crates/core/tests/rules/pools*.rs, crates/server/tests/door";
+
 /// What is said before the engine is asked, or by more than one shard, and where that is tested.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("invalid_json", "the door's syntax: crates/api/tests, crates/server/tests/door"),
@@ -22,6 +25,33 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("shutting_down", "an engine that is closed for good: crates/engine/tests"),
     ("not_ready", "the door's readiness"),
     ("internal", "it would be a bug"),
+    ("pool_not_found", POOLS),
+    ("grant_unknown", POOLS),
+    ("hold_lapsed", POOLS),
+    ("grant_ended", POOLS),
+    ("not_held", POOLS),
+    ("not_open", POOLS),
+    ("closed", POOLS),
+    ("sold_out", POOLS),
+    ("limit_reached", POOLS),
+    ("quota_full", POOLS),
+    ("waitlist_full", POOLS),
+    ("waitlist_off", POOLS),
+    ("below_granted", POOLS),
+    ("pool_in_use", POOLS),
+    ("group_unknown", POOLS),
+    ("not_waiting", POOLS),
+    ("already_waiting", POOLS),
+    ("same_pool", POOLS),
+    ("too_many_pools", POOLS),
+    ("too_many_holders", POOLS),
+    ("too_many_grants", POOLS),
+    ("has_pool", POOLS),
+    ("lacks_pool", POOLS),
+    ("units_reached", POOLS),
+    ("version_changed", POOLS),
+    ("job_state_changed", POOLS),
+    ("never_open", POOLS),
 ];
 
 #[test]

@@ -10,6 +10,7 @@ use tidegate_core::view::{self, JobView, QueueView, RedriveView};
 use tidegate_core::{Time, limits as core_limits};
 use tidegate_engine::{CallError, Content, Envelope, Leased, Stored};
 
+use crate::convert::pool::pool_refusal;
 use crate::dead::Cause;
 use crate::enqueue::{EnqueueResult, Retry};
 use crate::id::CauseId;
@@ -20,12 +21,14 @@ use crate::refusal::{Code, Refusal};
 use crate::settle::SettleResult;
 use crate::syntax::encode_base64;
 use crate::time::Timestamp;
-use crate::transaction::{OperationResult, TransactionAnswer};
 use crate::words::{EndReason, JobState, OnFailure, RedriveState};
 use crate::write::{self, LeasedJobParts, Payload};
 
 /// When asking again makes sense after a refusal that goes away as work is done, in ms.
-const FULL_RETRY_AFTER_MS: u64 = 1_000;
+pub(super) const FULL_RETRY_AFTER_MS: u64 = 1_000;
+
+/// What an item about a pool is in an answer about jobs: the repeated answer of another request.
+const NOT_OF_JOBS: outcome::Refusal = outcome::Refusal::IdempotencyMismatch;
 
 /// The refusal of the rules, with its sentence. `now` is for saying how long until there is room.
 pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
@@ -85,9 +88,13 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
             Refusal::new(Code::IdempotencyFull, detail).with_retry_after_ms(room_at.since(now))
         }
         Core::Contradicts(earlier) => {
-            let detail = format!("It wants the unique key, or ends the job, that `do[{earlier}]` does.");
+            let detail = format!(
+                "It concerns the unique key, job, grant or place in line that `do[{earlier}]` concerns; a transaction has each \
+                 once."
+            );
             Refusal::new(Code::InvalidValue, detail)
         }
+        Core::Pool(refused) => pool_refusal(refused),
     }
 }
 
@@ -97,6 +104,9 @@ pub fn call_error(error: &CallError, now: Time) -> Refusal {
         CallError::Refused { refusal: refused, .. } => return refusal(*refused, now),
         CallError::OperationRefused { operation, refusal: refused, .. } => {
             return refusal(*refused, now).of_operation(*operation);
+        }
+        CallError::ConditionRefused { condition, refusal: refused, .. } => {
+            return refusal(*refused, now).of_condition(*condition);
         }
         CallError::SpansShards { operation, .. } => {
             let detail = format!(
@@ -133,6 +143,7 @@ pub fn write_enqueued_item(out: &mut Vec<u8>, item: Item, now: Time) {
         Item::Is { id, state, .. } => write::enqueued_item(out, id.into(), state.into(), false),
         Item::Duplicate { id, state } => write::enqueued_item(out, id.into(), state.into(), true),
         Item::Refused(refused) => write::refused_item(out, None, &refusal(refused, now)),
+        Item::Pool(_) => write::refused_item(out, None, &refusal(NOT_OF_JOBS, now)),
     }
 }
 
@@ -148,6 +159,7 @@ pub fn write_settled_item(out: &mut Vec<u8>, id: tidegate_core::JobId, item: Ite
         }
         Item::Duplicate { id, state } => write::settled(out, id.into(), state.into(), None, None),
         Item::Refused(refused) => write::refused_item(out, Some(&id.to_string()), &refusal(refused, now)),
+        Item::Pool(_) => write::refused_item(out, Some(&id.to_string()), &refusal(NOT_OF_JOBS, now)),
     }
 }
 
@@ -161,6 +173,7 @@ pub fn enqueued_item(item: Item, now: Time) -> EnqueueResult {
             EnqueueResult::Enqueued { id: id.into(), state: state.into(), duplicate: true }
         }
         Item::Refused(refused) => EnqueueResult::Refused { error: refusal(refused, now) },
+        Item::Pool(_) => EnqueueResult::Refused { error: refusal(NOT_OF_JOBS, now) },
     }
 }
 
@@ -183,6 +196,7 @@ pub fn settled_item(id: tidegate_core::JobId, item: Item, now: Time) -> SettleRe
         Item::Refused(refused) => {
             SettleResult::Refused { id: Some(id.to_string()), error: refusal(refused, now) }
         }
+        Item::Pool(_) => SettleResult::Refused { id: Some(id.to_string()), error: refusal(NOT_OF_JOBS, now) },
     }
 }
 
@@ -220,21 +234,6 @@ pub fn leased_job(leased: Leased) -> LeasedJob {
 fn metadata_of(envelope: &Envelope) -> Option<BTreeMap<String, String>> {
     let entry = |entry: &tidegate_engine::Metadata| (entry.name.clone(), entry.value.clone());
     (!envelope.metadata.is_empty()).then(|| envelope.metadata.iter().map(entry).collect())
-}
-
-/// What the operations of a transaction did. `queues` names the queue of each that enqueued.
-pub fn transaction(queues: Vec<Option<String>>, items: Vec<Item>) -> TransactionAnswer {
-    let result = |(queue, item): (Option<String>, Item)| match item {
-        Item::Is { id, state, .. } => {
-            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: false })
-        }
-        Item::Duplicate { id, state } => {
-            Some(OperationResult { id: id.into(), queue, state: state.into(), duplicate: true })
-        }
-        // One that is refused refuses all, and then there is no list.
-        Item::Refused(_) => None,
-    };
-    TransactionAnswer { results: queues.into_iter().zip(items).filter_map(result).collect() }
 }
 
 /// Writes a job that is handed out.

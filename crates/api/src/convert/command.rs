@@ -10,6 +10,7 @@ use tidegate_core::view::JobFilter;
 use tidegate_core::{Time, Token};
 use tidegate_engine::{Enqueue, Envelope, Metadata, Transaction};
 
+use crate::convert::pool::{self, Said, SaidOf};
 use crate::dead::{DeleteDeadRequest, RedriveRequest};
 use crate::enqueue::{NewJob, NewPayload, Retry, Unique};
 use crate::job::EditJob;
@@ -98,36 +99,41 @@ fn new_job(job: NewJob<'_>, body: Body<'_>) -> Result<(command::NewJob, Envelope
     Ok((job, envelope))
 }
 
-/// A transaction, and for each operation the queue that its result names.
+/// A transaction, and what its answer says again of the request.
 ///
 /// # Errors
 /// As [`add_job`].
-pub fn transaction(
-    request: TransactionRequest<'_>,
+pub fn transaction<'a>(
+    request: TransactionRequest<'a>,
     body: Body<'_>,
-) -> Result<(Transaction, Vec<Option<String>>), Refused> {
+) -> Result<(Transaction, Said<'a>), Refused> {
     let mut transaction = Transaction::default();
-    let mut queues = Vec::with_capacity(request.operations.len());
+    let mut said = Vec::with_capacity(request.operations.len());
     for operation in request.operations {
-        let (operation, blob, queue) = match operation {
+        let (operation, blob, said_of_it) = match operation {
             Operation::Enqueue(enqueue) => {
                 let EnqueueOperation { queue, job } = *enqueue;
                 let kind = job.kind.as_deref().unwrap_or(limits::KIND_DEFAULT).to_owned();
                 let (job, payload) = new_job(job, body)?;
                 let queue = String::from(queue);
                 let one = command::EnqueueOne { queue: queue.clone(), kind, job };
-                (command::Operation::Enqueue(one), payload, Some(queue))
+                (command::Operation::Enqueue(one), payload, SaidOf::Job(Some(queue)))
             }
             Operation::Complete(done) => {
                 let (done, result) = complete(done, body);
-                (command::Operation::Complete(done), result, None)
+                (command::Operation::Complete(done), result, SaidOf::Job(None))
+            }
+            Operation::Pool(request) => {
+                let (operation, named) = pool::request(request);
+                (command::Operation::Pool(operation), Envelope::default(), SaidOf::Pool(named))
             }
         };
         transaction.command.operations.push(operation);
         transaction.blobs.push(blob);
-        queues.push(queue);
+        said.push(said_of_it);
     }
-    Ok((transaction, queues))
+    transaction.command.conditions = request.conditions.iter().map(pool::condition).collect();
+    Ok((transaction, Said { operations: said, conditions: request.conditions }))
 }
 
 fn when(at: Option<Time>, in_ms: Option<u64>) -> Option<When> {

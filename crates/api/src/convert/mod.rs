@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod command;
+pub mod pool;
 
 use tidegate_core as core;
 

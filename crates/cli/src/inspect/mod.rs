@@ -1,5 +1,6 @@
 //! Looking into a data directory: which logs it has, and what their records say, as JSON.
 
+mod pools;
 mod record_json;
 
 use std::ops::ControlFlow;

@@ -17,7 +17,7 @@ pub(crate) fn to_json(shard: u16, record: &Record) -> Value {
         Record::Shard(r) => (
             "shard",
             json!({ "seed": format!("{:016x}", r.seed), "next_job": id(r.next_job), "next_token": r.next_token,
-                    "next_redrive": r.next_redrive }),
+                    "next_redrive": r.next_redrive, "next_grant": r.next_grant, "next_event": r.next_event }),
         ),
         Record::QueueConfigured(r) => {
             ("queue_configured", json!({ "queue": r.queue, "config": config(&r.config) }))
@@ -106,6 +106,7 @@ pub(crate) fn to_json(shard: u16, record: &Record) -> Value {
             json!({ "queue": r.queue, "unique_key": r.key, "id": id(r.job), "expires_at": time(r.expires_at) }),
         ),
         Record::JobsRestated(r) => ("jobs_restated", jobs_restated(shard, r)),
+        record => super::pools::content(shard, record),
     };
     json!({ "record": name, "content": content })
 }
@@ -151,11 +152,11 @@ fn jobs_restated(shard: u16, restated: &JobsRestated) -> Value {
     json!({ "first_offset": restated.first_offset, "jobs": jobs })
 }
 
-fn id(shard: u16, sequence: u64) -> String {
+pub(super) fn id(shard: u16, sequence: u64) -> String {
     format!("{shard}-{sequence}", sequence = JobId::new(shard, sequence & ((1 << 48) - 1)).sequence())
 }
 
-fn time(ms: u64) -> String {
+pub(super) fn time(ms: u64) -> String {
     Timestamp::from_unix_ms(ms).to_string()
 }
 
@@ -163,20 +164,20 @@ fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn map(value: Value) -> Map<String, Value> {
+pub(super) fn map(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),
     }
 }
 
-fn put_nonzero(all: &mut Map<String, Value>, name: &str, number: u64) {
+pub(super) fn put_nonzero(all: &mut Map<String, Value>, name: &str, number: u64) {
     if number > 0 {
         all.insert(name.into(), number.into());
     }
 }
 
-fn put_time(all: &mut Map<String, Value>, name: &str, ms: u64) {
+pub(super) fn put_time(all: &mut Map<String, Value>, name: &str, ms: u64) {
     if ms > 0 {
         all.insert(name.into(), time(ms).into());
     }

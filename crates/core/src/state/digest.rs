@@ -120,6 +120,7 @@ impl State {
             let kept = &entry.value;
             format!("answer {} {:?} {:?} {:?}", entry.name, kept.fingerprint, kept.expires_at, kept.answer)
         }));
+        rest.extend(self.pool_lines());
         rest.sort_unstable();
         for line in rest {
             let _ = writeln!(out, "{line}");

@@ -20,7 +20,12 @@ impl State {
         let expired = self.expire_unstarted(turn);
         let moved = self.expire_timers(turn);
         let attended = self.attend_queues(turn);
-        expired || moved || attended || self.next_deadline().is_some_and(|deadline| deadline <= self.now)
+        let pools = self.attend_pools(turn);
+        expired
+            || moved
+            || attended
+            || pools
+            || self.next_deadline().is_some_and(|deadline| deadline <= self.now)
     }
 
     /// Jobs whose `expires_at` has come before they started.

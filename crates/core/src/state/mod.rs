@@ -16,6 +16,7 @@ mod jobs;
 mod key;
 mod lists;
 mod paged;
+mod pools;
 mod queue;
 mod table;
 mod views;
@@ -23,6 +24,7 @@ mod walk;
 mod wheel;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -36,6 +38,7 @@ use cause::CauseEntry;
 use jobs::{Jobs, Slot};
 use key::Key;
 use lists::{ListId, Lists};
+use pools::Pools;
 use queue::Queue;
 use table::Table;
 use wheel::{WHEEL_LISTS, Wheel};
@@ -47,6 +50,11 @@ pub use walk::{Step, Walk};
 pub trait Sink {
     /// A fact that has been applied and belongs into the turn's frame.
     fn record(&mut self, record: &Record);
+
+    /// How many bytes a text that the rules made takes in the log, checksum included.
+    fn made_len(&self, text: &str) -> u32 {
+        text.len() as u32
+    }
 }
 
 impl Sink for Vec<Record> {
@@ -54,6 +62,9 @@ impl Sink for Vec<Record> {
         self.push(record.clone());
     }
 }
+
+/// In [`Turn::placed`]: the first of the texts that the rules made. No command has as many blobs.
+pub const MADE: u32 = 1 << 31;
 
 /// What a turn collects while it decides.
 pub struct Turn<'a> {
@@ -63,8 +74,11 @@ pub struct Turn<'a> {
     /// blob it accepts.
     pub blob_cursor: u32,
     /// Which of the command's blobs were accepted, in the order they must be appended to the frame: indexes into an
-    /// enqueue's jobs, a work's completes, a transaction's operations, or 0 for an edit.
+    /// enqueue's jobs, a work's completes, a transaction's operations, or 0 for an edit; [`MADE`] and more name a text of
+    /// [`made`](Self::made).
     pub placed: Vec<u32>,
+    /// Texts that the rules made themselves, to be placed as payloads: the jobs that tell of offers carry them.
+    pub made: Vec<String>,
     /// Queues that got ready jobs, each once: whoever waits for work there can be served now.
     pub readied: Vec<u16>,
     /// Jobs that ended.
@@ -74,7 +88,14 @@ pub struct Turn<'a> {
 impl<'a> Turn<'a> {
     /// A turn that has decided nothing yet.
     pub fn new(sink: &'a mut dyn Sink) -> Self {
-        Self { sink, blob_cursor: 0, placed: Vec::new(), readied: Vec::new(), ended: Vec::new() }
+        Self {
+            sink,
+            blob_cursor: 0,
+            placed: Vec::new(),
+            made: Vec::new(),
+            readied: Vec::new(),
+            ended: Vec::new(),
+        }
     }
 
     /// Reserves room for a blob and returns its offset.
@@ -112,6 +133,41 @@ pub struct StateLimits {
     pub queues_max: usize,
     /// Kinds that jobs are of at a time; at most [`limits::KINDS_MAX`].
     pub kinds_max: usize,
+    /// Bounds of what is kept of pools.
+    pub pools: PoolLimits,
+}
+
+/// Bounds of what a shard keeps of pools; each at most what [`limits`] says.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// Pools.
+    pub pools_max: u32,
+    /// Grants that have not ended.
+    pub grants_max: u32,
+    /// Holders in line, and those who were when its order was drawn.
+    pub waiters_max: u32,
+    /// Holders.
+    pub holders_max: u32,
+    /// Entries of all stories.
+    pub story_entries_max: usize,
+    /// Entries of one story.
+    pub story_entries_per_holder: usize,
+    /// Ended grants that are remembered.
+    pub ended_grants_max: usize,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self {
+            pools_max: limits::POOLS_MAX,
+            grants_max: limits::GRANTS_MAX,
+            waiters_max: limits::WAITERS_MAX,
+            holders_max: limits::HOLDERS_MAX,
+            story_entries_max: limits::STORY_ENTRIES_MAX,
+            story_entries_per_holder: limits::STORY_ENTRIES_PER_HOLDER,
+            ended_grants_max: limits::ENDED_GRANTS_MAX,
+        }
+    }
 }
 
 impl Default for StateLimits {
@@ -124,6 +180,7 @@ impl Default for StateLimits {
             idempotency_records_max: limits::IDEMPOTENCY_RECORDS_MAX,
             queues_max: limits::QUEUES_MAX,
             kinds_max: limits::KINDS_MAX,
+            pools: PoolLimits::default(),
         }
     }
 }
@@ -217,6 +274,8 @@ pub struct State {
     /// Lists that a replay filled out of order.
     disordered: Vec<(ListId, OrderBy)>,
     answers_disordered: bool,
+
+    pools: Pools,
 }
 
 impl core::fmt::Debug for State {
@@ -271,6 +330,7 @@ impl State {
             answer_bytes: 0,
             disordered: Vec::new(),
             answers_disordered: false,
+            pools: Pools::new(seed, limits.pools),
         }
     }
 
@@ -286,6 +346,8 @@ impl State {
             next_job: self.next_job,
             next_token: self.next_token,
             next_redrive: self.next_redrive,
+            next_grant: self.pools.next_grant,
+            next_event: self.pools.next_event,
         };
         self.emit(turn, Record::Shard(record));
     }
@@ -312,6 +374,7 @@ impl State {
             .advance(&mut self.unique_lists, now, budget, |entry| uniques.get(entry).expires_at.0);
         self.drop_old_uniques();
         self.drop_old_answers();
+        self.pools.begin_turn(self.now, budget);
         self.now
     }
 
@@ -344,6 +407,7 @@ impl State {
             let answers = &self.answers;
             self.answer_list.sort(0, |index| (answers.get(index).kept_at, answers.name(index).clone()));
         }
+        self.pools.finish_replay();
     }
 
     /// When time alone will change something; never later than that, perhaps earlier.
@@ -352,6 +416,7 @@ impl State {
             self.job_wheel.next(&self.job_lists),
             self.expiry_wheel.next(&self.expiry_lists),
             self.queue_wheel.next(&self.queue_lists),
+            self.pools.next_deadline(self.now),
         ]
         .into_iter()
         .flatten()

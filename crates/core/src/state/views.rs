@@ -22,7 +22,7 @@ impl State {
 
     /// Estimate of the memory that the shard takes, in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        self.memory_of_jobs() + self.answer_bytes()
+        self.memory_of_jobs() + self.answer_bytes() + self.pool_bytes()
     }
 
     /// The same for jobs and the keys they name.

@@ -32,6 +32,11 @@ enum Part {
     Keys,
     Uniques,
     Answers,
+    Pools,
+    Grants,
+    Waiters,
+    Stories,
+    Ended,
     Jobs,
     Done,
 }
@@ -89,6 +94,34 @@ impl State {
                     state.restate_answer(index, target)
                 })
             }
+            Part::Pools => {
+                self.restate_range(walk, self.pools.pools.end(), bytes_max, turn, Self::restate_pool)
+            }
+            Part::Grants => {
+                let target = walk.target;
+                self.restate_range(walk, self.pools.grants.end(), bytes_max, turn, |state, slot| {
+                    state.restate_grant(slot, target)
+                })
+            }
+            Part::Waiters => {
+                let target = walk.target;
+                self.restate_range(walk, self.pools.waiters.end(), bytes_max, turn, |state, index| {
+                    state.restate_waiter(index, target)
+                })
+            }
+            Part::Stories => {
+                let target = walk.target;
+                self.restate_range(walk, self.pools.holders.end(), bytes_max, turn, |state, holder| {
+                    state.restate_story(holder, target)
+                })
+            }
+            Part::Ended => match self.restate_ended(walk.at, walk.target, (VISITS, bytes_max), turn) {
+                Some(next) => {
+                    walk.at = next;
+                    false
+                }
+                None => true,
+            },
             Part::Jobs => return self.find_stragglers(walk, jobs_max, bytes_max),
             Part::Done => return Step::Done,
         };
@@ -98,7 +131,12 @@ impl State {
                 Part::Queues => Part::Keys,
                 Part::Keys => Part::Uniques,
                 Part::Uniques => Part::Answers,
-                Part::Answers => Part::Jobs,
+                Part::Answers => Part::Pools,
+                Part::Pools => Part::Grants,
+                Part::Grants => Part::Waiters,
+                Part::Waiters => Part::Stories,
+                Part::Stories => Part::Ended,
+                Part::Ended => Part::Jobs,
                 Part::Jobs | Part::Done => Part::Done,
             };
             walk.at = 0;
@@ -134,6 +172,8 @@ impl State {
             next_job: self.next_job,
             next_token: self.next_token,
             next_redrive: self.next_redrive,
+            next_grant: self.pools.next_grant,
+            next_event: self.pools.next_event,
         };
         self.emit(turn, Record::Shard(shard));
     }

@@ -115,7 +115,10 @@ fn transact(world: &mut World, jobs: &[(&str, &str)]) -> Outcome {
     let one = |&(queue, kind): &(&str, &str)| {
         Operation::Enqueue(EnqueueOne { queue: queue.into(), kind: kind.into(), job: job() })
     };
-    world.decide(Command::Transaction(Transaction { operations: jobs.iter().map(one).collect() }))
+    world.decide(Command::Transaction(Transaction {
+        conditions: Vec::new(),
+        operations: jobs.iter().map(one).collect(),
+    }))
 }
 
 #[test]
@@ -275,7 +278,7 @@ fn a_refusal_is_told_again_unless_it_only_said_not_now() {
 fn a_transaction_says_whether_it_brings_work() {
     let enqueue = EnqueueOne { queue: "q".into(), kind: "work".into(), job: job() };
     let complete = Complete { id: JobId::new(0, 1), token: Token(1), result_len: 0 };
-    let brings = |operations| Transaction { operations }.enqueues();
+    let brings = |operations| Transaction { conditions: Vec::new(), operations }.enqueues();
     assert!(!brings(vec![]));
     assert!(!brings(vec![Operation::Complete(complete.clone())]));
     assert!(brings(vec![Operation::Complete(complete), Operation::Enqueue(enqueue)]));

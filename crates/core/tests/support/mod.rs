@@ -1,6 +1,7 @@
 //! A shard with its log in memory: what is decided can be replayed, whole or from any frame on.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod pools;
 pub mod render;
 pub mod script;
 

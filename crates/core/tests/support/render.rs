@@ -29,6 +29,10 @@ pub fn outcome(outcome: &Outcome, now: Time) -> String {
         Outcome::TransactionRefused { operation, refusal } => {
             format!("operation {operation} {}", self::refusal(*refusal, now))
         }
+        Outcome::ConditionRefused { condition, refusal } => {
+            format!("condition {condition} {}", self::refusal(*refusal, now))
+        }
+        Outcome::Pooled(items) => self::items(items, now),
         Outcome::Refused(refusal) => self::refusal(*refusal, now),
     }
 }
@@ -61,6 +65,7 @@ fn item(item: &Item, now: Time) -> String {
             )
         }
         Item::Duplicate { id, state } => format!("duplicate of {} {}", id.sequence(), state.as_str()),
+        Item::Pool(item) => super::pools::item(item, now),
         Item::Refused(refusal) => self::refusal(*refusal, now),
     }
 }
@@ -74,12 +79,13 @@ fn refusal(refusal: Refusal, now: Time) -> String {
         Refusal::QueueFull(max) | Refusal::ShardFull(max) => max.to_string(),
         Refusal::IdempotencyFull(at) => ahead(at, now),
         Refusal::Contradicts(operation) => operation.to_string(),
+        Refusal::Pool(refusal) => super::pools::refused_value(refusal, now),
         _ => String::new(),
     };
     format!("refused {} {detail}", refusal.code()).trim_end().into()
 }
 
-fn ahead(at: Time, now: Time) -> String {
+pub fn ahead(at: Time, now: Time) -> String {
     if at >= now { format!("+{}", at.since(now)) } else { format!("-{}", now.since(at)) }
 }
 

@@ -11,6 +11,7 @@
 //! says otherwise; several jobs of one batch are separated by `|`. A lease's token is remembered: `complete 1` uses the
 //! last one of job 1, `complete 1@2` that of its second lease, and `complete 1@0` one that never was. A line that
 //! expects nothing must at least not be refused. `as KEY/FINGERPRINT` before a command gives it an idempotency key.
+//! Lines about pools are read as `support/pools.rs` says; `all` takes several of them, separated by `;`, each for itself.
 //! What follows a ` : ` is an error's message. `transact` takes one job or completion after another, separated by `;`.
 //!
 //! A transaction that is refused must leave no trace at all. After every line the log is replayed, from its first frame and again from a walk on, and must come to the same state:
@@ -28,7 +29,7 @@ use tidegate_core::policy::{OnConflict, OnFailure, QueueConfig, Retry, Unique, U
 use tidegate_core::record::EndReason;
 use tidegate_core::state::State;
 
-use super::{World, differences, render, whole_text};
+use super::{World, differences, pools, render, whole_text};
 
 /// Runs a script in a new shard; see the module.
 pub fn check(script: &str) {
@@ -91,6 +92,11 @@ impl Script {
             let command = self.transaction(&words.collect::<Vec<_>>());
             return self.decide(idempotency, command);
         }
+        if verb == "all" {
+            let words: Vec<_> = words.collect();
+            let operations = words.split(|word| *word == ";").map(pools::operation);
+            return self.decide(idempotency, Command::Pools(operations.collect()));
+        }
         let mut args = Args::parse(words, text);
         let answer = match verb {
             "after" => {
@@ -106,6 +112,18 @@ impl Script {
             "queue" => self.show_queue(&mut args),
             "causes" => render::causes(&self.world.state.causes(&args.queue()).expect("there is the queue")),
             "readied" => self.world.readied.join(" "),
+            "show_pool" => pools::show_pool(&self.world.state, &mut args),
+            "show_grant" => pools::show_grant(&self.world.state, &mut args),
+            "holder" => pools::show_holder(&self.world.state, &mut args),
+            "entrants" => pools::show_entrants(&self.world.state, &mut args),
+            "pool" | "resize" | "delete_pool" => {
+                let command = pools::command(&self.world, verb, &mut args);
+                self.decide(idempotency, command)
+            }
+            _ if pools::VERBS.contains(&verb) => {
+                let operation = pools::operation_of(verb, &mut args);
+                self.decide(idempotency, Command::Pools(vec![operation]))
+            }
             _ => {
                 let command = self.command(verb, &mut args);
                 self.decide(idempotency, command)
@@ -120,10 +138,14 @@ impl Script {
         let keeps_answer = idempotency.is_some();
         let (before, frames) = (self.world.state.digest_text(), self.world.frames.len());
         let decided = self.world.turn(|state, turn| state.decide(Request { idempotency, command }, turn));
-        if let (Outcome::TransactionRefused { .. }, false) = (&decided.outcome, keeps_answer) {
-            let after = self.world.state.digest_text();
+        let refused =
+            matches!(&decided.outcome, Outcome::TransactionRefused { .. } | Outcome::ConditionRefused { .. });
+        if refused && !keeps_answer {
+            let (before, after) =
+                (pools::without_stories(&before), pools::without_stories(&self.world.state.digest_text()));
             assert!(before == after, "a refusal left a trace:\n{}", differences(&before, &after));
-            assert_eq!(self.world.frames.len(), frames, "a refusal is not written down");
+            let told = pools::is_told(&decided.outcome);
+            assert!(told || self.world.frames.len() == frames, "a refusal is not written down");
         }
         if let Outcome::Worked(worked) = &decided.outcome {
             for job in &worked.leased {
@@ -196,7 +218,10 @@ impl Script {
     }
 
     fn transaction(&self, words: &[&str]) -> Command {
-        let operations = words.split(|word| *word == ";").map(|words| {
+        let is_condition = |words: &&[&str]| words.first() == Some(&"if");
+        let parts = words.split(|word| *word == ";");
+        let conditions = parts.clone().filter(is_condition).map(|words| pools::condition(&words[1..]));
+        let operations = parts.filter(|words| !is_condition(words)).map(|words| {
             let (verb, words) = words.split_first().expect("an operation has a verb");
             let mut args = Args::parse(words.iter().copied(), None);
             let operation = match *verb {
@@ -206,12 +231,16 @@ impl Script {
                     let result_len = args.number("result").unwrap_or(0) as u32;
                     Operation::Complete(Complete { id, token, result_len })
                 }
+                verb if pools::VERBS.contains(&verb) => Operation::Pool(pools::operation_of(verb, &mut args)),
                 _ => panic!("no transaction knows how to {verb}"),
             };
             args.finish();
             operation
         });
-        Command::Transaction(Transaction { operations: operations.collect() })
+        Command::Transaction(Transaction {
+            conditions: conditions.collect(),
+            operations: operations.collect(),
+        })
     }
 
     fn work(&self, verb: &str, args: &mut Args) -> Work {
@@ -385,23 +414,23 @@ fn end_reason(word: &str) -> EndReason {
     all.into_iter().find(|reason| reason.as_str() == word).unwrap_or_else(|| panic!("nobody dies of {word}"))
 }
 
-fn id(sequence: &str) -> JobId {
+pub fn id(sequence: &str) -> JobId {
     JobId::new(0, number(sequence))
 }
 
-fn number(text: &str) -> u64 {
+pub fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("{text} is not a number"))
 }
 
 /// The words of a line, `name=value` apart from the others. Every word must be asked for: a misspelt one fails the script.
-struct Args {
-    words: Vec<String>,
+pub struct Args {
+    pub words: Vec<String>,
     options: BTreeMap<String, String>,
     text: Option<String>,
 }
 
 impl Args {
-    fn parse<'a>(words: impl Iterator<Item = &'a str>, text: Option<&str>) -> Self {
+    pub fn parse<'a>(words: impl Iterator<Item = &'a str>, text: Option<&str>) -> Self {
         let mut words: Vec<String> = words.map(Into::into).collect();
         let mut options = BTreeMap::new();
         // The jobs of a batch keep their words until they are split; the queue is the whole batch's.
@@ -423,20 +452,20 @@ impl Args {
         words.split(|word| word == "|").map(|job| Self::parse(job.iter().map(String::as_str), None)).collect()
     }
 
-    fn word(&mut self) -> String {
+    pub fn word(&mut self) -> String {
         assert!(!self.words.is_empty(), "a word is missing");
         self.words.remove(0)
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
+    pub fn take(&mut self, name: &str) -> Option<String> {
         self.options.remove(name)
     }
 
-    fn number(&mut self, name: &str) -> Option<u64> {
+    pub fn number(&mut self, name: &str) -> Option<u64> {
         self.take(name).map(|text| number(&text))
     }
 
-    fn flag(&mut self, name: &str) -> bool {
+    pub fn flag(&mut self, name: &str) -> bool {
         let before = self.words.len();
         self.words.retain(|word| word != name);
         self.words.len() < before
@@ -450,7 +479,7 @@ impl Args {
         ["attempts", "delay", "factor", "cap", "jitter"].iter().any(|name| self.options.contains_key(*name))
     }
 
-    fn finish(self) {
+    pub fn finish(self) {
         assert!(self.words.is_empty(), "nobody asked for {:?}", self.words);
         assert!(self.options.is_empty(), "nobody asked for {:?}", self.options);
         assert!(self.text.is_none(), "nobody asked for {:?}", self.text);

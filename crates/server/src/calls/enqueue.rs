@@ -76,6 +76,9 @@ fn one(queue: &str, item: outcome::Item, replayed: bool) -> Result<Reply, Refusi
         outcome::Item::Is { id, state, .. } => (StatusCode::CREATED, id, state, false),
         outcome::Item::Duplicate { id, state } => (StatusCode::OK, id, state, true),
         outcome::Item::Refused(refusal) => return Err(Refusing::item(refusal, replayed)),
+        outcome::Item::Pool(_) => {
+            return Err(Refusing::item(outcome::Refusal::IdempotencyMismatch, replayed));
+        }
     };
     let mut out = Vec::with_capacity(96);
     write::enqueued(&mut out, id.into(), queue, state.into(), duplicate);

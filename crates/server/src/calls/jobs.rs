@@ -42,6 +42,7 @@ pub(crate) async fn cancel(asked: Asked<'_>, id: JobId) -> Result<Reply, Refusin
             Ok(marked(json(StatusCode::OK, &answer), replayed))
         }
         Item::Refused(refusal) => Err(Refusing::item(refusal, replayed)),
+        Item::Pool(_) => Err(Refusing::item(Refusal::IdempotencyMismatch, replayed)),
     }
 }
 

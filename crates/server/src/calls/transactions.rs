@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use tidegate_api::convert::command::Body;
-use tidegate_api::convert::{answer, command as convert};
+use tidegate_api::convert::{command as convert, pool};
 use tidegate_api::read::read_utf8;
 use tidegate_api::transaction::TransactionRequest;
 use tidegate_engine::Answer;
@@ -13,10 +13,12 @@ use crate::reply::{Reply, json, marked};
 pub(crate) async fn transact(asked: Asked<'_>) -> Result<Reply, Refusing> {
     let engine = asked.door.engine();
     let (body, key) = asked.json().await?;
-    let (transaction, queues) = {
-        let request = TransactionRequest::read(read_utf8(&body.bytes)?)?;
-        convert::transaction(request, Body::Shared(&body.bytes))?
-    };
-    let Answer { value, replayed } = engine.transact(transaction, key).await?;
-    Ok(marked(json(StatusCode::OK, &answer::transaction(queues, value)), replayed))
+    let request = TransactionRequest::read(read_utf8(&body.bytes)?)?;
+    let (transaction, said) = convert::transaction(request, Body::Shared(&body.bytes))?;
+    match engine.transact_and_show(transaction, key).await {
+        Ok(Answer { value, replayed }) => {
+            Ok(marked(json(StatusCode::OK, &pool::transaction(&said, value)), replayed))
+        }
+        Err(error) => Err(Refusing::of_transaction(&error, &said)),
+    }
 }

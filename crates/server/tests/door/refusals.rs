@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_api::refusal::Code;
-use tidegate_core::state::StateLimits;
+use tidegate_core::state::{PoolLimits, StateLimits};
 use tidegate_engine::{Engine, LogSource, Restart};
 use tidegate_log::{Log, MemoryLog, Opened};
 use tidegate_server::Options;
@@ -133,6 +133,85 @@ const SITUATIONS: &[Situation] = &[
     }),
     (Code::TooFarAhead, || House::open().post(JOBS, r#"{"run_at":"2999-01-01T00:00:00Z"}"#)),
     (Code::AlreadyExpired, || House::open().post(JOBS, r#"{"expires_at":"2001-01-01T00:00:00Z"}"#)),
+    (Code::PoolNotFound, || House::open().get("/v1/pools/p")),
+    (Code::GrantUnknown, || House::open().post("/v1/grants/0-1/confirm", "")),
+    (Code::HoldLapsed, || {
+        let house = with_pool(r#"{"capacity":1,"hold_ms":1000}"#);
+        house.post("/v1/pools/p/hold", r#"{"holder":"h"}"#);
+        until("it has lapsed", || house.get("/v1/grants/0-1").json["state"] == "lapsed");
+        house.post("/v1/grants/0-1/confirm", "")
+    }),
+    (Code::GrantEnded, || {
+        let house = taken(r#"{"capacity":1}"#);
+        house.post("/v1/grants/0-1/release", "");
+        house.post("/v1/grants/0-1/release", "")
+    }),
+    (Code::NotHeld, || taken(r#"{"capacity":1}"#).post("/v1/grants/0-1/extend", "")),
+    (Code::NotOpen, || {
+        let ahead = tidegate_api::time::Timestamp::from_unix_ms(unix_ms() + 3_600_000);
+        with_pool(&format!(r#"{{"capacity":1,"opens_at":"{ahead}"}}"#)).post("/v1/pools/p/take", TAKE)
+    }),
+    (Code::Closed, || {
+        with_pool(r#"{"capacity":1,"closes_at":"2001-01-01T00:00:00Z"}"#).post("/v1/pools/p/take", TAKE)
+    }),
+    (Code::SoldOut, || with_pool(r#"{"capacity":0}"#).post("/v1/pools/p/take", TAKE)),
+    (Code::LimitReached, || taken(r#"{"capacity":2}"#).post("/v1/pools/p/take", TAKE)),
+    (Code::QuotaFull, || {
+        with_pool(r#"{"capacity":2,"quotas":[{"group":"g","units_max":0}]}"#)
+            .post("/v1/pools/p/take", r#"{"holder":"h","group":"g"}"#)
+    }),
+    (Code::WaitlistFull, || {
+        let house = with_pool(r#"{"capacity":0,"waitlist_max":1}"#);
+        house.post("/v1/pools/p/join", TAKE);
+        house.post("/v1/pools/p/join", r#"{"holder":"other"}"#)
+    }),
+    (Code::WaitlistOff, || with_pool(r#"{"capacity":0}"#).post("/v1/pools/p/join", TAKE)),
+    (Code::BelowGranted, || taken(r#"{"capacity":1}"#).post("/v1/pools/p/resize", r#"{"capacity":0}"#)),
+    (Code::PoolInUse, || taken(r#"{"capacity":1}"#).ask("DELETE", "/v1/pools/p", &[], "")),
+    (Code::GroupUnknown, || {
+        with_pool(r#"{"capacity":1}"#).post("/v1/pools/p/take", r#"{"holder":"h","group":"g"}"#)
+    }),
+    (Code::NotWaiting, || with_pool(r#"{"capacity":0}"#).post("/v1/pools/p/leave", TAKE)),
+    (Code::AlreadyWaiting, || {
+        let house = taken(r#"{"capacity":1}"#);
+        house.put("/v1/pools/other", r#"{"capacity":0,"waitlist_max":1}"#);
+        house.post("/v1/pools/other/join", TAKE);
+        house.post("/v1/grants/0-1/swap", r#"{"pool":"other","when_offered":true}"#)
+    }),
+    (Code::SamePool, || taken(r#"{"capacity":2}"#).post("/v1/grants/0-1/swap", r#"{"pool":"p"}"#)),
+    (Code::TooManyPools, || {
+        let house = with_pool_limits(PoolLimits { pools_max: 1, ..PoolLimits::default() });
+        house.put("/v1/pools/p", r#"{"capacity":1}"#);
+        house.put("/v1/pools/other", r#"{"capacity":1}"#)
+    }),
+    (Code::TooManyHolders, || {
+        let house = with_pool_limits(PoolLimits { holders_max: 1, ..PoolLimits::default() });
+        house.put("/v1/pools/p", r#"{"capacity":2}"#);
+        house.post("/v1/pools/p/take", TAKE);
+        house.post("/v1/pools/p/take", r#"{"holder":"other"}"#)
+    }),
+    (Code::TooManyGrants, || {
+        let house = with_pool_limits(PoolLimits { grants_max: 1, ..PoolLimits::default() });
+        house.put("/v1/pools/p", r#"{"capacity":2,"holder_units_max":0}"#);
+        house.post("/v1/pools/p/take", TAKE);
+        house.post("/v1/pools/p/take", TAKE)
+    }),
+    (Code::HasPool, || on_condition(r#"{"has_none":{"holder":"h","pools":["p"]}}"#)),
+    (Code::LacksPool, || on_condition(r#"{"has_all":{"holder":"other","pools":["p"]}}"#)),
+    (Code::UnitsReached, || on_condition(r#"{"units_below":{"holder":"h","units":1}}"#)),
+    (Code::VersionChanged, || on_condition(r#"{"pool_version":{"pool":"p","version":1}}"#)),
+    (Code::JobStateChanged, || {
+        let house = House::open();
+        house.enqueue("q", "{}");
+        house.post(
+            "/v1/transactions",
+            r#"{"if":[{"job_is":{"id":"0-1","state":"dead"}}],"do":[{"enqueue":{"queue":"q"}}]}"#,
+        )
+    }),
+    (Code::NeverOpen, || {
+        let config = r#"{"capacity":1,"opens_at":"2001-01-02T00:00:00Z","closes_at":"2001-01-01T00:00:00Z"}"#;
+        House::open().put("/v1/pools/p", config)
+    }),
     (Code::OutcomeUnknown, outcome_unknown),
     (Code::Unavailable, unavailable),
     (Code::ShuttingDown, || {
@@ -166,6 +245,38 @@ fn every_code_is_said_where_it_belongs() {
 
 fn with_state(state: StateLimits) -> EngineOptions {
     EngineOptions { state, ..EngineOptions::default() }
+}
+
+const TAKE: &str = r#"{"holder":"h"}"#;
+
+fn unix_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+fn with_pool(config: &str) -> House {
+    let house = House::open();
+    let said = house.put("/v1/pools/p", config);
+    assert_eq!(said.status, 200, "{said:?}");
+    house
+}
+
+/// A house where `h` has the grant 0-1, one unit of `p`.
+fn taken(config: &str) -> House {
+    let house = with_pool(config);
+    assert_eq!(house.post("/v1/pools/p/take", TAKE).status, 201);
+    house
+}
+
+fn with_pool_limits(pools: PoolLimits) -> House {
+    House::with(with_state(StateLimits { pools, ..StateLimits::default() }), Options::default())
+}
+
+/// A transaction on a condition that does not hold when `h` has a unit of `p`.
+fn on_condition(condition: &str) -> Said {
+    taken(r#"{"capacity":2}"#).post(
+        "/v1/transactions",
+        format!(r#"{{"if":[{condition}],"do":[{{"take":{{"pool":"p","holder":"other"}}}}]}}"#),
+    )
 }
 
 fn body_timeout() -> Said {
@@ -254,6 +365,9 @@ fn a_path_takes_its_methods_only_and_says_which() {
         ("PUT", "/v1/jobs", "GET, HEAD"),
         ("GET", "/v1/jobs/complete", "POST"),
         ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/v1/pools/p", "GET, HEAD, PUT, DELETE"),
+        ("DELETE", "/v1/pools", "GET, HEAD"),
+        ("PUT", "/v1/grants/0-1/confirm", "POST"),
     ] {
         let said = house.ask(method, path, &[], "");
         assert_eq!((said.status, said.header("allow")), (405, Some(allowed)), "{method} {path}");

@@ -83,8 +83,8 @@ fn a_door_that_refuses_one_operation_names_it_too() {
     let twice = r#"{"enqueue":{"queue":"q","unique":{"key":"u"}}}"#;
     let said = transact(&house, &format!("{twice},{twice}"));
     assert_eq!(said.json["field"], "do[1].enqueue.unique.key");
-    let said = house.post(PATH, r#"{"do":[{"enqueue":{"queue":"q"}}],"if":[]}"#);
-    assert_eq!((said.code(), &said.json["field"]), ("unknown_field", &json!("if")));
+    let said = house.post(PATH, r#"{"do":[{"enqueue":{"queue":"q"}}],"when":[]}"#);
+    assert_eq!((said.code(), &said.json["field"]), ("unknown_field", &json!("when")));
     assert_eq!(transact(&house, "").code(), "invalid_value");
     assert_eq!(transact(&house, &vec![r#"{"enqueue":{"queue":"q"}}"#; 101].join(",")).status, 413);
     assert_eq!(jobs(&house), 0);

@@ -40,6 +40,7 @@ impl Twin {
                         None => self.leased_by(complete.id, complete.token.0).map(|_| Verdict::Completes),
                     }
                 }
+                Operation::Pool(_) => unreachable!("no client of this world asks for a pool"),
             };
             match judged {
                 Ok(verdict) => verdicts.push(verdict),

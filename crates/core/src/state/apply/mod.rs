@@ -6,6 +6,7 @@
 
 mod ended;
 mod jobs;
+mod pools;
 mod restated;
 
 use alloc::boxed::Box;
@@ -71,6 +72,22 @@ impl State {
                 }
             }
             Record::JobsRestated(jobs) => self.apply_jobs_restated(jobs),
+            Record::PoolConfigured(configured) => self.apply_pool_configured(configured),
+            Record::PoolDeleted(deleted) => self.apply_pool_deleted(deleted),
+            Record::PoolTurned(turned) => self.apply_pool_turned(turned),
+            Record::Granted(granted) => self.apply_granted(granted),
+            Record::GrantConfirmed(confirmed) => self.apply_grant_confirmed(confirmed),
+            Record::HoldExtended(extended) => self.apply_hold_extended(extended),
+            Record::GrantEnded(ended) => self.apply_grant_ended(ended),
+            Record::Joined(joined) => self.apply_joined(joined),
+            Record::LeftLine(left) => self.apply_left_line(left),
+            Record::PoolRefused(refused) => self.apply_pool_refused(refused),
+            Record::JobsLinked(linked) => self.apply_jobs_linked(linked),
+            Record::PoolRestated(pool) => self.apply_pool_restated(pool),
+            Record::GrantRestated(grant) => self.apply_grant_restated(grant),
+            Record::WaiterRestated(joined) => self.bring_in_waiter(joined),
+            Record::StoryRestated(story) => self.apply_story_restated(story),
+            Record::EndedRestated(ended) => self.apply_ended_restated(ended),
         }
     }
 
@@ -79,6 +96,8 @@ impl State {
         self.next_job = self.next_job.max(shard.next_job);
         self.next_token = self.next_token.max(shard.next_token);
         self.next_redrive = self.next_redrive.max(shard.next_redrive);
+        self.pools.next_grant = self.pools.next_grant.max(shard.next_grant);
+        self.pools.next_event = self.pools.next_event.max(shard.next_event);
     }
 
     /// The queue's index; a queue that a trimmed replay has not met yet is made, and restated later.

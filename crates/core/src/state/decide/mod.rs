@@ -4,6 +4,7 @@ mod cancel;
 mod dead;
 mod enqueue;
 mod lease;
+mod pools;
 mod queue;
 mod settle;
 mod transaction;
@@ -65,6 +66,12 @@ impl State {
             Command::Redrive(redrive) => self.decide_redrive(redrive, turn),
             Command::DeleteDead(filter) => self.decide_delete_dead(&filter, turn),
             Command::Transaction(transaction) => self.decide_transaction(transaction, turn),
+            Command::ConfigurePool { pool, config, seed } => {
+                self.decide_configure_pool(pool, *config, seed, turn)
+            }
+            Command::ResizePool { pool, capacity } => self.decide_resize_pool(&pool, capacity, turn),
+            Command::DeletePool { pool } => self.decide_delete_pool(pool, turn),
+            Command::Pools(operations) => self.decide_pools(operations, turn),
         }
     }
 
@@ -143,15 +150,16 @@ impl State {
 
 /// Whether the answer only says that there was no room or no work: a caller who asks again wants another answer.
 fn says_not_now(outcome: &Outcome) -> bool {
-    let not_now = |refusal: &Refusal| {
-        matches!(
-            refusal,
-            Refusal::QueueFull(_) | Refusal::ShardFull(_) | Refusal::TooManyQueues | Refusal::TooManyKinds
-        )
+    let not_now = |refusal: &Refusal| match refusal {
+        Refusal::QueueFull(_) | Refusal::ShardFull(_) | Refusal::TooManyQueues | Refusal::TooManyKinds => {
+            true
+        }
+        Refusal::Pool(refusal) => refusal.why.says_not_now(),
+        _ => false,
     };
     match outcome {
         Outcome::Refused(refusal) | Outcome::TransactionRefused { refusal, .. } => not_now(refusal),
-        Outcome::Enqueued(items) => {
+        Outcome::Enqueued(items) | Outcome::Pooled(items) => {
             items.iter().all(|item| matches!(item, Item::Refused(refusal) if not_now(refusal)))
         }
         Outcome::Worked(worked) => *worked == Worked::default(),

@@ -6,19 +6,27 @@
 //! in that can fail. What is written down are the records that the same operations would write one by one; a turn is one
 //! frame, so they are in the log together or not at all.
 //!
+//! Conditions are judged at the same moment, before the operations. Operations on pools go with the others: what takes goes
+//! first, and what gives back last, so that a unit which is given back goes to the line and not to the transaction.
+//!
 //! Two operations that cannot be together whatever the state is (a unique key wanted twice, a job ended twice) are a
 //! contradiction. The door says so with the field's name; here the later one is refused.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::jobs::Slot;
 use super::super::{State, Turn};
 use super::enqueue::{Ahead, Judged, Names};
+use super::pools::{Claims, GivenBack, PoolVerdict};
 use super::settle::Completions;
 use crate::command::{Complete, EnqueueOne, Operation, Transaction};
 use crate::id::JobId;
+use crate::limits;
 use crate::outcome::{Item, Outcome, Refusal};
 use crate::policy::{Unique, UniqueUntil};
+use crate::pool::command::Condition;
+use crate::pool::view::Verb;
 use crate::view::JobState;
 
 /// What an operation will do.
@@ -29,6 +37,8 @@ enum Verdict {
     IsThere(Item),
     /// The job in this slot is completed.
     Completes(Slot),
+    /// Something happens to a pool.
+    Pool(PoolVerdict),
 }
 
 /// What the operations judged so far will take that is not in the state yet.
@@ -40,15 +50,41 @@ struct Taken<'a> {
     queues: Vec<&'a str>,
     /// Kinds that will be made.
     kinds: Vec<&'a str>,
+    /// Of pools.
+    pools: Claims,
 }
 
 impl State {
     pub(super) fn decide_transaction(&mut self, transaction: Transaction, turn: &mut Turn<'_>) -> Outcome {
-        let operations = transaction.operations;
+        let Transaction { conditions, operations } = transaction;
+        for (index, condition) in (0..).zip(&conditions) {
+            if let Err(refusal) = self.judge_condition(condition) {
+                self.tell_condition(condition, refusal, turn);
+                return Outcome::ConditionRefused { condition: index, refusal };
+            }
+        }
         match self.judge_all(&operations) {
             Ok(verdicts) => Outcome::Transacted(self.perform(operations, &verdicts, turn)),
-            Err((operation, refusal)) => Outcome::TransactionRefused { operation: operation as u32, refusal },
+            Err((operation, refusal)) => {
+                if let Some(Operation::Pool(refused)) = operations.get(operation) {
+                    self.tell_refused(refused, refusal, turn);
+                }
+                Outcome::TransactionRefused { operation: operation as u32, refusal }
+            }
         }
+    }
+
+    /// A holder for whom a condition did not hold was refused, and its story says so.
+    fn tell_condition(&mut self, condition: &Condition, refusal: Refusal, turn: &mut Turn<'_>) {
+        let Refusal::Pool(refusal) = refusal else { return };
+        let (holder, pool) = match condition {
+            Condition::HasAll { holder, pools } | Condition::HasNone { holder, pools } => {
+                (holder, pools.get(refusal.value as usize).cloned())
+            }
+            Condition::UnitsBelow { holder, .. } => (holder, None),
+            Condition::PoolVersion { .. } | Condition::Job { .. } => return,
+        };
+        self.tell_refusal(Verb::Condition, pool.unwrap_or_default(), holder.clone(), refusal, turn);
     }
 
     /// What each operation will do, or the first one that cannot be done.
@@ -59,6 +95,10 @@ impl State {
             let judged = match operation {
                 Operation::Enqueue(enqueue) => self.judge_enqueue(enqueue, index, operations, &mut taken),
                 Operation::Complete(complete) => self.judge_complete(complete, index, operations),
+                Operation::Pool(pool) => {
+                    taken.pools.operation = index as u32;
+                    self.judge_pool(pool, &mut taken.pools).map(Verdict::Pool)
+                }
             };
             verdicts.push(judged.map_err(|refusal| (index, refusal))?);
         }
@@ -79,7 +119,7 @@ impl State {
                 Operation::Enqueue(earlier) => {
                     earlier.queue == *queue && unique_of(earlier).is_some_and(|other| other.key == unique.key)
                 }
-                Operation::Complete(_) => false,
+                Operation::Complete(_) | Operation::Pool(_) => false,
             };
             contradicts(&operations[..index], wants_it_too)?;
         }
@@ -140,6 +180,8 @@ impl State {
     ) -> Vec<Item> {
         let mut items = Vec::with_capacity(operations.len());
         let mut completes = Vec::new();
+        let mut given_back = GivenBack::default();
+        let holders = self.holders_of(verdicts);
         for (index, (operation, verdict)) in operations.into_iter().zip(verdicts).enumerate() {
             items.push(match (operation, verdict) {
                 (Operation::Enqueue(enqueue), Verdict::Accepts(judged)) => {
@@ -149,6 +191,9 @@ impl State {
                     let id = complete.id;
                     completes.push((index, complete, *slot));
                     Item::Is { id, state: JobState::Completed, at: None }
+                }
+                (Operation::Pool(_), Verdict::Pool(verdict)) => {
+                    self.perform_pool(verdict, &mut given_back, turn)
                 }
                 (_, Verdict::IsThere(item)) => *item,
                 _ => unreachable!("a verdict is of its operation's kind"),
@@ -162,7 +207,53 @@ impl State {
             done.add(self.key_of(*slot), *index, complete, turn);
         }
         self.close_completions(done, turn);
+        let mut budget = limits::EXPIRE_PER_TURN;
+        self.give_back(given_back, &mut budget, turn);
+        for (item, verdict) in items.iter_mut().zip(verdicts) {
+            if let Verdict::Pool(verdict) = verdict {
+                *item = self.as_served(*item, verdict);
+            }
+        }
+        self.tell_all(&holders, &items, verdicts, turn);
         items
+    }
+
+    /// Whom the operations on pools are about, each once.
+    fn holders_of(&self, verdicts: &[Verdict]) -> Vec<Arc<str>> {
+        let mut holders: Vec<Arc<str>> = Vec::new();
+        for verdict in verdicts {
+            if let Verdict::Pool(verdict) = verdict
+                && let Some(holder) = self.holder_of(verdict)
+                && !holders.contains(&holder)
+            {
+                holders.push(holder);
+            }
+        }
+        holders
+    }
+
+    /// Tells their stories which jobs went with what they did.
+    fn tell_all(&mut self, holders: &[Arc<str>], items: &[Item], verdicts: &[Verdict], turn: &mut Turn<'_>) {
+        if holders.is_empty() {
+            return;
+        }
+        let jobs = |completed: bool| -> Vec<u64> {
+            let of_jobs = items.iter().zip(verdicts).filter(|(_, verdict)| match verdict {
+                Verdict::Accepts(_) | Verdict::IsThere(_) => !completed,
+                Verdict::Completes(_) => completed,
+                Verdict::Pool(_) => false,
+            });
+            let id = |(item, _): (&Item, &Verdict)| match item {
+                Item::Is { id, .. } | Item::Duplicate { id, .. } => Some(id.sequence()),
+                Item::Pool(_) | Item::Refused(_) => None,
+            };
+            of_jobs.filter_map(id).collect()
+        };
+        let (enqueued, completed) = (jobs(false), jobs(true));
+        for holder in holders {
+            self.tell_jobs(holder, enqueued.clone(), false, turn);
+            self.tell_jobs(holder, completed.clone(), true, turn);
+        }
     }
 
     /// Accepts one job: a batch of its own.

@@ -1,0 +1,165 @@
+//! Query strings of calls about pools.
+
+use std::borrow::Cow;
+
+use crate::limits;
+use crate::query::{Parameters, Written};
+use crate::refusal::{Refusal, Refused};
+use crate::syntax;
+
+/// Which pools are shown (`GET /v1/pools`): those named, or a page of all by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolsQuery {
+    /// These, at most 1,000. Excludes the others.
+    pub names: Option<Vec<String>>,
+    /// At most so many on a page, 1 to 1,000. Default 100.
+    pub limit: Option<u32>,
+    /// The page after the one that named this cursor.
+    pub cursor: Option<String>,
+}
+
+/// Which pools are watched (`GET /v1/pools/watch`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WatchQuery {
+    /// These, 1 to 1,000.
+    pub names: Vec<String>,
+}
+
+/// Which entrants are shown (`GET /v1/pools/{pool}/entrants`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntrantsQuery {
+    /// At most so many on a page, 1 to 1,000. Default 100.
+    pub limit: Option<u32>,
+    /// The page after the one that named this cursor.
+    pub cursor: Option<String>,
+}
+
+impl PoolsQuery {
+    /// The parameters it has.
+    pub const PARAMETERS: &'static [&'static str] = &["names", "limit", "cursor"];
+
+    /// Reads a query string (without its question mark).
+    pub fn read(query: &str) -> Result<Self, Refused> {
+        let mut parameters = Parameters::read(query, Self::PARAMETERS)?;
+        let query = Self {
+            names: names(&mut parameters, &limits::POOL_NAMES)?,
+            limit: parameters.integer("limit", &limits::PAGE_JOBS)?.map(|limit| limit as u32),
+            cursor: parameters.text("cursor", &limits::CURSOR_BYTES)?,
+        };
+        let pages = query.limit.is_some() || query.cursor.is_some();
+        syntax::ensure(query.names.is_none() || !pages, || {
+            Refusal::contradiction(
+                "names",
+                "`names` excludes `limit` and `cursor`: all that are named are shown.",
+            )
+        })?;
+        if let Some(cursor) = &query.cursor {
+            let allowed = "a cursor that an earlier page named";
+            syntax::name("cursor", cursor)
+                .map_err(|_| Box::new(Refusal::invalid_value("cursor", &**cursor, allowed)))?;
+        }
+        Ok(query)
+    }
+
+    /// Writes the query string (without a question mark); empty if nothing is asked for.
+    pub fn write(&self) -> String {
+        Written::default()
+            .with("names", self.names.as_ref().map(|names| names.join(",")))
+            .with("limit", self.limit)
+            .with("cursor", self.cursor.as_ref())
+            .finish()
+    }
+}
+
+impl WatchQuery {
+    /// The parameters it has.
+    pub const PARAMETERS: &'static [&'static str] = &["names"];
+
+    /// Reads a query string (without its question mark).
+    pub fn read(query: &str) -> Result<Self, Refused> {
+        let mut parameters = Parameters::read(query, Self::PARAMETERS)?;
+        let names = names(&mut parameters, &limits::WATCHED_POOLS)?;
+        Ok(Self { names: names.ok_or_else(|| Refusal::missing_field("names"))? })
+    }
+
+    /// Writes the query string (without a question mark).
+    pub fn write(&self) -> String {
+        Written::default().with("names", Some(self.names.join(","))).finish()
+    }
+}
+
+impl EntrantsQuery {
+    /// The parameters it has.
+    pub const PARAMETERS: &'static [&'static str] = &["limit", "cursor"];
+
+    /// Reads a query string (without its question mark).
+    pub fn read(query: &str) -> Result<Self, Refused> {
+        let mut parameters = Parameters::read(query, Self::PARAMETERS)?;
+        Ok(Self {
+            limit: parameters.integer("limit", &limits::PAGE_JOBS)?.map(|limit| limit as u32),
+            cursor: parameters.text("cursor", &limits::CURSOR_BYTES)?,
+        })
+    }
+
+    /// Writes the query string (without a question mark); empty if nothing is asked for.
+    pub fn write(&self) -> String {
+        Written::default().with("limit", self.limit).with("cursor", self.cursor.as_ref()).finish()
+    }
+}
+
+/// The parameter `names`: names of pools, commas between them, none twice.
+fn names(
+    parameters: &mut Parameters<'_>,
+    count: &std::ops::RangeInclusive<u64>,
+) -> Result<Option<Vec<String>>, Refused> {
+    let Some(value): Option<Cow<'_, str>> = parameters.take("names") else { return Ok(None) };
+    let names: Vec<String> = value.split(',').map(str::to_owned).collect();
+    syntax::items("names", names.len(), count)?;
+    let mut seen = std::collections::HashSet::with_capacity(names.len());
+    for name in &names {
+        syntax::name("names", name)?;
+        syntax::ensure(seen.insert(&**name), || {
+            Refusal::contradiction("names", format!("`names` has {name} twice."))
+        })?;
+    }
+    Ok(Some(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Code;
+
+    #[test]
+    fn a_query_survives_being_written_and_read() {
+        let named = PoolsQuery { names: Some(vec!["a@x".into(), "b:1".into()]), ..PoolsQuery::default() };
+        let page = PoolsQuery { names: None, limit: Some(5), cursor: Some("a@x".into()) };
+        for query in [named, page, PoolsQuery::default()] {
+            assert_eq!(PoolsQuery::read(&query.write()), Ok(query));
+        }
+        let watch = WatchQuery { names: vec!["a@x".into()] };
+        assert_eq!(WatchQuery::read(&watch.write()), Ok(watch));
+        assert_eq!(WatchQuery::read("names=a,b@x").unwrap().names, ["a", "b@x"]);
+        let entrants = EntrantsQuery { limit: Some(1_000), cursor: Some("1f".into()) };
+        assert_eq!(EntrantsQuery::read(&entrants.write()), Ok(entrants));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_query_is_named() {
+        let many = format!("names={}", (0..1_001).map(|n| format!("p{n}")).collect::<Vec<_>>().join(","));
+        for (query, code, field) in [
+            ("name=a", Code::UnknownField, "name"),
+            ("names=", Code::InvalidValue, "names"),
+            ("names=a,,b", Code::InvalidValue, "names"),
+            ("names=a,a", Code::InvalidValue, "names"),
+            ("names=a&limit=5", Code::InvalidValue, "names"),
+            ("cursor=a%20b", Code::InvalidValue, "cursor"),
+            ("limit=0", Code::InvalidValue, "limit"),
+            (&many, Code::TooManyItems, "names"),
+        ] {
+            let refusal = PoolsQuery::read(query).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (code, Some(field)), "{query}");
+        }
+        assert_eq!(WatchQuery::read("").unwrap_err().code, Code::MissingField);
+    }
+}

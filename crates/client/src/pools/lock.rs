@@ -1,0 +1,264 @@
+//! One at a time, or n: a pool whose units are held for as long as somebody works.
+//!
+//! A lock is a hold that is extended in the background. Whoever dies stops extending, and the unit is offered to the next in line
+//! when the hold lapses.
+//!
+//! **What a lock cannot promise.** That its holder still has it at the moment of a write: between the look and the write a process can
+//! be stopped for a minute, and wake up believing what was true before. Only the thing that is guarded can refuse a
+//! late writer, and for that it is given the [fencing number](Held::fence), which is higher for each later holder: it
+//! remembers the highest it has seen and refuses a lower one (Kleppmann's "fencing tokens"). Where the guarded thing cannot do that, a
+//! lock avoids double work; it does not exclude it. Where what is guarded is itself a pool or a job, a
+//! [transaction](crate::Transaction) needs no lock at all.
+
+use std::time::Duration;
+
+use tidegate_api::id::GrantId;
+use tidegate_api::pool::config::PoolConfig;
+use tidegate_api::pool::grant::{Grant, PoolAnswer};
+use tidegate_api::pool::wish::TakeWish;
+use tidegate_api::refusal::Code;
+use tidegate_api::value::Text;
+use tidegate_api::words::GrantState;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::wish::ms;
+use crate::settings::fresh_key;
+use crate::{Client, Error};
+
+/// How long a unit stays with a holder of whom nothing is heard, if nothing else is said.
+const TIME_TO_LIVE: Duration = Duration::from_secs(30);
+/// The shortest that pools know.
+const TIME_TO_LIVE_MIN: Duration = Duration::from_secs(1);
+/// So many wait for a lock at most.
+const WAITLIST: u32 = 10_000;
+/// How long a lock may be held with all its extensions: as long as pools know.
+const CEILING_MS: u64 = *tidegate_api::limits::HOLD_MS.end();
+/// Who waits looks again so often even if nothing is told.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A lock, or a semaphore; made by [`Client::lock`] and [`Client::semaphore`].
+///
+/// ```
+/// # tidegate::testing::example(async |engine, client| {
+/// let nightly = client.lock("nightly-report");
+/// let held = nightly.acquire().await?;
+/// assert!(nightly.try_acquire().await?.is_none());
+///
+/// // What is guarded is told the number, and refuses a lower one than it has seen.
+/// let first = held.fence();
+/// held.release().await?;
+/// assert!(nightly.acquire().await?.fence() > first);
+/// # let _ = &engine;
+/// # Ok(()) });
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lock {
+    client: Client,
+    name: String,
+    units: u32,
+    time_to_live: Duration,
+}
+
+/// A unit in our hands, extended in the background until it is released, dropped or lost.
+#[derive(Debug)]
+pub struct Held {
+    client: Client,
+    grant: Grant,
+    /// Whether it is lost.
+    lost: watch::Receiver<bool>,
+    renewal: tokio::task::JoinHandle<()>,
+    /// Given back in order already.
+    released: bool,
+}
+
+/// How long a unit is certainly ours.
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    /// Not beyond this, whatever is extended: the pool's ceiling.
+    ceiling: Instant,
+    /// Until then, if nothing more is heard.
+    end: Instant,
+}
+
+impl Client {
+    /// A lock of this name: a pool of one unit, made when it is first asked for. Its name must not be one of a pool that serves
+    /// another purpose.
+    pub fn lock(&self, name: impl Into<String>) -> Lock {
+        self.semaphore(name, 1)
+    }
+
+    /// A semaphore of this name for so many at a time. If there is a pool of this name, it stays as it is.
+    pub fn semaphore(&self, name: impl Into<String>, units: u32) -> Lock {
+        Lock { client: self.clone(), name: name.into(), units, time_to_live: TIME_TO_LIVE }
+    }
+}
+
+impl Lock {
+    /// How long a unit stays with a holder of whom nothing is heard, 30 seconds if not said, at least one. Shorter: a dead holder
+    /// is in the way for less long. Longer: a pause of the program or the network does not cost the lock.
+    #[must_use]
+    pub fn time_to_live(mut self, time: Duration) -> Self {
+        self.time_to_live = time.max(TIME_TO_LIVE_MIN);
+        self
+    }
+
+    /// Waits in line, as long as it takes, first come first served. A future that is dropped leaves its place behind, which passes to the
+    /// next when the time to live is over.
+    ///
+    /// # Errors
+    /// A refusal (`waitlist_full`), or no answer within the client's deadline.
+    pub async fn acquire(&self) -> Result<Held, Error> {
+        let holder = fresh_key();
+        self.made().await?;
+        // Watched before joining, so that no change falls between.
+        let mut news = self.client.watch_pools([self.name.as_str()])?;
+        let mut looked = Instant::now();
+        let wish = TakeWish { holder: Text::from(holder.as_str()), units: None, group: None };
+        if let PoolAnswer::Grant(grant) = self.client.join(&self.name, &wish).await? {
+            return self.held(grant, looked).await;
+        }
+        loop {
+            // What was heard says only that it is worth a look.
+            if let Ok(heard) = timeout(LOOK_AGAIN, news.next()).await {
+                heard?;
+            }
+            let before = Instant::now();
+            let story = self.client.holder(&holder).await?;
+            let ours = |grant: &Grant| grant.pool == self.name && grant.state == GrantState::Held;
+            if let Some(offer) = story.grants.into_iter().find(ours) {
+                return self.held(offer, looked).await;
+            }
+            if story.waiting.is_empty() {
+                // The offer came and lapsed while nobody could be asked: once more from the end of the line.
+                if let PoolAnswer::Grant(grant) = self.client.join(&self.name, &wish).await? {
+                    return self.held(grant, before).await;
+                }
+            }
+            looked = before;
+        }
+    }
+
+    /// A unit, if there is one now.
+    ///
+    /// # Errors
+    /// Any refusal but that there is none, or no answer.
+    pub async fn try_acquire(&self) -> Result<Option<Held>, Error> {
+        self.made().await?;
+        let asked = Instant::now();
+        match self.client.pool(&self.name).hold(fresh_key()).hold_for(self.time_to_live).await {
+            Ok(grant) => self.held(grant, asked).await.map(Some),
+            Err(error) if error.code() == Some(Code::SoldOut) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the pool if there is none.
+    async fn made(&self) -> Result<(), Error> {
+        match self.client.show_pool(&self.name).await {
+            Err(error) if error.code() == Some(Code::PoolNotFound) => {}
+            shown => return shown.map(drop),
+        }
+        let time_ms = ms(self.time_to_live);
+        let config = PoolConfig {
+            hold_ms: Some(time_ms),
+            hold_ms_max: Some(CEILING_MS),
+            offer_ms: Some(time_ms),
+            waitlist_max: Some(WAITLIST),
+            ..PoolConfig::of(self.units)
+        };
+        self.client.configure_pool(&self.name, &config).await.map(drop)
+    }
+
+    /// Takes over a hold that was granted at some time after `asked`: from its first extension on we know how long it is ours.
+    async fn held(&self, grant: Grant, asked: Instant) -> Result<Held, Error> {
+        let client = self.client.without_idempotency_key();
+        let (id, time) = (grant.id, self.time_to_live);
+        let whole = match (grant.granted_at, grant.extendable_until) {
+            (Some(from), Some(to)) => Duration::from_millis(to.unix_ms().saturating_sub(from.unix_ms())),
+            _ => Duration::from_millis(CEILING_MS),
+        };
+        let mut term = Term { ceiling: asked + whole, end: asked };
+        let before = Instant::now();
+        client.grant(id).extend(Some(time)).await?;
+        term.extended(before, time);
+        let (tell, lost) = watch::channel(false);
+        let renewal = tokio::spawn(renew(client.at_most(time), id, time, term, tell));
+        Ok(Held { client, grant, lost, renewal, released: false })
+    }
+}
+
+impl Term {
+    /// An extension that was asked for at `asked` was granted.
+    fn extended(&mut self, asked: Instant, time: Duration) {
+        self.end = (asked + time).min(self.ceiling);
+    }
+}
+
+/// Extends a hold at each third of its time, until that cannot be done any more.
+async fn renew(client: Client, id: GrantId, time: Duration, mut term: Term, lost: watch::Sender<bool>) {
+    let mut next = Instant::now() + time / 3;
+    loop {
+        sleep_until(next.min(term.end)).await;
+        let asked = Instant::now();
+        match timeout_at(term.end, client.grant(id).extend(Some(time))).await {
+            Ok(Ok(_)) => term.extended(asked, time),
+            Ok(Err(error)) if error.is_temporary() => {}
+            Ok(Err(_)) | Err(_) => break,
+        }
+        if Instant::now() >= term.end {
+            break;
+        }
+        next = asked + time / 3;
+    }
+    let _nobody_listens = lost.send(true);
+}
+
+impl Held {
+    /// The fencing number, for whatever is guarded to refuse a lower one than it has seen.
+    pub fn fence(&self) -> u64 {
+        self.grant.fence
+    }
+
+    /// The hold.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Whether it is known to be lost: its time ran out before it could be extended, or somebody gave it back.
+    /// "No" is what was so a moment ago.
+    pub fn is_lost(&self) -> bool {
+        *self.lost.borrow()
+    }
+
+    /// Waits until it is lost. For a `select!` beside the work.
+    pub async fn lost(&self) {
+        let mut lost = self.lost.clone();
+        // The sender is gone only with the renewal, and then it is lost as well.
+        let _gone = lost.wait_for(|lost| *lost).await;
+    }
+
+    /// Gives it back, and the next in line has it. One that is dropped is given back in the background, if the program lives
+    /// that long.
+    ///
+    /// # Errors
+    /// It was lost before (`hold_lapsed`), or no answer: then it lapses by itself.
+    pub async fn release(mut self) -> Result<(), Error> {
+        self.released = true;
+        self.renewal.abort();
+        self.client.grant(self.grant.id).release().await.map(drop)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        if self.released || self.is_lost() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let handle = self.client.grant(self.grant.id);
+            runtime.spawn(async move { handle.release().await });
+        }
+    }
+}

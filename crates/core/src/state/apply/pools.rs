@@ -1,0 +1,448 @@
+//! What records do to pools, grants, lines and stories.
+//!
+//! Each fact about a holder first does what it does to the thing itself, which may be unknown in a replay from the middle, and
+//! then adds to the holder's story, which needs nothing but the record.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::super::State;
+use super::super::paged::NONE;
+use super::super::pools::{Ended, EndedGrants, Grant, Holder, Pool, Waiter};
+use crate::id::Time;
+use crate::pool::record::{
+    EndedRestated, GrantConfirmed, GrantEnded, GrantRestated, Granted, HoldExtended, JobsLinked, Joined,
+    LeftLine, PoolConfigured, PoolDeleted, PoolRefused, PoolRestated, PoolTurned, StoryRestated,
+};
+use crate::pool::refusal::Why;
+use crate::pool::view::{Happened, StoryEntry, Verb};
+use crate::pool::{GrantEnd, GrantState, PoolConfig};
+
+impl State {
+    /// The pool's index; a pool that a trimmed replay has not met yet is made, and restated later.
+    fn pool_or_new(&mut self, name: &str) -> u32 {
+        let pools = &mut self.pools;
+        if let Some(pool) = pools.pools.find(0, name) {
+            return pool;
+        }
+        let index = pools.pools.insert(0, name, Pool::new(Arc::new(PoolConfig::of(0))));
+        pools.pool_lists.reach(index);
+        index
+    }
+
+    fn holder_or_new(&mut self, name: &str) -> u32 {
+        let holders = &mut self.pools.holders;
+        holders.find(0, name).unwrap_or_else(|| holders.insert(0, name, Holder::default()))
+    }
+
+    pub(super) fn apply_pool_configured(&mut self, configured: &PoolConfigured) {
+        let pool = self.pool_or_new(&configured.pool);
+        if configured.new_opening {
+            self.forget_entrants(pool);
+        }
+        self.set_pool(pool, configured);
+    }
+
+    fn set_pool(&mut self, pool: u32, configured: &PoolConfigured) {
+        let entry = self.pools.pools.get_mut(pool);
+        entry.config = Arc::new(configured.config.clone());
+        (entry.opened, entry.closed) = (configured.opened, configured.closed);
+        entry.seed = <[u8; 32]>::try_from(configured.seed.as_slice()).ok();
+        self.pools.touch(pool, configured.version);
+        self.set_pool_timer(pool);
+    }
+
+    pub(super) fn apply_pool_restated(&mut self, restated: &PoolRestated) {
+        let pool = self.pool_or_new(&restated.pool.pool);
+        let entry = self.pools.pools.get_mut(pool);
+        entry.next_number = entry.next_number.max(restated.next_number);
+        self.set_pool(pool, &restated.pool);
+    }
+
+    pub(super) fn apply_pool_turned(&mut self, turned: &PoolTurned) {
+        let Some(pool) = self.pools.pools.find(0, &turned.pool) else { return };
+        let entry = self.pools.pools.get_mut(pool);
+        (entry.opened, entry.closed) = (turned.opened, turned.closed);
+        self.pools.touch(pool, turned.version);
+        self.set_pool_timer(pool);
+    }
+
+    /// Sets the timer for the pool's opening or closing, whichever is to come.
+    fn set_pool_timer(&mut self, pool: u32) {
+        let pools = &mut self.pools;
+        let entry = pools.pools.get_mut(pool);
+        let opens = (!entry.opened).then_some(entry.config.opens_at);
+        let closes = (!entry.closed).then_some(entry.config.closes_at).filter(|&at| at > 0);
+        let at = opens.into_iter().chain(closes).min();
+        entry.turns_at = Time(at.unwrap_or(0));
+        pools.pool_lists.unlink(pool);
+        if let Some(at) = at {
+            pools.pool_wheel.insert(&mut pools.pool_lists, pool, at);
+        }
+    }
+
+    pub(super) fn apply_pool_deleted(&mut self, deleted: &PoolDeleted) {
+        // Numbered as an event, so that a pool made anew under this name begins with a higher version.
+        self.pools.next_event = self.pools.next_event.max(deleted.version + 1);
+        let Some(pool) = self.pools.pools.find(0, &deleted.pool) else { return };
+        self.forget_entrants(pool);
+        let entry = self.pools.pools.get(pool);
+        if entry.granted() > 0 || entry.waiting > 0 {
+            // Nobody writes such a record.
+            return;
+        }
+        self.pools.touch(pool, deleted.version);
+        self.pools.pool_lists.unlink(pool);
+        self.pools.unserved.remove(&pool);
+        self.pools.pools.remove(pool);
+    }
+
+    /// Those who wait no more are not remembered beyond the opening that they came for.
+    fn forget_entrants(&mut self, pool: u32) {
+        let entrants = core::mem::take(&mut self.pools.pools.get_mut(pool).entrants);
+        for waiter in entrants.into_values() {
+            if !self.pools.waiters.get(waiter).waiting {
+                self.remove_waiter(waiter);
+            }
+        }
+    }
+
+    fn remove_waiter(&mut self, waiter: u32) {
+        let Waiter { holder, .. } = self.pools.waiters.remove(waiter);
+        self.pools.holders.get_mut(holder).waiters -= 1;
+        self.pools.drop_unused_holder(holder);
+    }
+
+    pub(super) fn apply_granted(&mut self, granted: &Granted) {
+        self.bring_in_grant(granted, self.now);
+        let deadline = Time(granted.deadline);
+        let happened = match GrantState::try_from(granted.state) {
+            Ok(GrantState::Taken) => Happened::Taken,
+            _ if granted.waiter > 0 => Happened::Offered(deadline),
+            _ => Happened::Held(deadline),
+        };
+        let jobs: Vec<u64> = (granted.job > 0).then_some(granted.job).into_iter().collect();
+        let about = About { pool: &granted.pool, grant: granted.grant, units: granted.units };
+        self.tell(&granted.holder, granted.event, happened, about, granted.version, granted.waiter, jobs);
+    }
+
+    pub(super) fn apply_grant_restated(&mut self, restated: &GrantRestated) {
+        self.bring_in_grant(&restated.grant, Time(restated.granted_at));
+    }
+
+    /// Adds a grant that is not there; of one that is, only the home changes.
+    fn bring_in_grant(&mut self, granted: &Granted, granted_at: Time) {
+        self.pools.next_grant = self.pools.next_grant.max(granted.grant + 1);
+        if let Some(slot) = self.pools.find_grant(granted.grant) {
+            self.pools.grants.get_mut(slot).home = self.frame;
+            return;
+        }
+        let pool = self.pool_or_new(&granted.pool);
+        let holder = self.holder_or_new(&granted.holder);
+        let group: Option<Arc<str>> = granted.group.as_deref().map(Into::into);
+        let state = GrantState::try_from(granted.state).unwrap_or(GrantState::Held);
+        let units = u64::from(granted.units);
+        let pools = &mut self.pools;
+        let slot = pools.grants.insert(Grant {
+            sequence: granted.grant,
+            pool,
+            holder,
+            units: granted.units,
+            group: group.clone(),
+            state,
+            granted_at,
+            deadline: Time(granted.deadline),
+            ceiling: Time(granted.ceiling),
+            waiter: granted.waiter,
+            gives: granted.gives,
+            job: granted.job,
+            home: self.frame,
+        });
+        pools.grant_index.insert(granted.grant, slot);
+        pools.grant_lists.reach(slot);
+        let entry = pools.pools.get_mut(pool);
+        match state {
+            GrantState::Held => {
+                entry.held += units;
+                pools.grant_wheel.insert(&mut pools.grant_lists, slot, granted.deadline);
+            }
+            GrantState::Taken => entry.taken += units,
+        }
+        if let Some(group) = group {
+            *entry.groups.entry(group).or_default() += units;
+        }
+        pools.holders.get_mut(holder).grants.insert(granted.grant);
+        let stake = pools.stakes.entry((holder, pool)).or_default();
+        stake.units += units;
+        let waiter = stake.waiter;
+        pools.touch(pool, granted.version);
+        if granted.waiter > 0 && pools.waiters.try_get(waiter).is_some_and(|w| w.number == granted.waiter) {
+            self.stop_waiting(waiter);
+        }
+    }
+
+    /// A fact about a pool makes its version, also where what it was about is not known.
+    fn touch_named(&mut self, pool: &str, version: u64) {
+        if let Some(pool) = self.pools.pools.find(0, pool) {
+            self.pools.touch(pool, version);
+        }
+    }
+
+    pub(super) fn apply_grant_confirmed(&mut self, confirmed: &GrantConfirmed) {
+        self.touch_named(&confirmed.pool, confirmed.version);
+        if let Some(slot) = self.pools.find_grant(confirmed.grant) {
+            let pools = &mut self.pools;
+            let grant = pools.grants.get_mut(slot);
+            if grant.state == GrantState::Held {
+                (grant.state, grant.deadline, grant.ceiling) = (GrantState::Taken, Time(0), Time(0));
+                grant.gives = 0;
+                let (pool, units) = (grant.pool, u64::from(grant.units));
+                pools.grant_lists.unlink(slot);
+                let entry = pools.pools.get_mut(pool);
+                entry.held -= units;
+                entry.taken += units;
+            }
+        }
+        let about = About { pool: &confirmed.pool, grant: confirmed.grant, units: confirmed.units };
+        let (event, version) = (confirmed.event, confirmed.version);
+        self.tell(&confirmed.holder, event, Happened::Confirmed, about, version, 0, Vec::new());
+    }
+
+    pub(super) fn apply_hold_extended(&mut self, extended: &HoldExtended) {
+        let Some(slot) = self.pools.find_grant(extended.grant) else { return };
+        let pools = &mut self.pools;
+        let grant = pools.grants.get_mut(slot);
+        if grant.state == GrantState::Held {
+            grant.deadline = Time(extended.deadline);
+            pools.grant_lists.unlink(slot);
+            pools.grant_wheel.insert(&mut pools.grant_lists, slot, extended.deadline);
+        }
+    }
+
+    pub(super) fn apply_grant_ended(&mut self, ended: &GrantEnded) {
+        self.touch_named(&ended.pool, ended.version);
+        self.remove_grant(ended.grant);
+        let end = self.remember_end(ended);
+        let about = About { pool: &ended.pool, grant: ended.grant, units: ended.units };
+        let (event, version) = (ended.event, ended.version);
+        self.tell(&ended.holder, event, Happened::Ended(end), about, version, 0, Vec::new());
+    }
+
+    fn remove_grant(&mut self, sequence: u64) {
+        let pools = &mut self.pools;
+        let Some(slot) = pools.grant_index.remove(&sequence) else { return };
+        pools.grant_lists.unlink(slot);
+        let grant = pools.grants.remove(slot);
+        let (pool, holder, units) = (grant.pool, grant.holder, u64::from(grant.units));
+        let entry = pools.pools.get_mut(pool);
+        match grant.state {
+            GrantState::Held => entry.held -= units,
+            GrantState::Taken => entry.taken -= units,
+        }
+        if let Some(group) = &grant.group
+            && let Some(used) = entry.groups.get_mut(group)
+        {
+            *used -= units;
+            if *used == 0 {
+                entry.groups.remove(group);
+            }
+        }
+        if let Some(stake) = pools.stakes.get_mut(&(holder, pool)) {
+            stake.units -= units;
+            if stake.units == 0 && stake.waiter == NONE {
+                pools.stakes.remove(&(holder, pool));
+            }
+        }
+        pools.holders.get_mut(holder).grants.remove(&sequence);
+        pools.drop_unused_holder(holder);
+    }
+
+    pub(super) fn apply_ended_restated(&mut self, restated: &EndedRestated) {
+        self.remember_end(&restated.ended);
+    }
+
+    fn remember_end(&mut self, ended: &GrantEnded) -> GrantEnd {
+        let end = GrantEnd::try_from(ended.end).unwrap_or(GrantEnd::Released);
+        self.pools.next_grant = self.pools.next_grant.max(ended.grant + 1);
+        let memory: &mut EndedGrants = &mut self.pools.ended;
+        let known = Ended {
+            grant: ended.grant,
+            pool: ended.pool.as_str().into(),
+            holder: ended.holder.as_str().into(),
+            units: ended.units,
+            end,
+            granted_at: Time(ended.granted_at),
+            ended_at: Time(ended.ended_at),
+            version: ended.version,
+            home: self.frame,
+        };
+        memory.remember(ended.event, known);
+        end
+    }
+
+    pub(super) fn apply_joined(&mut self, joined: &Joined) {
+        self.bring_in_waiter(joined);
+        let about = About { pool: &joined.pool, grant: 0, units: joined.units };
+        let (event, version) = (joined.event, joined.version);
+        self.tell(&joined.holder, event, Happened::Joined, about, version, joined.number, Vec::new());
+    }
+
+    /// Adds a holder to a line, or to those who stood in it when the order was drawn.
+    pub(super) fn bring_in_waiter(&mut self, joined: &Joined) {
+        let pool = self.pool_or_new(&joined.pool);
+        let holder = self.holder_or_new(&joined.holder);
+        let drawn = joined.rank < crate::pool::order::AFTER_OPENING;
+        let pools = &mut self.pools;
+        let entry = pools.pools.get_mut(pool);
+        entry.next_number = entry.next_number.max(joined.number + 1);
+        let stands = pools.stakes.get(&(holder, pool)).map_or(NONE, |stake| stake.waiter);
+        let known = entry.entrants.get(&joined.number).copied().filter(|_| drawn).unwrap_or(stands);
+        if let Some(waiter) = pools.waiters.try_get(known)
+            && waiter.number == joined.number
+        {
+            pools.waiters.get_mut(known).home = self.frame;
+            pools.drop_unused_holder(holder);
+            return;
+        }
+        let waiter = Waiter {
+            pool,
+            holder,
+            units: joined.units,
+            group: joined.group.as_deref().map(Into::into),
+            rank: joined.rank,
+            number: joined.number,
+            gives: joined.gives,
+            joined_at: Time(joined.joined_at),
+            waiting: !joined.left,
+            home: self.frame,
+        };
+        let (class, place) = (waiter.class(), waiter.place());
+        let index = pools.waiters.insert(waiter);
+        pools.holders.get_mut(holder).waiters += 1;
+        // Nobody joins a line twice; who stood there twice would be offered units without end.
+        if !joined.left && pools.waiters.try_get(stands).is_some() {
+            self.stop_waiting(stands);
+        }
+        let pools = &mut self.pools;
+        let entry = pools.pools.get_mut(pool);
+        if drawn {
+            entry.entrants.insert(joined.number, index);
+        }
+        if !joined.left {
+            entry.line.entry(class).or_default().insert(place, index);
+            entry.waiting += 1;
+            pools.stakes.entry((holder, pool)).or_default().waiter = index;
+        }
+        pools.touch(pool, joined.version);
+    }
+
+    pub(super) fn apply_left_line(&mut self, left: &LeftLine) {
+        self.touch_named(&left.pool, left.version);
+        let (pool, holder) = (self.pools.pools.find(0, &left.pool), self.pools.holders.find(0, &left.holder));
+        if let (Some(pool), Some(holder)) = (pool, holder) {
+            let waiter = self.pools.stake(Some(holder), pool).waiter;
+            if self.pools.waiters.try_get(waiter).is_some_and(|waiter| waiter.number == left.number) {
+                // Before the opening: as if it had never joined. After it: it was in the draw.
+                let entry = self.pools.pools.get_mut(pool);
+                if !entry.opened && entry.entrants.get(&left.number) == Some(&waiter) {
+                    entry.entrants.remove(&left.number);
+                }
+                self.stop_waiting(waiter);
+            }
+        }
+        let happened = if left.dropped { Happened::DroppedFromLine } else { Happened::Left };
+        let about = About { pool: &left.pool, grant: 0, units: 0 };
+        self.tell(&left.holder, left.event, happened, about, left.version, left.number, Vec::new());
+    }
+
+    /// Takes a holder out of the line. One who stood in it when the order was drawn is still remembered.
+    fn stop_waiting(&mut self, index: u32) {
+        let pools = &mut self.pools;
+        let waiter = pools.waiters.get_mut(index);
+        if !core::mem::replace(&mut waiter.waiting, false) {
+            return;
+        }
+        let (class, place) = (waiter.class(), waiter.place());
+        let (pool, holder, number) = (waiter.pool, waiter.holder, waiter.number);
+        let entry = pools.pools.get_mut(pool);
+        entry.waiting -= 1;
+        if let Some(places) = entry.line.get_mut(&class) {
+            places.remove(&place);
+            if places.is_empty() {
+                entry.line.remove(&class);
+            }
+        }
+        let is_entrant = entry.entrants.get(&number) == Some(&index);
+        if let Some(stake) = pools.stakes.get_mut(&(holder, pool)) {
+            stake.waiter = NONE;
+            if stake.units == 0 {
+                pools.stakes.remove(&(holder, pool));
+            }
+        }
+        if !is_entrant {
+            self.remove_waiter(index);
+        }
+    }
+
+    pub(super) fn apply_pool_refused(&mut self, refused: &PoolRefused) {
+        let verb = Verb::try_from(refused.verb).unwrap_or(Verb::None);
+        let why = Why::try_from(refused.why).unwrap_or(Why::Unknown);
+        let about = About { pool: &refused.pool, grant: 0, units: 0 };
+        let (event, happened) = (refused.event, Happened::Refused(verb, why));
+        self.tell(&refused.holder, event, happened, about, refused.version, refused.value, Vec::new());
+    }
+
+    pub(super) fn apply_jobs_linked(&mut self, linked: &JobsLinked) {
+        let happened = if linked.completed { Happened::Completed } else { Happened::Enqueued };
+        let about = About { pool: "", grant: 0, units: 0 };
+        self.tell(&linked.holder, linked.event, happened, about, 0, 0, linked.jobs.clone());
+    }
+
+    pub(super) fn apply_story_restated(&mut self, restated: &StoryRestated) {
+        for entry in &restated.entries {
+            let holder = self.holder_or_new(&restated.holder);
+            self.pools.next_event = self.pools.next_event.max(entry.number + 1);
+            self.pools.tell(holder, StoryEntry::from(entry), self.frame);
+        }
+    }
+
+    /// Adds to a holder's story.
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of one entry")]
+    fn tell(
+        &mut self,
+        holder: &str,
+        number: u64,
+        happened: Happened,
+        about: About<'_>,
+        version: u64,
+        value: u64,
+        jobs: Vec<u64>,
+    ) {
+        self.pools.next_event = self.pools.next_event.max(number + 1);
+        let holder = self.holder_or_new(holder);
+        // The pool's own name, if it is there: millions of entries share it.
+        let pool = match self.pools.pools.find(0, about.pool) {
+            Some(pool) => Arc::clone(self.pools.pools.name(pool)),
+            None => about.pool.into(),
+        };
+        let entry = StoryEntry {
+            number,
+            at: self.now,
+            happened,
+            pool,
+            grant: about.grant,
+            units: about.units,
+            version,
+            value,
+            jobs,
+        };
+        self.pools.tell(holder, entry, self.frame);
+    }
+}
+
+/// What a story's entry is about.
+struct About<'a> {
+    pool: &'a str,
+    grant: u64,
+    units: u32,
+}

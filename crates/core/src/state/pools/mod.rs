@@ -1,0 +1,340 @@
+//! Pools, grants, lines and holders as the state keeps them.
+//!
+//! - A **pool** counts units held and taken; free is what is left of its capacity. Its **line** is in classes: holders who want
+//!   as many units for the same group are alike to the question who fits, and within a class they are in order. So
+//!   the first who fits is found among the heads of the classes, however long the line is.
+//! - A **grant** is found by its sequence, its timer is in a wheel.
+//! - A **stake** is what one holder has of one pool, so that limits and conditions cost no search.
+//! - A **story** is what happened to one holder (`story.rs`).
+//!
+//! Sorted maps are walked where an order is wanted; no map is walked in hash order.
+
+mod ended;
+mod restate;
+mod story;
+mod views;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Bound::{Excluded, Unbounded};
+
+use super::lists::Lists;
+use super::paged::{NONE, Slab};
+use super::table::Table;
+use super::wheel::{WHEEL_LISTS, Wheel};
+use super::{PoolLimits, State};
+use crate::id::Time;
+use crate::pool::{GrantState, PoolConfig};
+
+pub(crate) use ended::{Ended, EndedGrants};
+use story::Entry;
+
+/// Grants, and waiters, in a page.
+const PAGE: usize = 512;
+
+/// Who fits in the same way: the same group, as many units.
+pub(crate) type Class = (Option<Arc<str>>, u32);
+/// A place in line: by rank, then by number.
+pub(crate) type Place = (u64, u64);
+
+/// With fewer behind it, a holder's place is counted from the line's end.
+const NEARLY_LAST: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) config: Arc<PoolConfig>,
+    pub(crate) version: u64,
+    pub(crate) held: u64,
+    pub(crate) taken: u64,
+    pub(crate) opened: bool,
+    pub(crate) closed: bool,
+    /// Of an opening that draws the order; not shown before it has opened.
+    pub(crate) seed: Option<[u8; 32]>,
+    /// Number of the next joining.
+    pub(crate) next_number: u64,
+    /// Units each group has. Groups without any are not in it.
+    pub(crate) groups: BTreeMap<Arc<str>, u64>,
+    pub(crate) line: BTreeMap<Class, BTreeMap<Place, u32>>,
+    /// Holders in line.
+    pub(crate) waiting: u32,
+    /// Those who joined before an opening that draws the order, by number; also those who wait no more.
+    pub(crate) entrants: BTreeMap<u64, u32>,
+    /// When it opens or closes next; 0 for never.
+    pub(crate) turns_at: Time,
+}
+
+impl Pool {
+    pub(crate) fn new(config: Arc<PoolConfig>) -> Self {
+        Self {
+            config,
+            version: 0,
+            held: 0,
+            taken: 0,
+            opened: false,
+            closed: false,
+            seed: None,
+            next_number: 1,
+            groups: BTreeMap::new(),
+            line: BTreeMap::new(),
+            waiting: 0,
+            entrants: BTreeMap::new(),
+            turns_at: Time(0),
+        }
+    }
+
+    /// Units somebody has.
+    pub(crate) const fn granted(&self) -> u64 {
+        self.held + self.taken
+    }
+
+    /// Units nobody has.
+    pub(crate) fn free(&self) -> u64 {
+        u64::from(self.config.capacity).saturating_sub(self.granted())
+    }
+
+    /// Units that the group may have more; without a quota, any number.
+    pub(crate) fn group_room(&self, group: Option<&str>) -> u64 {
+        let Some(group) = group else { return u64::MAX };
+        let quota = self.config.quota(group).map_or(u64::MAX, u64::from);
+        quota.saturating_sub(self.groups.get(group).copied().unwrap_or(0))
+    }
+
+    /// The first in line for whom there are units now, if the pool is open.
+    pub(crate) fn first_who_fits(&self) -> Option<u32> {
+        let free = self.free();
+        if free == 0 || self.waiting == 0 || !self.opened || self.closed {
+            return None;
+        }
+        let fits = |(group, units): &Class| {
+            let units = u64::from(*units);
+            units <= free && units <= self.group_room(group.as_deref())
+        };
+        let heads = self.line.iter().filter(|(class, _)| fits(class));
+        heads
+            .filter_map(|(_, places)| places.first_key_value())
+            .min_by_key(|(place, _)| **place)
+            .map(|(_, &waiter)| waiter)
+    }
+
+    /// How many in line are before the one who stands at this place, counted no further than `max`.
+    pub(crate) fn ahead_of(&self, place: Place, max: usize) -> u32 {
+        // Who has just joined is the last, or nearly: few are behind it, whatever the line is.
+        let mut behind = 0;
+        for places in self.line.values() {
+            behind += places.range((Excluded(place), Unbounded)).take(NEARLY_LAST - behind).count();
+        }
+        if behind < NEARLY_LAST {
+            let others = self.waiting.saturating_sub(1) as usize;
+            return (others - behind).min(max) as u32;
+        }
+        let mut ahead = 0;
+        for places in self.line.values() {
+            ahead += places.range(..place).take(max - ahead).count();
+        }
+        ahead as u32
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) sequence: u64,
+    pub(crate) pool: u32,
+    pub(crate) holder: u32,
+    pub(crate) units: u32,
+    pub(crate) group: Option<Arc<str>>,
+    pub(crate) state: GrantState,
+    pub(crate) granted_at: Time,
+    /// While held.
+    pub(crate) deadline: Time,
+    pub(crate) ceiling: Time,
+    /// The joining that it is an offer to; 0 if it is none.
+    pub(crate) waiter: u64,
+    /// The grant that is given up when this one is confirmed; 0 for none.
+    pub(crate) gives: u64,
+    /// The job that tells of the offer; 0 for none.
+    pub(crate) job: u64,
+    /// The frame that holds its record.
+    pub(crate) home: u64,
+}
+
+/// A holder in line, or one who was when the order was drawn.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) pool: u32,
+    pub(crate) holder: u32,
+    pub(crate) units: u32,
+    pub(crate) group: Option<Arc<str>>,
+    pub(crate) rank: u64,
+    pub(crate) number: u64,
+    pub(crate) gives: u64,
+    pub(crate) joined_at: Time,
+    pub(crate) waiting: bool,
+    pub(crate) home: u64,
+}
+
+impl Waiter {
+    pub(crate) fn class(&self) -> Class {
+        (self.group.clone(), self.units)
+    }
+
+    pub(crate) const fn place(&self) -> Place {
+        (self.rank, self.number)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Holder {
+    /// Sequences of its grants.
+    pub(crate) grants: BTreeSet<u64>,
+    /// Waiters that name it, those who wait no more included.
+    pub(crate) waiters: u32,
+    pub(crate) story: VecDeque<Entry>,
+}
+
+/// What one holder has of one pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stake {
+    /// Units held or taken.
+    pub(crate) units: u64,
+    /// Its waiter in line, or none.
+    pub(crate) waiter: u32,
+}
+
+impl Default for Stake {
+    fn default() -> Self {
+        Self { units: 0, waiter: NONE }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    pub(crate) limits: PoolLimits,
+    pub(crate) next_grant: u64,
+    pub(crate) next_event: u64,
+    pub(crate) pools: Table<Pool>,
+    /// Pools by when they open or close.
+    pub(crate) pool_lists: Lists,
+    pub(crate) pool_wheel: Wheel,
+    pub(crate) grants: Slab<Grant, PAGE>,
+    pub(crate) grant_index: BTreeMap<u64, u32>,
+    /// Held grants by deadline.
+    pub(crate) grant_lists: Lists,
+    pub(crate) grant_wheel: Wheel,
+    pub(crate) waiters: Slab<Waiter, PAGE>,
+    pub(crate) holders: Table<Holder>,
+    /// By holder and pool.
+    pub(crate) stakes: BTreeMap<(u32, u32), Stake>,
+    pub(crate) ended: EndedGrants,
+    /// Every story's entries by number: whose they are.
+    pub(crate) story_index: BTreeMap<u64, u32>,
+    /// Pools whose line a turn's bound, or the shard's, cut off from being served.
+    pub(crate) unserved: BTreeSet<u32>,
+    /// Pools that have changed since somebody asked which.
+    pub(crate) changed: BTreeSet<Arc<str>>,
+}
+
+impl Pools {
+    pub(crate) fn new(hash_seed: u64, limits: PoolLimits) -> Self {
+        Self {
+            limits,
+            next_grant: 1,
+            next_event: 1,
+            pools: Table::new(hash_seed),
+            pool_lists: Lists::new(WHEEL_LISTS),
+            pool_wheel: Wheel::new(0),
+            grants: Slab::new(),
+            grant_index: BTreeMap::new(),
+            grant_lists: Lists::new(WHEEL_LISTS),
+            grant_wheel: Wheel::new(0),
+            waiters: Slab::new(),
+            holders: Table::new(hash_seed),
+            stakes: BTreeMap::new(),
+            ended: EndedGrants::new(limits.ended_grants_max),
+            story_index: BTreeMap::new(),
+            unserved: BTreeSet::new(),
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Moves the timers on, and forgets what has been remembered long enough.
+    pub(crate) fn begin_turn(&mut self, now: Time, budget: usize) {
+        let grants = &self.grants;
+        self.grant_wheel.advance(&mut self.grant_lists, now.0, budget, |slot| grants.get(slot).deadline.0);
+        let pools = &self.pools;
+        self.pool_wheel.advance(&mut self.pool_lists, now.0, budget, |pool| pools.get(pool).turns_at.0);
+        self.drop_old_stories(now, budget);
+        self.ended.drop_old(now, budget);
+    }
+
+    /// When time alone will change something.
+    pub(crate) fn next_deadline(&self, now: Time) -> Option<u64> {
+        let unserved = (!self.unserved.is_empty() && self.has_room()).then_some(now.0);
+        [unserved, self.grant_wheel.next(&self.grant_lists), self.pool_wheel.next(&self.pool_lists)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// A replay does not say whose line a crash cut off from being served.
+    pub(crate) fn finish_replay(&mut self) {
+        let pools = (0..self.pools.end()).filter(|&pool| self.pools.try_entry(pool).is_some());
+        self.unserved = pools.filter(|&pool| self.pools.get(pool).first_who_fits().is_some()).collect();
+    }
+
+    /// Whether there may be another grant.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.grants.len() < self.limits.grants_max
+    }
+
+    /// The slot of a grant that has not ended.
+    pub(crate) fn find_grant(&self, sequence: u64) -> Option<u32> {
+        self.grant_index.get(&sequence).copied()
+    }
+
+    /// What a holder has of a pool.
+    pub(crate) fn stake(&self, holder: Option<u32>, pool: u32) -> Stake {
+        let holder = holder.filter(|&holder| holder != NONE);
+        holder.and_then(|holder| self.stakes.get(&(holder, pool))).copied().unwrap_or_default()
+    }
+
+    /// What a holder has, by pool.
+    pub(crate) fn stakes_of(&self, holder: u32) -> impl Iterator<Item = (u32, Stake)> + '_ {
+        self.stakes.range((holder, 0)..=(holder, u32::MAX)).map(|(&(_, pool), &stake)| (pool, stake))
+    }
+
+    /// The units that a stake takes of the holder's limit: those it has, and those it waits for.
+    pub(crate) fn counted(&self, stake: Stake) -> u64 {
+        let waits_for = self.waiters.try_get(stake.waiter).map_or(0, |waiter| u64::from(waiter.units));
+        stake.units + waits_for
+    }
+
+    /// Notes that a pool is not what it was, and at least of this version.
+    ///
+    /// Versions and events share their numbers' range: a pool that is made anew under a name begins with the next event's
+    /// number, and so above every version that the name has had.
+    pub(crate) fn touch(&mut self, pool: u32, version: u64) {
+        self.next_event = self.next_event.max(version + 1);
+        let name = Arc::clone(self.pools.name(pool));
+        let entry = self.pools.get_mut(pool);
+        entry.version = entry.version.max(version);
+        self.changed.insert(name);
+    }
+
+    /// Forgets a holder of whom nothing is known any more.
+    pub(crate) fn drop_unused_holder(&mut self, holder: u32) {
+        let Some(entry) = self.holders.try_entry(holder) else { return };
+        let Holder { grants, waiters, story } = &entry.value;
+        if grants.is_empty() && *waiters == 0 && story.is_empty() {
+            self.holders.remove(holder);
+        }
+    }
+}
+
+impl State {
+    /// Names of the pools that have changed since this was last asked: what a snapshot must show anew.
+    pub fn take_changed_pools(&mut self) -> Vec<Arc<str>> {
+        core::mem::take(&mut self.pools.changed).into_iter().collect()
+    }
+}

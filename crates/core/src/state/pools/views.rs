@@ -1,0 +1,239 @@
+//! Showing pools, grants and holders, and what of them is in the digest.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::super::State;
+use super::story::is_kept;
+use super::{Grant, Pools, Waiter};
+use crate::id::Time;
+use crate::limits::PLACES_COUNTED;
+use crate::pool::order::{AFTER_OPENING, commitment};
+use crate::pool::view::{Entrant, GrantView, HolderView, PoolPage, PoolView, WaitView};
+use crate::pool::{GrantId, GrantState};
+
+/// What a pool takes in memory, in bytes, with a name and a configuration of usual length.
+const POOL_BYTES: u64 = 1_024;
+/// What a grant takes with its place in the indexes; a holder in line as much.
+const GRANT_BYTES: u64 = 256;
+/// What a holder takes, with a name of usual length.
+const HOLDER_BYTES: u64 = 320;
+/// What an entry of a story takes, or the memory of a grant.
+const ENTRY_BYTES: u64 = 224;
+
+impl State {
+    /// Everything about one pool.
+    pub fn pool(&self, name: &str) -> Option<PoolView> {
+        self.pools.pools.find(0, name).map(|index| self.pool_view(index))
+    }
+
+    fn pool_view(&self, index: u32) -> PoolView {
+        let entry = self.pools.pools.entry(index);
+        let pool = &entry.value;
+        PoolView {
+            name: Arc::clone(&entry.name),
+            config: Arc::clone(&pool.config),
+            version: pool.version,
+            held: pool.held,
+            taken: pool.taken,
+            waiting: pool.waiting,
+            opened: pool.opened,
+            closed: pool.closed,
+            groups: pool.groups.iter().map(|(group, &units)| (Arc::clone(group), units)).collect(),
+            commitment: pool.seed.as_ref().map(commitment),
+            seed: pool.seed.filter(|_| pool.opened),
+        }
+    }
+
+    /// All pools, in no order. For the first snapshot after a start.
+    pub fn pools(&self) -> Vec<PoolView> {
+        let indexes = 0..self.pools.pools.end();
+        indexes
+            .filter(|&index| self.pools.pools.try_entry(index).is_some())
+            .map(|index| self.pool_view(index))
+            .collect()
+    }
+
+    /// Those who joined before the opening that drew the order, by the number of their joining, from `from` on; at most
+    /// `max`. None if there is no such pool; empty before it has opened.
+    pub fn entrants(&self, pool: &str, from: u64, max: usize) -> Option<Vec<Entrant>> {
+        let pool = self.pools.pools.get(self.pools.pools.find(0, pool)?);
+        let entrants = pool.entrants.range(from..).filter(|_| pool.opened).take(max);
+        let view = |(&number, &index): (&u64, &u32)| {
+            let waiter = self.pools.waiters.get(index);
+            let holder = Arc::clone(self.pools.holders.name(waiter.holder));
+            Entrant { holder, number, rank: waiter.rank, waiting: waiter.waiting }
+        };
+        Some(entrants.map(view).collect())
+    }
+
+    /// Everything about one grant; none if there never was one, or it ended long ago.
+    pub fn grant(&self, id: GrantId) -> Option<GrantView> {
+        if id.shard() != self.shard {
+            return None;
+        }
+        match self.pools.find_grant(id.sequence()) {
+            Some(slot) => Some(self.grant_view(self.pools.grants.get(slot))),
+            None => self.ended_view(id),
+        }
+    }
+
+    fn grant_view(&self, grant: &Grant) -> GrantView {
+        let is_held = grant.state == GrantState::Held;
+        GrantView {
+            id: GrantId::new(self.shard, grant.sequence),
+            pool: Arc::clone(self.pools.pools.name(grant.pool)),
+            holder: Arc::clone(self.pools.holders.name(grant.holder)),
+            units: grant.units,
+            group: grant.group.clone(),
+            state: Some(grant.state),
+            end: None,
+            offered: grant.waiter > 0,
+            granted_at: grant.granted_at,
+            expires_at: is_held.then_some(grant.deadline),
+            extendable_until: is_held.then_some(grant.ceiling),
+            gives: (grant.gives > 0).then(|| GrantId::new(self.shard, grant.gives)),
+            offer_job: (grant.job > 0).then(|| self.id(grant.job)),
+        }
+    }
+
+    fn ended_view(&self, id: GrantId) -> Option<GrantView> {
+        let ended = self.pools.ended.find(id.sequence(), self.now)?;
+        Some(GrantView {
+            id,
+            pool: Arc::clone(&ended.pool),
+            holder: Arc::clone(&ended.holder),
+            units: ended.units,
+            group: None,
+            state: None,
+            end: Some(ended.end),
+            offered: false,
+            granted_at: ended.granted_at,
+            expires_at: None,
+            extendable_until: None,
+            gives: None,
+            offer_job: None,
+        })
+    }
+
+    /// One holder's whole story; none if nothing is known of it.
+    pub fn holder(&self, name: &str) -> Option<HolderView> {
+        let pools = &self.pools;
+        let index = pools.holders.find(0, name)?;
+        let holder = pools.holders.get(index);
+        let grants = holder.grants.iter().filter_map(|&sequence| pools.find_grant(sequence));
+        let mut waiting: Vec<WaitView> = pools
+            .stakes_of(index)
+            .filter_map(|(_, stake)| pools.waiters.try_get(stake.waiter))
+            .map(|waiter| self.wait_view(waiter))
+            .collect();
+        waiting.sort_unstable_by(|a, b| a.pool.cmp(&b.pool));
+        let story = holder.story.iter().map(|known| &known.entry).filter(|entry| is_kept(entry, self.now));
+        Some(HolderView {
+            grants: grants.map(|slot| self.grant_view(pools.grants.get(slot))).collect(),
+            waiting,
+            story: story.cloned().collect(),
+        })
+    }
+
+    fn wait_view(&self, waiter: &Waiter) -> WaitView {
+        let pool = self.pools.pools.entry(waiter.pool);
+        WaitView {
+            pool: Arc::clone(&pool.name),
+            units: waiter.units,
+            group: waiter.group.clone(),
+            number: waiter.number,
+            ahead: self.pools.ahead_of(waiter),
+            joined_at: waiter.joined_at,
+            gives: (waiter.gives > 0).then(|| GrantId::new(self.shard, waiter.gives)),
+        }
+    }
+
+    /// Bytes that pools, grants, lines and stories take in memory, by estimate; in the log they take no more.
+    pub fn pool_bytes(&self) -> u64 {
+        let pools = &self.pools;
+        let each = |count: u32, bytes: u64| u64::from(count) * bytes;
+        each(pools.pools.len(), POOL_BYTES)
+            + each(pools.grants.len(), GRANT_BYTES)
+            + each(pools.waiters.len(), GRANT_BYTES)
+            + each(pools.holders.len(), HOLDER_BYTES)
+            + (pools.story_index.len() + pools.ended.len()) as u64 * ENTRY_BYTES
+    }
+
+    /// A page of pools by name: those after `after`, at most `max`. Takes time with the number of pools: a listing is served
+    /// from a snapshot instead; this is for `inspect`, tests and the simulator.
+    pub fn pool_page(&self, after: &str, max: usize) -> PoolPage {
+        let mut pools = self.pools();
+        pools.retain(|pool| &*pool.name > after);
+        pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let next = (pools.len() > max).then(|| String::from(&*pools[max - 1].name));
+        pools.truncate(max);
+        PoolPage { pools, next }
+    }
+
+    /// What the digest says of pools: nothing where there are none.
+    pub(in super::super) fn pool_lines(&self) -> Vec<String> {
+        let pools = &self.pools;
+        let mut lines = Vec::new();
+        if pools.next_event > 1 {
+            lines.push(format!("pool counters {} {}", pools.next_grant, pools.next_event));
+        }
+        for index in 0..pools.pools.end() {
+            let Some(entry) = pools.pools.try_entry(index) else { continue };
+            let pool = &entry.value;
+            lines.push(format!("pool {:?} {:?} {:?}", self.pool_view(index), pool.seed, pool.next_number));
+        }
+        for slot in 0..pools.grants.end() {
+            if let Some(grant) = pools.grants.try_get(slot) {
+                lines.push(format!("grant {:?} for {}", self.grant_view(grant), grant.waiter));
+            }
+        }
+        for index in 0..pools.waiters.end() {
+            if let Some(waiter) = pools.waiters.try_get(index) {
+                let holder = pools.holders.name(waiter.holder);
+                let (rank, waiting) = (waiter.rank, waiter.waiting);
+                lines.push(format!("waiter {holder} {rank} {waiting} {:?}", self.wait_view(waiter)));
+            }
+        }
+        for (event, ended) in pools.ended.from(0) {
+            let id = GrantId::new(self.shard, ended.grant);
+            if let Some(view) = self.ended_view(id) {
+                lines.push(format!("ended {event} {:?} {view:?}", ended.ended_at));
+            }
+        }
+        for index in 0..pools.holders.end() {
+            let Some(entry) = pools.holders.try_entry(index) else { continue };
+            let story = entry.value.story.iter().map(|known| &known.entry);
+            for told in story.filter(|told| is_kept(told, self.now)) {
+                lines.push(format!("story {} {told:?}", entry.name));
+            }
+            for (pool, stake) in pools.stakes_of(index) {
+                lines.push(format!("stake {} {} {}", entry.name, pools.pools.name(pool), stake.units));
+            }
+        }
+        lines
+    }
+
+    /// Moments of the pools' timers, for whoever foretells what a recovered state will do.
+    pub fn grant_deadlines(&self) -> Vec<(Time, u64)> {
+        let pools = &self.pools;
+        let held = pools.grant_index.iter().map(|(&sequence, &slot)| (pools.grants.get(slot), sequence));
+        let mut held: Vec<(Time, u64)> = held
+            .filter(|(grant, _)| grant.state == GrantState::Held)
+            .map(|(grant, sequence)| (grant.deadline, sequence))
+            .collect();
+        held.sort_unstable();
+        held
+    }
+}
+
+impl Pools {
+    /// How many are before one who waits; none while the order is not drawn, or for one who waits no more.
+    pub(crate) fn ahead_of(&self, waiter: &Waiter) -> Option<u32> {
+        let pool = self.pools.get(waiter.pool);
+        let drawn = waiter.rank < AFTER_OPENING;
+        (waiter.waiting && (pool.opened || !drawn)).then(|| pool.ahead_of(waiter.place(), PLACES_COUNTED))
+    }
+}

@@ -1,0 +1,328 @@
+//! Pools and grants: who gets units, for how long, and what is said to who does not.
+
+use crate::support::World;
+use crate::support::script::{check, check_in};
+use tidegate_core::state::{PoolLimits, StateLimits};
+
+#[test]
+fn units_are_held_and_taken_as_long_as_there_are_some() {
+    check(
+        "pool seats=2                       -> done
+         hold anna                          -> 1 held +300000
+         take bert                          -> 2 taken
+         take carl                          -> refused sold_out 0
+         show_pool units                    -> 1 held 1 taken 0 free
+         show_grant 1 state holder until ceiling -> held, anna, +300000, +3600000
+         show_grant 2 state holder until    -> taken, bert, -",
+    );
+}
+
+#[test]
+fn what_is_held_can_be_confirmed_once_and_given_back_once() {
+    check(
+        "pool seats=1
+         hold anna                          -> 1 held +300000
+         confirm 1                          -> 1 taken
+         confirm 1                          -> 1 taken
+         hold_on 1                          -> refused not_held
+         after 400000
+         show_grant 1 state                 -> taken
+         give_back 1                        -> 1 released
+         give_back 1                        -> refused grant_ended released
+         confirm 1                          -> refused grant_ended released
+         confirm 9                          -> refused grant_unknown
+         confirm 3-1                        -> refused grant_unknown
+         take bert                          -> 2 taken",
+    );
+}
+
+#[test]
+fn a_hold_lapses_at_its_deadline_to_the_millisecond() {
+    check(
+        "pool seats=1 hold=1000
+         hold anna                          -> 1 held +1000
+         after 999
+         show_pool units                    -> 1 held 0 taken 0 free
+         hold bert                          -> refused sold_out 0
+         after 1
+         show_pool units                    -> 0 held 0 taken 1 free
+         confirm 1                          -> refused hold_lapsed
+         show_grant 1 state since           -> lapsed, -1000
+         hold bert for=50                   -> 2 held +50
+         after 3600000
+         confirm 1                          -> refused grant_unknown
+         show_grant 1 state                 -> not kept",
+    );
+}
+
+#[test]
+fn a_hold_is_extended_up_to_its_ceiling_and_never_shortened() {
+    check(
+        "pool seats=1 hold=1000 hold_max=2500
+         hold anna for=9000                 -> 1 held +2500
+         give_back 1
+         hold anna                          -> 2 held +1000
+         after 600
+         hold_on 2                          -> 2 held +1000
+         hold_on 2 for=100                  -> 2 held +1000
+         after 900
+         hold_on 2 for=5000                 -> 2 held +1000   # 2500 after it was given
+         after 1000
+         hold_on 2                          -> refused hold_lapsed",
+    );
+}
+
+#[test]
+fn every_grant_has_a_higher_fencing_number() {
+    check(
+        "pool seats=1
+         pool name=other seats=5
+         hold anna                          -> 1 held +300000
+         hold anna pool=other               -> 2 held +300000
+         give_back 1
+         hold bert                          -> 3 held +300000
+         give_back 2
+         give_back 3
+         delete_pool                        -> done
+         pool seats=1
+         hold carl                          -> 4 held +300000",
+    );
+}
+
+#[test]
+fn a_holder_has_no_more_than_its_limit() {
+    check(
+        "pool seats=10 limit=3
+         hold anna units=2                  -> 1 held x2 +300000
+         hold anna units=2                  -> refused limit_reached 3
+         take anna                          -> 2 taken
+         hold anna                          -> refused limit_reached 3
+         give_back 1
+         hold anna units=2                  -> 3 held x2 +300000
+         pool name=free seats=9 limit=0
+         all take anna pool=free units=4 ; take anna pool=free units=4 -> 4 taken x4, 5 taken x4",
+    );
+}
+
+#[test]
+fn a_double_click_is_told_what_it_has() {
+    check(
+        "pool seats=5
+         as click/1 take anna               -> 1 taken
+         as click/1 take anna               -> again: 1 taken
+         as click/2 take anna               -> refused idempotency_mismatch
+         take anna                          -> refused limit_reached 1
+         as late/1 hold anna                -> refused limit_reached 1
+         give_back 1
+         as late/1 hold anna                -> again: refused limit_reached 1
+         show_pool units                    -> 0 held 0 taken 5 free",
+    );
+}
+
+#[test]
+fn every_operation_is_answered_again() {
+    check(
+        "as a/1 pool seats=2 waitlist=5     -> done
+         as a/1 pool seats=2 waitlist=5     -> again: done
+         as b/1 hold anna                   -> 1 held +300000
+         as c/1 hold_on 1 for=400000        -> 1 held +400000
+         as d/1 confirm 1                   -> 1 taken
+         as b/1 hold anna                   -> again: 1 held +300000
+         as c/1 hold_on 1 for=400000        -> again: 1 held +400000
+         pool name=b
+         as e/1 swap 1 pool=b               -> 2 taken
+         as e/1 swap 1 pool=b               -> again: 2 taken
+         as f/1 all take a ; take b ; take c -> 3 taken, 4 taken, refused sold_out 0
+         as g/1 join d                      -> waits 1 behind 0
+         as h/1 give_back 3                 -> 3 released
+         as h/1 give_back 3                 -> again: 3 released
+         as g/1 join d                      -> again: waits 1 behind 0
+         as f/1 all take a ; take b ; take c -> again: 3 taken, 4 taken, refused sold_out 0
+         as i/1 join e                      -> waits 2 behind 0
+         as j/1 leave e                     -> left 2
+         as j/1 leave e                     -> again: left 2
+         as k/1 resize 9                    -> done
+         as k/1 resize 9                    -> again: done
+         as l/1 delete_pool                 -> refused pool_in_use 2
+         as l/1 delete_pool                 -> again: refused pool_in_use 2
+         show_pool units waiting            -> 1 held 1 taken 7 free, 0",
+    );
+}
+
+#[test]
+fn a_group_has_no_more_than_its_quota() {
+    check(
+        "pool seats=5 quotas=local:2,guest:4
+         take a group=local                 -> 1 taken
+         hold b group=local                 -> 2 held +300000
+         take c group=local                 -> refused quota_full 2
+         take c group=staff                 -> refused group_unknown
+         take c group=guest                 -> 3 taken
+         take d                             -> 4 taken
+         show_pool groups                   -> guest 1 local 2
+         give_back 2
+         take c2 group=local                -> 5 taken
+         take e group=guest                 -> 6 taken
+         take f group=guest                 -> refused sold_out 0",
+    );
+}
+
+#[test]
+fn a_pool_opens_and_closes_at_its_time() {
+    check(
+        "pool seats=2 waitlist=2 opens_in=1000 closes_in=5000
+         show_pool open version             -> not yet, 1
+         take anna                          -> refused not_open +1000
+         join anna                          -> refused not_open +1000
+         after 999
+         take anna                          -> refused not_open +1
+         after 1
+         show_pool open version             -> open, 2
+         hold anna                          -> 1 held +300000
+         after 3999
+         take bert                          -> 2 taken
+         after 1
+         show_pool open                     -> closed
+         take carl                          -> refused closed +0
+         join carl                          -> refused closed +0
+         confirm 1                          -> 1 taken        # it was given in time
+         give_back 2                        -> 2 released
+         pool seats=2 waitlist=2 closes_in=0
+         take carl                          -> refused closed +0
+         pool seats=2 opens_in=5 closes_in=5 -> refused never_open
+         pool seats=2 opens_in=99999999999  -> refused too_far_ahead
+         pool seats=2 waitlist=2
+         take carl                          -> 3 taken",
+    );
+}
+
+#[test]
+fn a_pool_is_never_made_smaller_than_what_is_granted() {
+    check(
+        "pool seats=3 limit=2
+         take anna units=2                  -> 1 taken x2
+         resize 1                           -> refused below_granted 2
+         pool seats=1 limit=2               -> refused below_granted 2
+         resize 2                           -> done
+         take bert                          -> refused sold_out 0
+         resize 4                           -> done
+         take bert                          -> 2 taken
+         resize 4                           -> done
+         resize 1 pool=none                 -> refused pool_not_found",
+    );
+}
+
+#[test]
+fn a_pool_is_deleted_when_nobody_has_any_of_it() {
+    check(
+        "pool seats=1 waitlist=1
+         take anna
+         join bert
+         delete_pool                        -> refused pool_in_use 1
+         give_back 1
+         delete_pool                        -> refused pool_in_use 1
+         give_back 2
+         delete_pool                        -> done
+         delete_pool                        -> refused pool_not_found
+         take anna                          -> refused pool_not_found
+         show_pool                          -> no such pool
+         holder bert grants waits           -> none, none",
+    );
+}
+
+#[test]
+fn a_version_rises_with_every_change_and_stays_above_a_deleted_pools() {
+    check(
+        "pool seats=2 waitlist=1
+         show_pool version                  -> 1
+         pool seats=2 waitlist=1
+         show_pool version                  -> 1              # nothing has changed
+         hold anna
+         show_pool version                  -> 2
+         hold_on 1
+         show_pool version                  -> 2              # the same units are free
+         confirm 1
+         show_pool version                  -> 3
+         take anna                          -> refused limit_reached 1
+         show_pool version                  -> 3
+         give_back 1
+         show_pool version                  -> 4
+         delete_pool
+         pool seats=9
+         show_pool version                  -> 6",
+    );
+}
+
+#[test]
+fn a_swap_never_loses_what_it_gives() {
+    check(
+        "pool name=a seats=1
+         pool name=b seats=1
+         take anna pool=a                   -> 1 taken
+         take bert pool=b                   -> 2 taken
+         swap 1 pool=b                      -> refused sold_out 0
+         show_grant 1 state                 -> taken
+         swap 1 pool=a                      -> refused same_pool
+         swap 1 pool=c                      -> refused pool_not_found
+         give_back 2
+         swap 1 pool=b                      -> 3 taken
+         show_grant 1 state                 -> swapped
+         swap 1 pool=b                      -> refused grant_ended swapped
+         holder anna grants                 -> 3
+         hold carl pool=a                   -> 4 held +300000
+         give_back 3
+         swap 4 pool=b                      -> 5 held +300000
+         show_pool pool=a units             -> 0 held 0 taken 1 free",
+    );
+}
+
+#[test]
+fn what_a_pool_says_of_itself_is_kept() {
+    check(
+        "pool seats=2 says=room:A1,day:mon
+         show_pool says                     -> room A1 day mon",
+    );
+}
+
+#[test]
+fn what_a_shard_keeps_of_pools_is_bounded() {
+    let pools =
+        PoolLimits { pools_max: 2, grants_max: 3, waiters_max: 1, holders_max: 5, ..PoolLimits::default() };
+    check_in(
+        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
+        "pool seats=3 waitlist=5
+         pool name=a seats=9 limit=9
+         pool name=b                        -> refused too_many_pools 2
+         all take a ; take b ; take c       -> 1 taken, 2 taken, 3 taken
+         take a pool=a                      -> refused too_many_grants 3
+         join d                             -> waits 1 behind 0
+         join e                             -> refused too_many_grants 1
+         take f pool=a                      -> refused too_many_holders 5
+         holder f                           -> unknown          # there is no room for its story
+         delete_pool pool=a
+         pool name=b
+         give_back 1
+         holder d grants                    -> 4
+         confirm 4                          -> 4 taken
+         give_back 4
+         take d pool=b                      -> 5 taken",
+    );
+}
+
+#[test]
+fn a_line_that_finds_no_room_for_grants_is_served_when_there_is() {
+    let pools = PoolLimits { grants_max: 1, ..PoolLimits::default() };
+    check_in(
+        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
+        "pool seats=0 waitlist=5
+         pool name=b
+         join a
+         take b pool=b                      -> 1 taken
+         resize 2
+         holder a grants                    -> none
+         take c                             -> refused sold_out 2
+         give_back 1
+         after 0
+         holder a grants                    -> 2",
+    );
+}

@@ -1,0 +1,319 @@
+//! Lines: who waits is offered what becomes free, at once and in order; and the order that an opening draws.
+
+use crate::support::World;
+use crate::support::pools::SEED;
+use crate::support::script::{check, check_in};
+use tidegate_core::command::Command;
+use tidegate_core::limits::{EXPIRE_PER_TURN, PLACES_COUNTED};
+use tidegate_core::pool::command::{PoolOperation, Wish};
+use tidegate_core::pool::order::rank;
+use tidegate_core::pool::{Opening, PoolConfig};
+
+#[test]
+fn a_unit_that_is_given_back_is_offered_to_the_first_in_line() {
+    check(
+        "pool seats=1 waitlist=3 offer=60000 offers=tell
+         take anna                          -> 1 taken
+         join bert                          -> waits 1 behind 0
+         join carl                          -> waits 2 behind 1
+         join bert                          -> waits 1 behind 0     # said twice, the same place
+         give_back 1                        -> 1 released
+         show_grant 2 holder state offered until job -> bert, held, true, +60000, 1
+         show_pool units waiting            -> 1 held 0 taken 0 free, 1
+         queue queue=tell counts            -> 1 ready
+         show 1 kind state                  -> offer, ready
+         lease from=tell                    -> 1
+         take dora                          -> refused sold_out 0
+         confirm 2                          -> 2 taken
+         holder carl waits                  -> p 2 behind 0",
+    );
+}
+
+#[test]
+fn an_offer_that_is_declined_or_lapses_goes_to_the_next() {
+    check(
+        "pool seats=1 waitlist=9 offer=1000
+         take anna
+         all join b ; join c ; join d       -> waits 1 behind 0, waits 2 behind 1, waits 3 behind 2
+         give_back 1
+         give_back 2                        -> 2 declined
+         show_grant 3 holder until          -> c, +1000
+         after 1000
+         show_grant 3 state                 -> offer_lapsed
+         show_grant 4 holder until          -> d, +1000
+         confirm 3                          -> refused hold_lapsed
+         confirm 4                          -> 4 taken
+         holder b grants waits              -> none, none",
+    );
+}
+
+#[test]
+fn a_hold_that_lapses_is_offered_in_the_same_turn() {
+    check(
+        "pool seats=1 waitlist=1 hold=1000
+         hold anna                          -> 1 held +1000
+         join bert                          -> waits 1 behind 0
+         after 1000
+         show_grant 2 holder state          -> bert, held
+         hold carl                          -> refused sold_out 0",
+    );
+}
+
+#[test]
+fn the_first_who_fits_is_offered() {
+    check(
+        "pool seats=4 limit=4 waitlist=9 quotas=g:1
+         all take a units=3 ; take b group=g -> 1 taken x3, 2 taken
+         all join c units=3 ; join d group=g ; join e ; join f units=2 \
+         -> waits 1 behind 0, waits 2 behind 1, waits 3 behind 2, waits 4 behind 3
+         take g units=2                     -> refused sold_out 0
+         give_back 2                                          # one unit, and one of the quota
+         holder d grants                    -> 3
+         give_back 3                        -> 3 declined     # one unit; c wants three
+         holder e grants                    -> 4
+         give_back 1                                          # three units: c comes first
+         holder c grants                    -> 5
+         holder f waits                     -> p 4 behind 0
+         give_back 4
+         holder f grants                    -> none           # it wants two
+         take g                             -> 6 taken        # nobody in line wants one
+         give_back 5
+         holder f grants                    -> 7",
+    );
+}
+
+#[test]
+fn a_group_over_its_quota_is_passed_over_until_it_has_room() {
+    check(
+        "pool seats=2 waitlist=9 quotas=g:1
+         all take a group=g ; take b        -> 1 taken, 2 taken
+         all join c group=g ; join d        -> waits 1 behind 0, waits 2 behind 1
+         give_back 2
+         holder d grants                    -> 3
+         give_back 1
+         holder c grants                    -> 4",
+    );
+}
+
+#[test]
+fn who_joins_while_there_is_room_is_offered_at_once() {
+    check(
+        "pool seats=2 waitlist=9
+         join anna                          -> 1 held +300000
+         join anna                          -> refused limit_reached 1
+         holder anna story                  -> joined p 1; offered 1 p +300000; refused join limit_reached p",
+    );
+}
+
+#[test]
+fn a_line_is_bounded_and_may_be_off() {
+    check(
+        "pool seats=1
+         take anna
+         join bert                          -> refused waitlist_off
+         pool seats=1 waitlist=1
+         join bert                          -> waits 1 behind 0
+         join carl                          -> refused waitlist_full 1
+         leave carl                         -> refused not_waiting
+         leave bert                         -> left 1
+         join carl                          -> waits 2 behind 0",
+    );
+}
+
+#[test]
+fn who_waits_counts_what_it_waits_for() {
+    check(
+        "pool seats=1 limit=2 waitlist=5
+         take anna                          -> 1 taken
+         join anna units=2                  -> refused limit_reached 2
+         join anna                          -> waits 1 behind 0
+         take anna                          -> refused limit_reached 2
+         pool seats=1 limit=1 waitlist=5
+         resize 2                                             # its limit is lower now
+         holder anna grants waits           -> 1, none
+         holder anna story                  -> taken 1 p; refused join limit_reached p; joined p 1; \
+         refused take limit_reached p; dropped p 1",
+    );
+}
+
+#[test]
+fn more_units_go_to_the_line_first() {
+    check(
+        "pool seats=1 waitlist=9
+         take anna
+         all join b ; join c                -> waits 1 behind 0, waits 2 behind 1
+         resize 4
+         holder b grants                    -> 2
+         holder c grants                    -> 3
+         take d                             -> 4 taken",
+    );
+}
+
+#[test]
+fn a_swap_when_offered_keeps_what_it_gives_until_the_offer_is_confirmed() {
+    check(
+        "pool name=a seats=1 waitlist=5
+         pool name=b seats=1 waitlist=5 offer=1000
+         take anna pool=a                   -> 1 taken
+         take bert pool=b                   -> 2 taken
+         join carl pool=a                   -> waits 1 behind 0
+         swap 1 pool=b when_offered         -> waits 1 behind 0
+         swap 1 pool=b when_offered         -> waits 1 behind 0
+         give_back 2
+         show_grant 3 holder pool gives     -> anna, b, 1
+         show_grant 1 state                 -> taken
+         after 1000                                           # declined by silence: A is kept
+         show_grant 1 state                 -> taken
+         swap 1 pool=b when_offered         -> 4 taken        # there is room now
+         show_grant 1 state                 -> swapped
+         holder carl grants                 -> 5
+         give_back 5
+         join dora pool=b                   -> waits 2 behind 0
+         hold dora pool=a                   -> 6 held +300000
+         swap 6 pool=b when_offered         -> refused already_waiting 2
+         leave dora pool=b                  -> left 2
+         swap 6 pool=b when_offered         -> waits 3 behind 0
+         give_back 4
+         confirm 7                          -> 7 taken
+         show_grant 6 state                 -> swapped
+         holder dora grants                 -> 7",
+    );
+}
+
+#[test]
+fn the_order_of_an_opening_is_drawn_and_can_be_drawn_again() {
+    let names = ["anna", "bert", "carl", "dora", "emil"];
+    let mut drawn = names;
+    drawn.sort_by_key(|name| rank(&SEED, name));
+    assert_ne!(drawn, names, "a seed whose order differs from that of the joins");
+    let joins = names.map(|name| {
+        format!("join {name} -> waits {} behind 0\n", 1 + names.iter().position(|n| *n == name).unwrap())
+    });
+    let world = check_in(
+        World::new(),
+        &format!(
+            "pool seats=2 waitlist=9 opens_in=1000 shuffle
+             show_pool open seed            -> not yet, secret
+             take anna                      -> refused not_open +1000
+             {}
+             holder carl waits              -> p 3 behind ?
+             entrants                       -> none
+             after 1000
+             show_pool seed units waiting   -> a seed that only the test knows., 2 held 0 taken 0 free, 3
+             entrants                       -> {}
+             show_grant 1 holder            -> {}
+             show_grant 2 holder            -> {}
+             holder {} waits                -> p {} behind 0
+             join zoe                       -> waits 6 behind 3
+             take zoe                       -> refused limit_reached 1
+             give_back 1
+             show_grant 3 holder            -> {}
+             entrants                       -> {}",
+            joins.join(""),
+            drawn.join(" "),
+            drawn[0],
+            drawn[1],
+            drawn[2],
+            names.iter().position(|name| *name == drawn[2]).unwrap() + 1,
+            drawn[2],
+            drawn.join(" "),
+        ),
+    );
+    let view = world.state.pool("p").expect("there is the pool");
+    assert_eq!(view.commitment, Some(tidegate_core::pool::order::commitment(&SEED)));
+}
+
+#[test]
+fn who_leaves_before_the_opening_was_not_in_the_draw() {
+    check(
+        "pool seats=1 waitlist=9 opens_in=1000 shuffle
+         join anna                          -> waits 1 behind 0
+         join bert                          -> waits 2 behind 0
+         leave anna                         -> left 1
+         pool seats=1 waitlist=9 opens_in=500 -> refused pool_in_use 0
+         after 1000
+         entrants                           -> bert
+         give_back 1
+         holder bert grants waits           -> none, none
+         entrants                           -> bert
+         pool seats=1 waitlist=9
+         entrants                           -> none",
+    );
+}
+
+/// A turn is bounded, so a large opening is many turns; meanwhile nobody passes the line.
+#[test]
+fn a_large_line_is_served_over_several_turns_and_nobody_passes_it() {
+    let mut world = World::new();
+    let seats = EXPIRE_PER_TURN as u32 + 500;
+    let config = PoolConfig {
+        waitlist_max: seats,
+        opens_at: world.now.plus(1_000).0,
+        opening: Opening::Shuffle as i32,
+        ..PoolConfig::of(seats + 1)
+    };
+    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    let wish =
+        |n: u32| Wish { pool: "p".into(), holder: format!("h-{n}"), units: 1, group: None, hold_ms: None };
+    let joins = (0..seats).map(|n| PoolOperation::Join(wish(n)));
+    world.decide(Command::Pools(joins.collect()));
+    world.now = world.now.plus(1_000);
+    let sequence = world.next_frame();
+    world.state.begin_turn(sequence, world.now);
+    let mut records = Vec::new();
+    let mut turn = tidegate_core::state::Turn::new(&mut records);
+    assert!(world.state.expire(&mut turn), "more is due");
+    let waiting = world.state.pool("p").unwrap().waiting;
+    assert!(waiting > 0 && waiting < seats, "{waiting} wait still");
+    let command = Command::Pools(vec![PoolOperation::Take(wish(seats))]);
+    let request = tidegate_core::Request { idempotency: None, command };
+    let refused = world.state.decide(request, &mut turn).outcome;
+    assert!(format!("{refused:?}").contains("SoldOut"), "{refused:?}");
+    assert_eq!(world.state.next_deadline(), Some(world.now), "the next turn comes at once");
+    world.state.begin_turn(sequence + 1, world.now);
+    assert!(!world.state.expire(&mut turn));
+    let view = world.state.pool("p").unwrap();
+    assert_eq!((view.waiting, view.held), (0, u64::from(seats)));
+}
+
+#[test]
+fn an_offer_stands_although_nobody_can_be_told() {
+    check(
+        "configure queue=tell jobs_max=1
+         enqueue queue=tell                 -> 1 ready
+         pool seats=1 waitlist=1 offers=tell
+         take anna
+         join bert
+         give_back 1
+         show_grant 2 holder job            -> bert, -",
+    );
+}
+
+/// The place is counted from whichever end is nearer, and no further than a bound.
+#[test]
+fn a_place_in_line_is_how_many_stand_before_it() {
+    let mut world = World::new();
+    let config = PoolConfig { waitlist_max: 100_000, holder_units_max: 0, ..PoolConfig::of(0) };
+    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    let wish = |n: u32| Wish {
+        pool: "p".into(),
+        holder: format!("h-{n}"),
+        units: 1 + n % 3,
+        group: None,
+        hold_ms: None,
+    };
+    let count = PLACES_COUNTED as u32 + 300;
+    for from in (0..count).step_by(100) {
+        world.decide(Command::Pools((from..from + 100).map(|n| PoolOperation::Join(wish(n))).collect()));
+    }
+    let ahead = |world: &World, n: u32| world.state.holder(&format!("h-{n}")).unwrap().waiting[0].ahead;
+    for n in
+        [0, 1, 63, 64, 65, 5_000, PLACES_COUNTED as u32 - 1, PLACES_COUNTED as u32, count - 100, count - 1]
+    {
+        assert_eq!(ahead(&world, n), Some(n.min(PLACES_COUNTED as u32)), "of the {n}-th");
+    }
+    let leave = |n: u32| PoolOperation::Leave { pool: "p".into(), holder: format!("h-{n}") };
+    world.decide(Command::Pools((0..1_000).map(leave).collect()));
+    assert_eq!(ahead(&world, 1_000), Some(0));
+    assert_eq!(ahead(&world, count - 1), Some(count - 1_001));
+}

@@ -1,0 +1,77 @@
+//! A holder's story: all that happened to it, in order, bounded.
+
+use crate::support::World;
+use crate::support::script::check;
+use tidegate_core::command::Command;
+use tidegate_core::limits::{STORY_ENTRIES_PER_HOLDER, STORY_MS};
+use tidegate_core::pool::PoolConfig;
+use tidegate_core::pool::command::{PoolOperation, Wish};
+
+#[test]
+fn a_story_tells_requests_refusals_grants_and_offers_in_order() {
+    check(
+        "pool seats=1 waitlist=5 offers=tell hold=1000 offer=5000
+         hold anna
+         take bert                          -> refused sold_out 0
+         join bert
+         after 1000
+         confirm 2                          -> 2 taken
+         give_back 2
+         holder bert story -> refused take sold_out p; joined p 1; offered 2 p +5000 job 1; confirmed 2 p; released 2 p
+         holder anna story                  -> held 1 p +0; lapsed 1 p
+         holder carl story                  -> unknown
+         confirm 1                          -> refused hold_lapsed
+         holder anna story                  -> held 1 p +0; lapsed 1 p; refused confirm hold_lapsed p",
+    );
+}
+
+#[test]
+fn the_same_refusal_again_is_told_once_a_minute() {
+    check(
+        "pool seats=0
+         all take anna ; take anna ; take anna -> 3 times refused sold_out 0
+         hold anna                          -> refused sold_out 0
+         after 59999
+         take anna                          -> refused sold_out 0
+         holder anna story                  -> refused take sold_out p; refused hold sold_out p
+         after 1
+         take anna                          -> refused sold_out 0
+         holder anna story                  -> refused take sold_out p; refused hold sold_out p; refused take sold_out p",
+    );
+}
+
+#[test]
+fn a_story_outlives_its_pool_and_ends_with_its_time() {
+    check(&format!(
+        "pool seats=1
+         take anna
+         give_back 1
+         delete_pool
+         holder anna story                  -> taken 1 p; released 1 p
+         after {}
+         holder anna story                  -> taken 1 p; released 1 p
+         after 1
+         holder anna                        -> unknown",
+        STORY_MS - 1
+    ));
+}
+
+#[test]
+fn a_story_is_bounded() {
+    let mut world = World::new();
+    let (pool, seed) = (String::from("p"), [0; 32]);
+    world.decide(Command::ConfigurePool { pool, config: Box::new(PoolConfig::of(1)), seed });
+    for _ in 0..STORY_ENTRIES_PER_HOLDER {
+        let wish = Wish { pool: "p".into(), holder: "anna".into(), units: 1, group: None, hold_ms: None };
+        world.decide(Command::Pools(vec![PoolOperation::Take(wish)]));
+        let grant = world.state.holder("anna").unwrap().grants[0].id;
+        world.decide(Command::Pools(vec![PoolOperation::Release(grant)]));
+    }
+    let story = world.state.holder("anna").unwrap().story;
+    assert_eq!(story.len(), STORY_ENTRIES_PER_HOLDER);
+    let mut numbers = story.iter().map(|entry| entry.number);
+    assert!(numbers.clone().is_sorted());
+    assert_eq!(numbers.next(), Some(STORY_ENTRIES_PER_HOLDER as u64 + 2), "the oldest are gone");
+    let replayed = world.replayed_from(0);
+    assert_eq!(replayed.digest_text(), world.state.digest_text());
+}

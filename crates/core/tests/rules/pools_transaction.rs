@@ -1,0 +1,152 @@
+//! Transactions with pools: conditions and operations, all or nothing. That a refusal leaves nothing but a line in the
+//! holder's story, the scripts' runner sees to.
+
+use crate::support::script::check;
+
+#[test]
+fn an_enrolment_is_one_transaction() {
+    check(
+        "pool name=cs101@spring seats=1
+         transact if lacks=anna:cs101@spring ; if units=anna:2 place=spring ; take anna pool=cs101@spring ; \
+         enqueue queue=mail ; enqueue queue=fees -> 1 taken, 1 ready, 2 ready
+         holder anna story                  -> taken 1 cs101@spring; enqueued 1 2
+         transact if lacks=anna:cs101@spring ; take anna pool=cs101@spring ; enqueue queue=mail \
+         -> condition 0 refused has_pool 0
+         transact take bert pool=cs101@spring ; enqueue queue=mail -> operation 0 refused sold_out 0
+         transact enqueue queue=mail ; take bert pool=cs101@spring -> operation 1 refused sold_out 0
+         queue queue=mail counts            -> 1 ready
+         holder anna story                  -> taken 1 cs101@spring; enqueued 1 2; refused condition has_pool cs101@spring
+         holder bert story                  -> refused take sold_out cs101@spring",
+    );
+}
+
+#[test]
+fn conditions_are_judged_before_operations_and_the_first_is_named() {
+    check(
+        "pool name=a seats=5 limit=5
+         pool name=b@x seats=5 limit=5
+         take anna pool=a units=2
+         take anna pool=b@x units=3
+         show_pool pool=a version           -> 2
+         transact if version=a:2            ->
+         transact if version=a:1 ; take carl pool=a -> condition 0 refused version_changed
+         transact if version=c:2            -> condition 0 refused pool_not_found
+         transact if has=anna:a,b@x ; if has=anna:a,c -> condition 1 refused lacks_pool 1
+         transact if has=bert:a             -> condition 0 refused lacks_pool 0
+         transact if lacks=bert:a,b@x ; if lacks=anna:c,a -> condition 1 refused has_pool 1
+         transact if units=anna:6 ; if units=anna:5 -> condition 1 refused units_reached 5
+         transact if units=anna:4 place=x ; if units=anna:3 place=x -> condition 1 refused units_reached 3
+         transact if units=anna:1 place=y   ->
+         enqueue
+         transact if job=1:ready            ->
+         transact if job=1:leased           -> condition 0 refused job_state_changed ready
+         transact if job=2:ready ; confirm 9 -> condition 0 refused job_not_found",
+    );
+}
+
+#[test]
+fn what_operations_take_adds_up_and_what_they_give_back_is_not_there() {
+    check(
+        "pool seats=2 limit=2 quotas=g:1
+         transact take a ; take b ; take c  -> operation 2 refused sold_out 0
+         transact take a ; take a ; take a  -> operation 2 refused limit_reached 2
+         transact take a group=g ; take b group=g -> operation 1 refused quota_full 1
+         transact take a ; take b           -> 1 taken, 2 taken
+         transact give_back 1 ; take c      -> operation 1 refused sold_out 0
+         show_grant 1 state                 -> taken",
+    );
+}
+
+#[test]
+fn what_is_given_back_goes_to_the_line() {
+    check(
+        "pool name=a seats=2 waitlist=5
+         pool name=b seats=1
+         all take anna pool=a ; take bert pool=a -> 1 taken, 2 taken
+         join carl pool=a                   -> waits 1 behind 0
+         transact give_back 1 ; take anna pool=b ; leave carl pool=a -> 1 released, 3 taken, left 1
+         transact give_back 2 ; join dora pool=a -> 2 released, 4 held +300000
+         show_pool pool=a units             -> 1 held 0 taken 1 free",
+    );
+}
+
+#[test]
+fn a_grant_is_in_one_operation_only() {
+    check(
+        "pool seats=1 waitlist=3
+         pool name=b seats=2 waitlist=3
+         hold anna
+         transact confirm 1 ; give_back 1   -> operation 1 refused invalid_value 0
+         transact confirm 1 ; swap 1 pool=b -> operation 1 refused invalid_value 0
+         transact confirm 1 ; enqueue       -> 1 taken, 1 ready
+         transact confirm 1 ; enqueue       -> operation 0 refused not_held
+         transact join bert ; join bert     -> operation 1 refused invalid_value 0
+         transact join bert ; join carl     -> waits 1 behind 0, waits 2 behind 1",
+    );
+}
+
+/// A holder who left the line and joined it in one transaction took the place that it had just left: the state broke.
+#[test]
+fn a_place_in_line_is_in_one_operation_only() {
+    check(
+        "pool seats=0 waitlist=3
+         join anna                          -> waits 1 behind 0
+         transact leave anna ; join anna    -> operation 1 refused invalid_value 0
+         transact join anna ; leave anna    -> operation 1 refused invalid_value 0
+         transact leave anna ; leave anna   -> operation 1 refused invalid_value 0
+         transact leave anna ; join bert    -> left 1, waits 2 behind 0
+         all leave bert ; join bert         -> left 2, waits 3 behind 0",
+    );
+}
+
+#[test]
+fn a_job_is_completed_and_a_hold_confirmed_or_neither() {
+    check(
+        "pool seats=1 hold=5000
+         hold anna
+         enqueue
+         lease                              -> 1
+         transact complete 1 ; confirm 1 ; enqueue queue=next -> 1 completed, 1 taken, 2 ready
+         holder anna story                  -> held 1 p +5000; confirmed 1 p; enqueued 2; completed 1
+         pool name=b seats=1 hold=5000
+         hold bert pool=b
+         enqueue
+         lease                              -> 3
+         after 5000
+         transact complete 3 ; confirm 2    -> operation 1 refused hold_lapsed
+         show 3 state                       -> leased",
+    );
+}
+
+#[test]
+fn a_swap_may_be_part_of_it() {
+    check(
+        "pool name=a seats=1 waitlist=5
+         pool name=b seats=1 waitlist=5
+         take anna pool=a
+         join bert pool=a
+         transact swap 1 pool=b ; enqueue queue=mail -> 2 taken, 1 ready
+         holder bert grants                 -> 3
+         transact swap 2 pool=a when_offered ; enqueue -> waits 2 behind 0, 2 ready
+         transact give_back 3 ; enqueue     -> 3 declined, 3 ready
+         show_grant 4 holder gives          -> anna, 2
+         transact confirm 4 ; give_back 2   -> operation 1 refused invalid_value 0
+         transact give_back 2 ; confirm 4   -> operation 1 refused invalid_value 0
+         transact confirm 4                 -> 4 taken
+         holder anna grants                 -> 4",
+    );
+}
+
+#[test]
+fn the_same_key_brings_the_same_answer() {
+    check(
+        "pool seats=1
+         as k/1 transact take anna ; enqueue -> 1 taken, 1 ready
+         as k/1 transact take anna ; enqueue -> again: 1 taken, 1 ready
+         as l/1 transact take bert ; enqueue -> operation 0 refused sold_out 0
+         give_back 1
+         as l/1 transact take bert ; enqueue -> again: operation 0 refused sold_out 0
+         as m/1 transact if has=bert:p      -> condition 0 refused lacks_pool 0
+         as m/1 transact if has=bert:p      -> again: condition 0 refused lacks_pool 0",
+    );
+}

@@ -1,0 +1,307 @@
+//! Calls about pools.
+//!
+//! Where a pool lives follows from its name: from what is behind the name's `@`, or, without one, from the whole of it. So pools that
+//! a transaction is to change together are given one place. A pool's offer queue is in the pool's own shard, since an
+//! offer and the job that tells of it are one frame.
+//!
+//! Left out: operations over several shards as one. A list is done shard by shard, each item for itself.
+
+use tidegate_core::Command;
+use tidegate_core::outcome::{Item, Outcome, Refusal};
+use tidegate_core::pool::command::PoolOperation;
+use tidegate_core::pool::refusal::{PoolRefusal, Why};
+use tidegate_core::pool::view::{Entrant, GrantView, HolderView, PoolView};
+use tidegate_core::pool::{GrantId, PoolConfig};
+
+use crate::availability::{PoolSeen, PoolWatch};
+use crate::calls::{Answer, Ask, IdempotencyKey, POOL_BYTES};
+use crate::delivery::Told;
+use crate::engine::{Engine, unexpected};
+use crate::error::{CallError, Place};
+use crate::shard::Shard;
+
+/// What became of one operation on a pool, and the grant it is about, as that was when it was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolAnswer {
+    /// What became of it.
+    pub item: Item,
+    /// The grant, if it is about one that is still known.
+    pub grant: Option<GrantView>,
+}
+
+/// Reads about pools that ask their shard.
+#[derive(Debug)]
+pub(crate) enum PoolAsk {
+    Pool(String),
+    Grant(GrantId),
+    Holder(String),
+    Entrants { pool: String, from: u64, limit: usize },
+}
+
+/// What they are told.
+#[derive(Debug)]
+pub(crate) enum PoolTold {
+    Pool(Option<Box<PoolView>>),
+    Grant(Option<Box<GrantView>>),
+    Holder(Option<HolderView>),
+    Entrants(Option<Vec<Entrant>>),
+}
+
+impl Shard {
+    pub(crate) fn tell_pools(&self, ask: PoolAsk) -> Told {
+        Told::Pool(match ask {
+            PoolAsk::Pool(name) => PoolTold::Pool(self.state.pool(&name).map(Box::new)),
+            PoolAsk::Grant(id) => PoolTold::Grant(self.state.grant(id).map(Box::new)),
+            PoolAsk::Holder(name) => PoolTold::Holder(self.state.holder(&name)),
+            PoolAsk::Entrants { pool, from, limit } => {
+                PoolTold::Entrants(self.state.entrants(&pool, from, limit))
+            }
+        })
+    }
+
+    /// The grants that items are about, in their order.
+    pub(crate) fn grants_of(&self, outcome: &Outcome) -> Vec<Option<GrantView>> {
+        use tidegate_core::pool::view::PoolItem;
+        let (Outcome::Pooled(items) | Outcome::Transacted(items)) = outcome else { return Vec::new() };
+        let grant = |item: &Item| match item {
+            Item::Pool(PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. }) => self.state.grant(*id),
+            _ => None,
+        };
+        items.iter().map(grant).collect()
+    }
+}
+
+impl Engine {
+    /// Creates a pool, or gives it a new configuration. Its offer queue must be in the pool's shard.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn configure_pool(
+        &self,
+        pool: &str,
+        config: PoolConfig,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<()>, CallError> {
+        let shard = self.shard_of(pool);
+        if let Some(queue) = config.offer_queue.as_ref().filter(|queue| self.shard_of(queue) != shard) {
+            let (one, other) = (Place::Pool(pool.into()), Place::Queue(queue.clone()));
+            return Err(CallError::SpansShards { one, other, operation: 0 });
+        }
+        // The shard draws the seed, if one is needed: whoever runs its turns decides about chance.
+        let command = Command::ConfigurePool { pool: pool.into(), config: Box::new(config), seed: [0; 32] };
+        self.done(shard, command, key).await
+    }
+
+    /// Changes a pool's capacity alone.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn resize_pool(
+        &self,
+        pool: &str,
+        capacity: u32,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<()>, CallError> {
+        let command = Command::ResizePool { pool: pool.into(), capacity };
+        self.done(self.shard_of(pool), command, key).await
+    }
+
+    /// Deletes a pool of which nobody has, or waits for, anything.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete_pool(
+        &self,
+        pool: &str,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<()>, CallError> {
+        self.done(self.shard_of(pool), Command::DeletePool { pool: pool.into() }, key).await
+    }
+
+    /// Does operations on pools, each for itself. One answer for each, in order.
+    ///
+    /// With several shards each does its part under the same key; parts are done at once, and in no order among each other.
+    ///
+    /// # Errors
+    /// [`CallError`]. With several shards, some of them may have done their part.
+    pub async fn pools(
+        &self,
+        operations: Vec<PoolOperation>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<Vec<PoolAnswer>>, CallError> {
+        let count = operations.len();
+        let mut parts: Vec<(Vec<usize>, Vec<PoolOperation>)> = Vec::new();
+        parts.resize_with(usize::from(self.shards()), Default::default);
+        let mut answers: Vec<Option<PoolAnswer>> = vec![None; count];
+        for (index, operation) in operations.into_iter().enumerate() {
+            match self.shard_of_operation(&operation) {
+                Some(shard) => {
+                    let (places, part) = &mut parts[usize::from(shard)];
+                    places.push(index);
+                    part.push(operation);
+                }
+                None => {
+                    let refusal = Refusal::Pool(PoolRefusal::of(Why::GrantUnknown, 0));
+                    answers[index] = Some(PoolAnswer { item: Item::Refused(refusal), grant: None });
+                }
+            }
+        }
+        let mut pending = Vec::new();
+        for (shard, (places, part)) in (0..).zip(parts).filter(|(_, (places, _))| !places.is_empty()) {
+            let bytes = part.len() * POOL_BYTES;
+            let command = Box::new(Command::Pools(part));
+            let ask = Ask::Decide { key: key.clone(), command, blobs: Vec::new(), wait_ms: 0 };
+            pending.push((places, self.send(shard, ask, bytes)?));
+        }
+        let mut replayed = false;
+        for (places, answer) in pending {
+            let gone = || Err(CallError::OutcomeUnknown { why: "the shard went away".into() });
+            let delivery = answer.await.unwrap_or_else(|_| gone())?;
+            let told = match delivery.take() {
+                Told::Decided { outcome: Outcome::Pooled(items), replayed, grants, .. } => {
+                    (items, grants, replayed)
+                }
+                Told::Decided { outcome: Outcome::Refused(refusal), replayed, .. } => {
+                    return Err(CallError::Refused { refusal, replayed });
+                }
+                Told::Decided { outcome, replayed, .. } => return unexpected((outcome, replayed)),
+                _ => unreachable!("operations on pools were asked for"),
+            };
+            let (items, grants, again) = told;
+            replayed |= again;
+            for ((place, item), grant) in places.into_iter().zip(items).zip(grants) {
+                answers[place] = Some(PoolAnswer { item, grant });
+            }
+        }
+        let every = answers.into_iter().map(|answer| answer.expect("each operation has its answer"));
+        Ok(Answer { value: every.collect(), replayed })
+    }
+
+    /// The shard an operation is for; none if it names a grant of a shard that there is not.
+    pub(crate) fn shard_of_operation(&self, operation: &PoolOperation) -> Option<u16> {
+        let of_grant = |id: GrantId| (id.shard() < self.shards()).then_some(id.shard());
+        match operation {
+            PoolOperation::Hold(wish) | PoolOperation::Take(wish) | PoolOperation::Join(wish) => {
+                Some(self.shard_of(&wish.pool))
+            }
+            PoolOperation::Leave { pool, .. } => Some(self.shard_of(pool)),
+            PoolOperation::Confirm(id) | PoolOperation::Extend(id, _) | PoolOperation::Release(id) => {
+                of_grant(*id)
+            }
+            PoolOperation::Swap(swap) => of_grant(swap.give),
+        }
+    }
+
+    /// One pool as it was when it last became durable. Asks no shard and takes no lock.
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<PoolSeen> {
+        self.doors(self.shard_of(name)).published.pools().get(name)
+    }
+
+    /// All pools by name, likewise.
+    #[must_use]
+    pub fn all_pools(&self) -> Vec<PoolSeen> {
+        let mut pools: Vec<PoolSeen> =
+            self.house.doors.iter().flat_map(|doors| doors.published.pools().all()).collect();
+        pools.sort_by(|a, b| a.view.name.cmp(&b.view.name));
+        pools
+    }
+
+    /// Watches pools, each from a version on that is known already, or from now. Asks no shard.
+    #[must_use]
+    pub fn watch_pools(&self, pools: Vec<(String, Option<u64>)>) -> PoolWatch {
+        PoolWatch::new(
+            pools
+                .into_iter()
+                .map(|(name, told)| (self.doors(self.shard_of(&name)).published.pools().clone(), name, told)),
+        )
+    }
+
+    /// One pool as it is now: what this caller changed before is in it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn pool_now(&self, name: &str) -> Result<Option<PoolView>, CallError> {
+        match self.ask_pools(self.shard_of(name), PoolAsk::Pool(name.into())).await? {
+            PoolTold::Pool(pool) => Ok(pool.map(|pool| *pool)),
+            _ => unreachable!("a pool was asked for"),
+        }
+    }
+
+    /// Everything about one grant; none if there never was one, or it ended long ago.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn grant(&self, id: GrantId) -> Result<Option<GrantView>, CallError> {
+        if id.shard() >= self.shards() {
+            return Ok(None);
+        }
+        match self.ask_pools(id.shard(), PoolAsk::Grant(id)).await? {
+            PoolTold::Grant(grant) => Ok(grant.map(|grant| *grant)),
+            _ => unreachable!("a grant was asked for"),
+        }
+    }
+
+    /// One holder's whole story, over all shards; none if nothing is known of it. What happened in one shard is in its order;
+    /// what happened in two is in the order of the moments.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn holder(&self, name: &str) -> Result<Option<HolderView>, CallError> {
+        let parts = self.holder_parts(name).await?;
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let mut all = HolderView::default();
+        for (_, part) in parts {
+            all.grants.extend(part.grants);
+            all.waiting.extend(part.waiting);
+            all.story.extend(part.story);
+        }
+        all.waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+        // Stable: within a shard moments never go back.
+        all.story.sort_by_key(|entry| entry.at);
+        Ok(Some(all))
+    }
+
+    /// What each shard that knows a holder knows of it, with the shard's number: entries of a story name grants and jobs by their
+    /// sequence alone.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn holder_parts(&self, name: &str) -> Result<Vec<(u16, HolderView)>, CallError> {
+        let mut parts = Vec::new();
+        for shard in 0..self.shards() {
+            let PoolTold::Holder(part) = self.ask_pools(shard, PoolAsk::Holder(name.into())).await? else {
+                unreachable!("a holder was asked for")
+            };
+            parts.extend(part.map(|part| (shard, part)));
+        }
+        Ok(parts)
+    }
+
+    /// Those who joined before the opening that drew the order, by the number of their joining, from `from` on; at most `limit`.
+    /// None if there is no such pool; empty before it has opened.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn entrants(
+        &self,
+        pool: &str,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<Vec<Entrant>>, CallError> {
+        let ask = PoolAsk::Entrants { pool: pool.into(), from, limit };
+        match self.ask_pools(self.shard_of(pool), ask).await? {
+            PoolTold::Entrants(entrants) => Ok(entrants),
+            _ => unreachable!("entrants were asked for"),
+        }
+    }
+
+    async fn ask_pools(&self, shard: u16, ask: PoolAsk) -> Result<PoolTold, CallError> {
+        match self.ask(shard, Ask::Pool(ask), 0).await?.take() {
+            Told::Pool(told) => Ok(told),
+            _ => unreachable!("something about pools was asked for"),
+        }
+    }
+}

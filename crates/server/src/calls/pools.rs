@@ -1,0 +1,237 @@
+//! Pools: showing, configuring, deleting; and what holders ask of them, alone or in lists.
+//!
+//! How pools stand is read from what was published last: no shard is asked. It is published before the answer to whoever
+//! changed it is given, so everybody sees what they did themselves.
+
+use http::StatusCode;
+use tidegate_api::convert::command::{cursor, page_jobs};
+use tidegate_api::convert::pool::{self as convert, Named};
+use tidegate_api::pool::config::{PoolConfig, ResizePool};
+use tidegate_api::pool::query::{EntrantsQuery, PoolsQuery};
+use tidegate_api::pool::request::PoolRequest;
+use tidegate_api::pool::view::PoolDeleted;
+use tidegate_api::pool::wish::{HoldWish, LeaveWish, TakeWish};
+use tidegate_api::read::{Item, OneOrList, read, read_list, read_one_or_list, read_utf8};
+use tidegate_api::refusal::{Refusal, Refused};
+use tidegate_api::{syntax, write};
+use tidegate_core::outcome;
+use tidegate_core::pool::command::PoolOperation;
+use tidegate_core::pool::refusal::{PoolRefusal, Why};
+use tidegate_core::pool::view::PoolItem;
+use tidegate_engine::{Answer, CallError, Engine, IdempotencyKey, PoolSeen};
+
+use crate::calls::items::Bad;
+use crate::door::{Asked, Door, Refusing, now};
+use crate::reply::{Reply, json, json_bytes, marked};
+
+/// About how many bytes a grant takes in JSON.
+const GRANT_BYTES: usize = 240;
+
+/// A pool's name in a path. A few words stand where a name could, and are none.
+pub(crate) fn pool_name(variable: &str) -> Result<&str, Refused> {
+    syntax::name("pool", variable)?;
+    syntax::ensure(!matches!(variable, "watch" | "requests"), || {
+        let allowed = "a name other than `watch` and `requests`, which are paths of their own";
+        Refusal::invalid_value("pool", variable, allowed)
+    })?;
+    Ok(variable)
+}
+
+pub(crate) fn get(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
+    Ok(show(asked.door, name)?)
+}
+
+/// Those that are named, or a page of all.
+pub(crate) fn list(asked: Asked<'_>) -> Result<Reply, Refusing> {
+    let query = PoolsQuery::read(asked.query())?;
+    let (door, engine) = (asked.door, asked.door.engine());
+    let mut missing = Vec::new();
+    let (pools, next): (Vec<PoolSeen>, Option<String>) = match query.names {
+        Some(names) => {
+            let seen = names.into_iter().filter_map(|name| {
+                let seen = engine.pool(&name);
+                if seen.is_none() {
+                    missing.push(name);
+                }
+                seen
+            });
+            (seen.collect(), None)
+        }
+        None => {
+            let limit = page_jobs(query.limit);
+            let after = query.cursor.unwrap_or_default();
+            let mut pools = engine.all_pools();
+            let begin = pools.partition_point(|seen| *seen.view.name <= *after);
+            let mut page = pools.split_off(begin);
+            let next = (page.len() > limit).then(|| page[limit - 1].view.name.to_string());
+            page.truncate(limit);
+            (page, next)
+        }
+    };
+    let mut out = Vec::with_capacity(16 + pools.len() * 512);
+    write::object_of_list(&mut out, "pools", pools, |out, seen| door.written().write(out, &seen));
+    let _closing = out.pop();
+    if !missing.is_empty() {
+        out.extend_from_slice(b",\"missing\":");
+        write::list(&mut out, &missing, |out, name| write::text(out, name));
+    }
+    if let Some(next) = next {
+        out.extend_from_slice(b",\"cursor\":");
+        write::text(&mut out, &next);
+    }
+    out.push(b'}');
+    Ok(json_bytes(StatusCode::OK, out))
+}
+
+pub(crate) async fn configure(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
+    let door = asked.door;
+    let (body, key) = asked.json().await?;
+    let config: PoolConfig = read(read_utf8(&body.bytes)?)?;
+    match door.engine().configure_pool(name, convert::pool_config(config), key).await {
+        Ok(Answer { replayed, .. }) => Ok(marked(show(door, name)?, replayed)),
+        Err(CallError::SpansShards { .. }) => {
+            let detail = "`offer_queue` lies in another shard than the pool: an offer and the job that tells of it are one write. \
+                          Give both names the same place behind an `@`.";
+            Err(Refusal::contradiction("offer_queue", detail).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) async fn resize(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
+    let door = asked.door;
+    let (body, key) = asked.json().await?;
+    let resize: ResizePool = read(read_utf8(&body.bytes)?)?;
+    let replayed = door.engine().resize_pool(name, resize.capacity, key).await?.replayed;
+    Ok(marked(show(door, name)?, replayed))
+}
+
+pub(crate) async fn delete(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
+    let engine = asked.door.engine();
+    let (_body, key) = asked.optional_json().await?;
+    let replayed = engine.delete_pool(name, key).await?.replayed;
+    Ok(marked(json(StatusCode::OK, &PoolDeleted { deleted: name.to_owned() }), replayed))
+}
+
+pub(crate) async fn entrants(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
+    let query = EntrantsQuery::read(asked.query())?;
+    let (limit, from) = (page_jobs(query.limit), cursor(query.cursor.as_deref())?);
+    match asked.door.engine().entrants(name, from, limit + 1).await? {
+        Some(entrants) => Ok(json(StatusCode::OK, &convert::entrants(entrants, limit))),
+        None => Err(not_found().into()),
+    }
+}
+
+pub(crate) async fn hold(asked: Asked<'_>, pool: &str) -> Result<Reply, Refusing> {
+    let engine = asked.door.engine();
+    let (body, key) = asked.json().await?;
+    let wishes = read_one_or_list::<HoldWish<'_>>(read_utf8(&body.bytes)?)?;
+    grant(engine, wishes, |wish| convert::hold(pool, wish), key).await
+}
+
+pub(crate) async fn take(asked: Asked<'_>, pool: &str) -> Result<Reply, Refusing> {
+    let engine = asked.door.engine();
+    let (body, key) = asked.json().await?;
+    let wishes = read_one_or_list::<TakeWish<'_>>(read_utf8(&body.bytes)?)?;
+    grant(engine, wishes, |wish| convert::take(pool, wish), key).await
+}
+
+pub(crate) async fn join(asked: Asked<'_>, pool: &str) -> Result<Reply, Refusing> {
+    let engine = asked.door.engine();
+    let (body, key) = asked.json().await?;
+    let wishes = read_one_or_list::<TakeWish<'_>>(read_utf8(&body.bytes)?)?;
+    grant(engine, wishes, |wish| convert::join(pool, wish), key).await
+}
+
+pub(crate) async fn leave(asked: Asked<'_>, pool: &str) -> Result<Reply, Refusing> {
+    let engine = asked.door.engine();
+    let (body, key) = asked.json().await?;
+    match read_one_or_list::<LeaveWish<'_>>(read_utf8(&body.bytes)?)? {
+        OneOrList::One(wish) => one(engine, convert::leave(pool, wish), key, StatusCode::OK).await,
+        OneOrList::List(wishes) => many(engine, wishes, |wish| convert::leave(pool, wish), key).await,
+    }
+}
+
+/// A list of things to do with any pools and grants, each for itself.
+pub(crate) async fn requests(asked: Asked<'_>) -> Result<Reply, Refusing> {
+    let engine = asked.door.engine();
+    let (body, key) = asked.json().await?;
+    let requests = read_list::<PoolRequest<'_>>(read_utf8(&body.bytes)?)?;
+    many(engine, requests, convert::request, key).await
+}
+
+/// What one wish or a list of wishes is answered, where a wish may end in a grant.
+async fn grant<'a, T>(
+    engine: &Engine,
+    wishes: OneOrList<T>,
+    mut operation: impl FnMut(T) -> (PoolOperation, Named<'a>),
+    key: Option<IdempotencyKey>,
+) -> Result<Reply, Refusing> {
+    match wishes {
+        OneOrList::One(wish) => one(engine, operation(wish), key, StatusCode::CREATED).await,
+        OneOrList::List(wishes) => many(engine, wishes, operation, key).await,
+    }
+}
+
+/// Does one thing. `done` is the status of an answer that is about a grant, or an end to waiting.
+pub(crate) async fn one(
+    engine: &Engine,
+    (operation, named): (PoolOperation, Named<'_>),
+    key: Option<IdempotencyKey>,
+    done: StatusCode,
+) -> Result<Reply, Refusing> {
+    let Answer { mut value, replayed } = engine.pools(vec![operation], key).await?;
+    let answer = value.pop().expect("one operation has one answer");
+    let status = match answer.item {
+        outcome::Item::Pool(PoolItem::Waits { .. }) => StatusCode::ACCEPTED,
+        outcome::Item::Pool(_) => done,
+        outcome::Item::Refused(refusal) => return Err(Refusing::item(refusal, replayed)),
+        outcome::Item::Is { .. } | outcome::Item::Duplicate { .. } => {
+            return Err(Refusing::item(outcome::Refusal::IdempotencyMismatch, replayed));
+        }
+    };
+    let mut out = Vec::with_capacity(GRANT_BYTES);
+    convert::write_item_result(&mut out, &named, answer.item, answer.grant.as_ref(), now());
+    Ok(marked(json_bytes(status, out), replayed))
+}
+
+/// Does what a list says, each item for itself.
+async fn many<'a, T>(
+    engine: &Engine,
+    items: Vec<Item<T>>,
+    mut operation: impl FnMut(T) -> (PoolOperation, Named<'a>),
+    key: Option<IdempotencyKey>,
+) -> Result<Reply, Refusing> {
+    let (mut operations, mut named) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    let bad = Bad::sort(items, |item| {
+        let (operation, of_it) = operation(item);
+        operations.push(operation);
+        named.push(of_it);
+    });
+    // A list of which nothing is good asks for nothing.
+    let Answer { value, replayed } = match operations.is_empty() {
+        true => Answer { value: Vec::new(), replayed: false },
+        false => engine.pools(operations, key).await?,
+    };
+    let now = now();
+    let mut out = Vec::with_capacity(16 + value.len() * GRANT_BYTES);
+    out.extend_from_slice(b"{\"results\":");
+    bad.write(&mut out, named.iter().zip(value), |out, (named, answer)| {
+        convert::write_item_result(out, named, answer.item, answer.grant.as_ref(), now);
+    });
+    out.push(b'}');
+    Ok(marked(json_bytes(StatusCode::OK, out), replayed))
+}
+
+/// The pool as it was published last.
+fn show(door: &Door, name: &str) -> Result<Reply, Refused> {
+    let seen = door.engine().pool(name).ok_or_else(|| Box::new(not_found()))?;
+    let mut out = Vec::with_capacity(512);
+    door.written().write(&mut out, &seen);
+    Ok(json_bytes(StatusCode::OK, out))
+}
+
+fn not_found() -> Refusal {
+    let refusal = outcome::Refusal::Pool(PoolRefusal::of(Why::PoolNotFound, 0));
+    tidegate_api::convert::answer::refusal(refusal, now())
+}

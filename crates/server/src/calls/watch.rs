@@ -1,0 +1,149 @@
+//! Watching pools: server-sent events for as long as the caller likes.
+//!
+//! A watcher hears the latest of each pool, at once if it has not heard anything a short time ago; of a pool that changes a
+//! thousand times a second it hears ten times, and how many versions it has missed. What it hears is looked up when there is
+//! room to send it: whoever reads slowly gets the newest later, and costs no more memory than who reads fast.
+//!
+//! Promises: of one pool no watcher hears a version that is not higher than the last, also across connections if it comes back
+//! with the id of the last event. Left out: every version in between.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate_api::pool::query::WatchQuery;
+use tidegate_api::pool::watch::{EVENT, LAST_EVENT_ID, Seen};
+use tidegate_api::refusal::{Code, Refusal};
+use tidegate_api::write;
+use tidegate_engine::{PoolNews, PoolWatch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::door::{Asked, Door, Refusing};
+use crate::limits::{WATCH_HEARTBEAT, WATCH_PATIENCE, WATCH_PAUSE, WATCHED_POOLS};
+use crate::reply::{Reply, event_stream};
+use crate::written::Written;
+
+/// The room that all watchers share, and the sign that it is over.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    room: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Watchers {
+    /// Nobody watches yet. `stop` says when all are to go.
+    pub(crate) fn new(stop: watch::Receiver<bool>) -> Self {
+        Self { room: Arc::new(Semaphore::new(WATCHED_POOLS)), stop }
+    }
+}
+
+pub(crate) fn pools(asked: Asked<'_>) -> Result<Reply, Refusing> {
+    let names = WatchQuery::read(asked.query())?.names;
+    let seen = match asked.head.headers.get(LAST_EVENT_ID) {
+        Some(header) => Seen::read(&String::from_utf8_lossy(header.as_bytes()))?,
+        None => Seen::default(),
+    };
+    let watchers = asked.door.watchers();
+    let room = Arc::clone(&watchers.room).try_acquire_many_owned(names.len() as u32).map_err(|_| {
+        let detail =
+            format!("As many pools are watched as may be ({WATCHED_POOLS}, each once for each watcher).");
+        Refusal::new(Code::WaitersFull, detail).with_retry_after_ms(1_000)
+    })?;
+    if *watchers.stop.borrow() {
+        return Err(Refusal::new(Code::ShuttingDown, "The server is shutting down.").into());
+    }
+    let known: Vec<(String, Option<u64>)> = names
+        .into_iter()
+        .map(|name| {
+            let version = seen.of(&name);
+            (name, version)
+        })
+        .collect();
+    let told = known.iter().filter_map(|(name, version)| Some((name.clone(), (*version)?))).collect();
+    let watcher = Watcher {
+        watch: asked.door.engine().watch_pools(known),
+        told: Seen(told),
+        door: asked.door.clone(),
+        stop: watchers.stop.clone(),
+        _room: room,
+    };
+    let (sender, pieces) = mpsc::channel(1);
+    tokio::spawn(watcher.tell(sender));
+    Ok(event_stream(pieces))
+}
+
+/// Somebody who watches.
+struct Watcher {
+    watch: PoolWatch,
+    told: Seen,
+    door: Door,
+    stop: watch::Receiver<bool>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    /// Tells what there is to tell, until the caller goes, does not read for long, or the server stops.
+    async fn tell(mut self, pieces: mpsc::Sender<Bytes>) {
+        // So that who waits for the first news, and everything between, sees that it has begun.
+        if pieces.send(Bytes::from_static(b": watching\n\n")).await.is_err() {
+            return;
+        }
+        let mut earliest = Instant::now();
+        loop {
+            // Room first, and then the news: what is told is what is so when it can be sent.
+            let room = tokio::select! {
+                room = tokio::time::timeout(WATCH_PATIENCE, pieces.reserve()) => match room {
+                    Ok(Ok(room)) => room,
+                    Ok(Err(_)) | Err(_) => return,
+                },
+                _ = self.stop.wait_for(|stop| *stop) => return,
+            };
+            let watch = &mut self.watch;
+            let news = async {
+                tokio::time::sleep_until(earliest).await;
+                watch.next().await
+            };
+            let piece = tokio::select! {
+                news = news => {
+                    earliest = Instant::now() + WATCH_PAUSE;
+                    events(self.door.written(), &mut self.told, &news)
+                }
+                () = tokio::time::sleep(WATCH_HEARTBEAT) => Bytes::from_static(b":\n\n"),
+                () = pieces.closed() => return,
+                _ = self.stop.wait_for(|stop| *stop) => return,
+            };
+            room.send(piece);
+        }
+    }
+}
+
+/// An event for each piece of news. The last of them says what has been told with it.
+fn events(written: &Written, told: &mut Seen, news: &[PoolNews]) -> Bytes {
+    for one in news {
+        if let Some(seen) = &one.seen {
+            told.set(&one.name, seen.view.version);
+        }
+    }
+    let mut out = Vec::with_capacity(news.len() * 512);
+    for (left, one) in (0..news.len()).rev().zip(news) {
+        if left == 0 && !told.0.is_empty() {
+            out.extend_from_slice(b"id: ");
+            told.write(&mut out);
+            out.push(b'\n');
+        }
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(EVENT.as_bytes());
+        out.extend_from_slice(b"\ndata: {\"name\":");
+        write::text(&mut out, &one.name);
+        if one.missed > 0 {
+            out.extend_from_slice(b",\"missed\":");
+            out.extend_from_slice(one.missed.to_string().as_bytes());
+        }
+        if let Some(seen) = &one.seen {
+            out.extend_from_slice(b",\"pool\":");
+            written.write(&mut out, seen);
+        }
+        out.extend_from_slice(b"}\n\n");
+    }
+    out.into()
+}

@@ -1,0 +1,236 @@
+//! Watching pools.
+
+use std::io::Read;
+
+use serde_json::{Value, json};
+use tidegate_server::Options;
+
+use crate::support::{Connection, House, until};
+
+/// An event: its id, and what it says.
+type Event = (Option<String>, Value);
+
+/// Somebody who watches.
+struct Watch {
+    connection: Connection,
+    text: String,
+}
+
+impl Watch {
+    /// Begins to watch, and hears the head of the answer.
+    fn open(house: &House, names: &str, last_id: Option<&str>) -> Self {
+        let mut connection = house.connect();
+        let headers: Vec<_> = last_id.into_iter().map(|id| ("last-event-id", id)).collect();
+        connection.send("GET", &format!("/v1/pools/watch?names={names}"), &headers, b"");
+        let end = loop {
+            if let Some(end) = connection.heard.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert!(connection.hear_more(), "an answer begins");
+        };
+        let head: Vec<u8> = connection.heard.drain(..end).collect();
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        assert!(head.contains("content-type: text/event-stream\r\n"), "{head}");
+        assert!(head.contains("cache-control: no-store\r\n"), "{head}");
+        Self { connection, text: String::new() }
+    }
+
+    /// The next event; none at the end.
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                if event.starts_with(':') {
+                    continue;
+                }
+                return Some(read(&event));
+            }
+            let chunk = self.connection.hear_chunk();
+            if chunk.is_empty() {
+                return None;
+            }
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// Hears events until one of `name` is at `version`, and says how all versions of it rose and what was missed in all.
+    fn until(&mut self, name: &str, version: u64, mut last: u64) -> u64 {
+        let mut missed = 0;
+        while last < version {
+            let (_, news) = self.next().expect("there is more to come");
+            if news["name"] != name {
+                continue;
+            }
+            let now = news["pool"]["version"].as_u64().unwrap();
+            let missed_now = news["missed"].as_u64().unwrap_or(0);
+            assert_eq!(now, last + 1 + missed_now, "a version higher by what was missed: {news}");
+            (last, missed) = (now, missed + missed_now);
+        }
+        missed
+    }
+}
+
+fn read(event: &str) -> Event {
+    let (mut id, mut data) = (None, None);
+    for line in event.lines() {
+        match line.split_once(": ").expect("a field") {
+            ("id", value) => id = Some(value.to_owned()),
+            ("event", value) => assert_eq!(value, "pool"),
+            ("data", value) => data = Some(serde_json::from_str(value).unwrap()),
+            other => panic!("a field that is none: {other:?}"),
+        }
+    }
+    (id, data.expect("an event says something"))
+}
+
+fn configure(house: &House, pool: &str, capacity: u64) {
+    let said = house.put(&format!("/v1/pools/{pool}"), format!(r#"{{"capacity":{capacity}}}"#));
+    assert_eq!(said.status, 200, "{said:?}");
+}
+
+#[test]
+fn a_watcher_hears_what_is_and_what_changes() {
+    let house = House::open();
+    configure(&house, "a@s", 1);
+    let mut watch = Watch::open(&house, "a%40s,b", None);
+    let (id, first) = watch.next().unwrap();
+    assert_eq!((id, &first["name"], &first["pool"]), (None, &json!("a@s"), &house.get("/v1/pools/a@s").json));
+    assert_eq!(watch.next(), Some((Some("a@s=1".into()), json!({ "name": "b" }))), "there is none yet");
+    house.post("/v1/pools/a@s/take", r#"{"holder":"anna"}"#);
+    let (id, taken) = watch.next().unwrap();
+    assert_eq!(
+        (id.as_deref(), &taken["pool"]["taken"], taken.get("missed")),
+        (Some("a@s=2"), &json!(1), None)
+    );
+    configure(&house, "b", 5);
+    let (id, made) = watch.next().unwrap();
+    assert_eq!((id.as_deref(), &made["pool"]["free"]), (Some("a@s=2,b=1"), &json!(5)));
+    house.ask("DELETE", "/v1/pools/b", &[], "");
+    let (id, gone) = watch.next().unwrap();
+    assert_eq!((id.as_deref(), gone), (Some("a@s=2,b=1"), json!({ "name": "b" })));
+}
+
+#[test]
+fn who_comes_back_hears_of_what_is_newer_and_how_much_was_missed() {
+    let house = House::open();
+    configure(&house, "a", 1);
+    configure(&house, "b", 1);
+    let mut watch = Watch::open(&house, "a,b", None);
+    watch.next().unwrap();
+    let (id, _) = watch.next().unwrap();
+    assert_eq!(id.as_deref(), Some("a=1,b=1"));
+    drop(watch);
+    for capacity in 2..=5 {
+        configure(&house, "b", capacity);
+    }
+    let mut watch = Watch::open(&house, "a,b", id.as_deref());
+    let (id, news) = watch.next().unwrap();
+    assert_eq!(id.as_deref(), Some("a=1,b=5"));
+    assert_eq!(
+        (&news["name"], &news["missed"], &news["pool"]["config"]["capacity"]),
+        (&json!("b"), &json!(3), &json!(5))
+    );
+    // Who claims to know more than there is hears of the next, and never of an older one.
+    let mut ahead = Watch::open(&house, "b", Some("b=6,a=9"));
+    configure(&house, "b", 6);
+    configure(&house, "b", 7);
+    assert_eq!(ahead.next().unwrap().1["pool"]["version"], 7);
+}
+
+#[test]
+fn a_watcher_that_does_not_read_costs_little_and_hears_the_newest_when_it_does() {
+    let house = House::open();
+    let attributes: String = "x".repeat(1_000);
+    let put = |capacity: u64| {
+        let config = format!(r#"{{"capacity":{capacity},"attributes":{{"text":"{attributes}"}}}}"#);
+        assert_eq!(house.put("/v1/pools/p", config).status, 200);
+    };
+    put(1);
+    let mut slow = Watch::open(&house, "p", None);
+    let mut fast = Watch::open(&house, "p", None);
+    for version in 2..=300 {
+        put(version);
+    }
+    let missed = fast.until("p", 300, 0);
+    assert!(missed > 0, "a pool that changes faster than it is told of is told of as it is");
+    slow.until("p", 300, 0);
+    put(301);
+    assert_eq!(slow.next().unwrap().1["pool"]["version"], 301);
+}
+
+#[test]
+fn all_watchers_of_a_pool_hear_the_same() {
+    let house = House::open();
+    configure(&house, "p", 1);
+    let mut watchers: Vec<_> = (0..50).map(|_| Watch::open(&house, "p", Some("p=1"))).collect();
+    configure(&house, "p", 2);
+    let news: Vec<_> = watchers.iter_mut().map(|watch| watch.next().unwrap()).collect();
+    assert!(news.iter().all(|one| *one == news[0]), "{news:?}");
+    assert_eq!((news[0].0.as_deref(), &news[0].1["pool"]["free"]), (Some("p=2"), &json!(2)));
+}
+
+#[test]
+fn when_the_server_stops_watchers_are_let_go() {
+    let mut house = House::with(Default::default(), Options::default());
+    configure(&house, "p", 1);
+    let mut watch = Watch::open(&house, "p", None);
+    watch.next().unwrap();
+    let mut idle = Watch::open(&house, "p", Some("p=1"));
+    house.stop().unwrap();
+    assert_eq!((watch.next(), idle.next()), (None, None));
+}
+
+#[test]
+fn a_watcher_that_goes_is_forgotten() {
+    let house = House::open();
+    configure(&house, "p", 1);
+    let names: Vec<String> = (0..1_000).map(|n| format!("p{n}")).collect();
+    let path = format!("/v1/pools/watch?names={}", names.join(","));
+    // As many as may be: a thousand pools each.
+    let mut watchers: Vec<Connection> = Vec::new();
+    let refused = loop {
+        let mut connection = house.connect();
+        connection.send("GET", &path, &[], b"");
+        while connection.heard.len() < 12 {
+            assert!(connection.hear_more());
+        }
+        if !connection.heard.starts_with(b"HTTP/1.1 200") {
+            break connection.hear("GET", &path);
+        }
+        watchers.push(connection);
+    };
+    assert_eq!((refused.status, refused.code(), watchers.len()), (429, "waiters_full", 200));
+    for mut connection in watchers.drain(..) {
+        connection.stream.shutdown(std::net::Shutdown::Both).unwrap();
+        let _ = connection.stream.read(&mut [0; 1]);
+    }
+    until("there is room again", || {
+        let mut connection = house.connect();
+        connection.send("GET", &path, &[], b"");
+        while connection.heard.len() < 12 {
+            assert!(connection.hear_more());
+        }
+        connection.heard.starts_with(b"HTTP/1.1 200")
+    });
+}
+
+#[test]
+fn what_cannot_be_watched_is_refused() {
+    let house = House::open();
+    let many = format!("names={}", (0..1_001).map(|n| format!("p{n}")).collect::<Vec<_>>().join(","));
+    for (query, status, code, field) in [
+        ("", 400, "missing_field", "names"),
+        ("names=", 400, "invalid_value", "names"),
+        ("names=a,a", 400, "invalid_value", "names"),
+        ("names=a&since=1", 400, "unknown_field", "since"),
+        (&*many, 413, "too_many_items", "names"),
+    ] {
+        let said = house.get(&format!("/v1/pools/watch?{query}"));
+        assert_eq!((said.status, said.code(), &said.json["field"]), (status, code, &json!(field)), "{query}");
+    }
+    let said = house.ask("GET", "/v1/pools/watch?names=a", &[("last-event-id", "a")], "");
+    assert_eq!((said.code(), &said.json["field"]), ("invalid_value", &json!("Last-Event-ID")));
+    assert_eq!(house.ask("HEAD", "/v1/pools/watch?names=a", &[], "").status, 200);
+}
