@@ -101,8 +101,14 @@ impl App {
             _ => None,
         };
         let section = section.and_then(|section| self.catalogue.section(section));
-        let asked =
-            Asked { catalogue: &self.catalogue, board: &board, student, story: story.as_ref(), section, seen };
+        let asked = Asked {
+            catalogue: &self.catalogue,
+            board: &board,
+            student,
+            story: story.as_ref(),
+            section,
+            seen,
+        };
         asked.tell(refused)
     }
 
@@ -212,7 +218,8 @@ impl App {
             books.insert(system.as_str(), book);
         }
         let notices = self.downstream.notices(id).await.unwrap_or_default();
-        let notices: Vec<Value> = notices.iter().map(|(text, at)| json!({ "at": at, "text": text })).collect();
+        let notices: Vec<Value> =
+            notices.iter().map(|(text, at)| json!({ "at": at, "text": text })).collect();
         let enrolments: Vec<Value> = story.enrolments.iter().map(|one| self.shown(one)).collect();
         Ok(json!({
             "student": student,
@@ -253,7 +260,8 @@ impl App {
     /// The seats cannot be reached.
     pub async fn day(&self) -> Result<Value, Refused> {
         let board = self.board.look(&self.seats).await?;
-        let sum = |number: fn(&Free) -> u32| board.sections.iter().map(|one| u64::from(number(one))).sum::<u64>();
+        let sum =
+            |number: fn(&Free) -> u32| board.sections.iter().map(|one| u64::from(number(one))).sum::<u64>();
         let full = board.sections.iter().filter(|section| section.free == 0).count();
         let systems: BTreeMap<&str, Value> = self
             .seats
@@ -331,7 +339,9 @@ fn summary(enrolments: &[Enrolment], offers: &[Offer], half_done: usize, steps: 
     let dead = steps.iter().filter(|step| step.state == StepState::Dead).count();
     let rest = match (half_done, dead) {
         (0, _) => "everything that follows is done".to_owned(),
-        (open, 0) => format!("{open} of the things that follow are not done yet, and will be; see below when and why"),
+        (open, 0) => {
+            format!("{open} of the things that follow are not done yet, and will be; see below when and why")
+        }
         (_, dead) => format!("{dead} of the things that follow were given up and wait for a person"),
     };
     format!("{seats}{offers}; {rest}.")
@@ -356,7 +366,9 @@ fn words_of_step(step: &Step, now: Moment) -> String {
     let next = match step.state {
         StepState::Done => "done".to_owned(),
         StepState::Running => format!("attempt {} is under way", step.attempt),
-        StepState::Waiting => "not tried yet; it is next as soon as what this student did before is done".to_owned(),
+        StepState::Waiting => {
+            "not tried yet; it is next as soon as what this student did before is done".to_owned()
+        }
         StepState::Retrying => {
             let reason = step.reason.as_deref().unwrap_or("the last one failed");
             let when = match step.next_at.map(|at| at.saturating_sub(now).div_ceil(1_000)) {

@@ -222,7 +222,10 @@ mod tests {
     fn a_reason_names_what_it_is_about() {
         let university = university();
         let table = [
-            (Ineligible::Prerequisites { missing: vec!["b101".into()] }, "You need to complete Course b101 (b101) before."),
+            (
+                Ineligible::Prerequisites { missing: vec!["b101".into()] },
+                "You need to complete Course b101 (b101) before.",
+            ),
             (
                 Ineligible::Clash {
                     section: "a101-1".into(),

@@ -68,7 +68,10 @@ fn estimate(offers: &[Moment], ahead: u32, now: Moment) -> Estimate {
             1 => "only one offer was seen in this line".to_owned(),
             _ => format!("only {count} offers were seen in this line"),
         };
-        return Estimate { seconds: None, how: format!("Not known yet: {seen}, and {OFFERS_MIN} are needed.") };
+        return Estimate {
+            seconds: None,
+            how: format!("Not known yet: {seen}, and {OFFERS_MIN} are needed."),
+        };
     };
     let span = now.saturating_sub(*first).max(1);
     let each = span / count as u64;

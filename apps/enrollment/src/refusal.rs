@@ -115,7 +115,8 @@ impl Asked<'_> {
     }
 
     fn say(&self, why: &Why) -> (&'static str, u16, String) {
-        let section = self.section.map_or_else(String::new, |section| format!("{} ({})", section.title, section.id));
+        let section =
+            self.section.map_or_else(String::new, |section| format!("{} ({})", section.title, section.id));
         let conflict = |code, words: String| (code, 409, words);
         match why {
             Why::NoStudent => ("no_student", 404, "There is no student of this number.".into()),
@@ -156,7 +157,9 @@ impl Asked<'_> {
         let changes = version.checked_sub(seen.version)?;
         Some(match (seen.free, changes) {
             (free, 0) => format!("Nothing has changed since you looked (version {version}, {free} free)."),
-            (0, _) => format!("You saw no free seat at version {}; it is at version {version} now.", seen.version),
+            (0, _) => {
+                format!("You saw no free seat at version {}; it is at version {version} now.", seen.version)
+            }
             (free, _) => format!(
                 "When you looked, at version {}, {} free. It has changed {} since: at version {version}, when you pressed, there was none.",
                 seen.version,
@@ -181,7 +184,8 @@ impl Asked<'_> {
             }
             Why::WaitlistFull(_) | Why::NoWaitlist => self.siblings(section),
             Why::AlreadyWaiting => {
-                let leave = Possible::of("leave", id, "Leave the line, if you do not want it any more.".into());
+                let leave =
+                    Possible::of("leave", id, "Leave the line, if you do not want it any more.".into());
                 [vec![leave], self.siblings(section)].concat()
             }
             Why::NotOpen(opens_at) => {
@@ -242,7 +246,10 @@ impl Asked<'_> {
     fn swap(&self, give: &SectionId, want: &Section) -> Possible {
         let free = self.board.section(&want.id).is_some_and(|now| now.free > 0);
         let (action, words) = match free {
-            true => ("swap", format!("Give {give} for {}. If its last seat goes first, you keep {give}.", want.id)),
+            true => (
+                "swap",
+                format!("Give {give} for {}. If its last seat goes first, you keep {give}.", want.id),
+            ),
             false => (
                 "swap_when_offered",
                 format!("Wait in line for {}, and give {give} only when you accept its seat.", want.id),

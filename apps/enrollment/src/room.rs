@@ -62,7 +62,11 @@ mod tests {
         assert_eq!(room.enter(&anna, 0), Room { here: 1, arrived_as: 1 });
         assert_eq!(room.enter(&bert, 1), Room { here: 2, arrived_as: 2 });
         assert_eq!(room.enter(&bert, HERE_MS + 1), Room { here: 1, arrived_as: 2 });
-        assert_eq!(room.enter(&anna, HERE_MS + 2), Room { here: 1, arrived_as: 1 }, "not counted anew at once");
+        assert_eq!(
+            room.enter(&anna, HERE_MS + 2),
+            Room { here: 1, arrived_as: 1 },
+            "not counted anew at once"
+        );
         assert_eq!(room.enter(&anna, HERE_MS + COUNTED_MS + 1), Room { here: 2, arrived_as: 1 });
     }
 }

@@ -125,7 +125,8 @@ impl Counts {
     fn second(&mut self, now: Moment) -> &mut Second {
         let at = now / 1_000;
         let last = self.seconds.back().map_or(at, |second| second.at);
-        let first = if self.seconds.is_empty() { at } else { (last + 1).max(at.saturating_sub(SECONDS as u64)) };
+        let first =
+            if self.seconds.is_empty() { at } else { (last + 1).max(at.saturating_sub(SECONDS as u64)) };
         for at in first..=at {
             self.seconds.push_back(Second { at, ..Second::default() });
         }
@@ -148,8 +149,11 @@ mod tests {
         tally.answered("enrol", Some("sold_out"), Duration::from_millis(4), 1_900);
         tally.read(4_000);
         let picture = tally.picture(4_500);
-        let seconds: Vec<_> =
-            picture.seconds.iter().map(|second| (second.at, second.done, second.refused, second.reads)).collect();
+        let seconds: Vec<_> = picture
+            .seconds
+            .iter()
+            .map(|second| (second.at, second.done, second.refused, second.reads))
+            .collect();
         assert_eq!(seconds, [(1, 1, 1, 0), (2, 0, 0, 0), (3, 0, 0, 0), (4, 0, 0, 1)]);
         assert_eq!((picture.done["enrol"], picture.refused["sold_out"], picture.reads), (1, 1, 1));
         assert!(picture.p99_ms >= picture.p50_ms && picture.p50_ms >= 2.0);

@@ -58,10 +58,7 @@ async fn an_undo_beats_what_is_older(downstream: &Downstream, system: System) {
     assert_eq!(downstream.undo(system, &undo, 25).await, Ok(1));
     assert_eq!(downstream.undo(system, &undo, 25).await, Ok(0), "said twice, it is undone once");
     // The student comes back; the undoing of the first time, told once more, leaves the second alone.
-    assert_eq!(
-        downstream.write(system, 30, &entry("undo/2", "undo", "cs101-1")).await,
-        Ok(Written::New)
-    );
+    assert_eq!(downstream.write(system, 30, &entry("undo/2", "undo", "cs101-1")).await, Ok(Written::New));
     assert_eq!(downstream.undo(system, &undo, 25).await, Ok(0));
     let mine: Vec<_> =
         names(downstream, system).await.into_iter().filter(|name| name.starts_with("undo/")).collect();
@@ -84,7 +81,9 @@ async fn many_at_once_are_one(downstream: &Arc<Downstream>, system: System) {
     let writing: Vec<_> = (0..8)
         .map(|_| {
             let downstream = Arc::clone(downstream);
-            tokio::spawn(async move { downstream.write(system, 60, &entry("many/1", "many", "cs101-1")).await })
+            tokio::spawn(
+                async move { downstream.write(system, 60, &entry("many/1", "many", "cs101-1")).await },
+            )
         })
         .collect();
     let mut new = 0;
@@ -157,7 +156,10 @@ async fn a_notice_is_told_once(downstream: &Downstream) {
         downstream.notify("offer:0-7", &student, "A seat is kept for you.").await.expect("it is up");
     }
     let notices = downstream.notices(&student).await.expect("its notices");
-    assert_eq!(notices.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(), ["A seat is kept for you."]);
+    assert_eq!(
+        notices.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(),
+        ["A seat is kept for you."]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,7 +78,8 @@ impl Progress {
             let mut tell_at = start + EVERY;
             loop {
                 ticks.tick().await;
-                if let Ok(Ok(seen)) = timeout(PATIENCE, caller.get("/api/contention")).await {
+                let seen = timeout(PATIENCE, caller.get::<Option<Contention>>("/api/contention")).await;
+                if let Ok(Ok(Some(seen))) = seen {
                     lives.lock().expect("no holder panics").take(seen);
                 }
                 let now = Instant::now();

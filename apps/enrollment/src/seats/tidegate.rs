@@ -37,8 +37,8 @@ use tidegate::api::words::{GrantState, Happened, JobState, Opening, PoolState};
 use tidegate::{Client, Condition, Transaction};
 
 use super::{
-    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Offer, Place, Refused, Seats, Step,
-    StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
+    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Offer, Place, Refused, Seats,
+    Step, StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
 };
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
 use crate::chain::{self, Entry, PLACE, pool_of, section_of};
@@ -80,7 +80,11 @@ impl TidegateSeats {
     ///
     /// # Errors
     /// The engine is away, or has no room.
-    pub async fn open(client: Client, catalogue: Arc<Catalogue>, setup: Setup) -> Result<Self, tidegate::Error> {
+    pub async fn open(
+        client: Client,
+        catalogue: Arc<Catalogue>,
+        setup: Setup,
+    ) -> Result<Self, tidegate::Error> {
         let pools: Vec<_> = catalogue.sections().iter().map(|section| pool_of(&section.id)).collect();
         let seats = Self { client, catalogue, pools };
         let there: Vec<String> = seats.seen(&seats.pools).await?.into_iter().map(|pool| pool.name).collect();
@@ -269,7 +273,9 @@ impl Seats for TidegateSeats {
         let mut refused = Refused::of(Why::NotEnrolled);
         for id in Self::grants_of(&story, &give.id) {
             match self.swap_grant(wish, student, id, give, want).await {
-                Err(Refused { why: Why::KeyReused, version }) => refused = Refused { why: Why::KeyReused, version },
+                Err(Refused { why: Why::KeyReused, version }) => {
+                    refused = Refused { why: Why::KeyReused, version }
+                }
                 done => return done,
             }
         }
@@ -317,7 +323,9 @@ impl Seats for TidegateSeats {
             // What the offer gives up, as long as it stands; said again later, the same conditions must be said.
             let offer = self.client.grant(id).show().await.map_err(|error| away(&error))?;
             let gives = match offer.gives {
-                Some(gives) => self.client.grant(gives).show().await.ok().map(|grant| section_of(&grant.pool)),
+                Some(gives) => {
+                    self.client.grant(gives).show().await.ok().map(|grant| section_of(&grant.pool))
+                }
                 None => None,
             };
             let gives = gives.and_then(|gives| self.catalogue.section(&gives));
@@ -328,7 +336,8 @@ impl Seats for TidegateSeats {
             }
             match transaction.idempotency_key(key_of(wish, "")).commit().await {
                 Ok(done) => {
-                    let grant = done.iter().find_map(|result| result.grant()).expect("what is confirmed is a grant");
+                    let grant =
+                        done.iter().find_map(|result| result.grant()).expect("what is confirmed is a grant");
                     return Ok(self.enrolled(wish, grant));
                 }
                 Err(error) => refused = self.refused(&error, student, section),
@@ -492,7 +501,8 @@ impl TidegateSeats {
         let swap = || self.client.grant(id).swap(&pool_of(&want.id)).units(want.credits);
         let mut round = 0;
         loop {
-            let transaction = self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
+            let transaction =
+                self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
             let transaction = self
                 .with_writes(transaction.swap(swap()), &as_wish)
                 .enqueue(chain::undo(&self.client, &student.id, &give.id))
@@ -504,7 +514,8 @@ impl TidegateSeats {
                 }
                 Err(error) => self.refused(&error, student, want),
             };
-            let (Why::SoldOut, Some(version), true) = (&refused.why, refused.version, wish.when_offered) else {
+            let (Why::SoldOut, Some(version), true) = (&refused.why, refused.version, wish.when_offered)
+            else {
                 return Err(refused);
             };
             // To wait is right only as long as there is nothing to be had: a seat that became free in between would be given
@@ -527,7 +538,9 @@ impl TidegateSeats {
                     }));
                 }
                 Err(error) => match error.refusal() {
-                    Some(refusal) if refusal.code.as_str() == "version_changed" && round < SWAP_ROUNDS => round += 1,
+                    Some(refusal) if refusal.code.as_str() == "version_changed" && round < SWAP_ROUNDS => {
+                        round += 1
+                    }
                     _ => return Err(self.refused(&error, student, want)),
                 },
             }
@@ -616,7 +629,11 @@ fn step(system: System, job: &Job) -> Step {
         job: job.id.to_string(),
         system,
         undoes: job.kind == chain::UNDO,
-        section: job.metadata.as_ref().and_then(|metadata| metadata.get("section")).map(|it| it.as_str().into()),
+        section: job
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.get("section"))
+            .map(|it| it.as_str().into()),
         state,
         attempt: job.attempt,
         attempts_max: job.max_attempts,

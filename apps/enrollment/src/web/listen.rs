@@ -12,7 +12,6 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-
 /// Connections at once; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 16_384;
 /// Bytes of a body: a section's name, or a list of them.

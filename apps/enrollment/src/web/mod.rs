@@ -85,6 +85,7 @@ pub fn router(reach: Reach, faults: bool) -> Router {
         .route("/api/registrar/sections/{section}", put(registrar::resize))
         .route("/api/registrar/openings", post(registrar::open_at))
         .route("/api/audit", get(registrar::audit))
+        .route("/api/contention", get(registrar::contention))
         .route("/api/audit/downstream", get(registrar::audit_downstream))
         .route("/api/downstream", get(systems))
         .route("/healthz", get(health));
@@ -186,7 +187,11 @@ async fn seats(State(reach): State<Reach>, Query(query): Query<SeatsQuery>, head
             return (StatusCode::NOT_MODIFIED, [(ETAG, board.tag.clone())]).into_response();
         }
         let body = board.json.clone();
-        return ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], [(ETAG, board.tag.clone())], body)
+        return (
+            [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")],
+            [(ETAG, board.tag.clone())],
+            body,
+        )
             .into_response();
     };
     let sections = sections.split(',').filter_map(|section| board.section(&SectionId::from(section)));
@@ -247,6 +252,8 @@ async fn health(State(reach): State<Reach>) -> Response {
     match looked {
         Ok(Ok(_)) => "ok\n".into_response(),
         Ok(Err(why)) => refused(&reach, why).await,
-        Err(_) => Bad(StatusCode::SERVICE_UNAVAILABLE, "away", "The seats do not answer.".into()).into_response(),
+        Err(_) => {
+            Bad(StatusCode::SERVICE_UNAVAILABLE, "away", "The seats do not answer.".into()).into_response()
+        }
     }
 }

@@ -35,7 +35,8 @@ fn button(section: &str, action: &str) -> String {
 }
 
 fn enrol(portal: &Portal, student: &str, section: &str) {
-    let answer = portal.press(student, "enrol", &json!({ "section": section }), &format!("by-http-{student}"));
+    let answer =
+        portal.press(student, "enrol", &json!({ "section": section }), &format!("by-http-{student}"));
     assert_eq!(answer.status, 201, "{}", answer.body);
 }
 
@@ -61,7 +62,8 @@ async fn of_two_who_press_for_the_last_seat_one_has_it_and_the_other_hears_why_n
     let portal = Portal::start(SOON);
     let (section, students) = stage(&portal, 1);
     let (one, other) = (&students[0], &students[1]);
-    let [mine, theirs] = [Browser::open(&page(&portal, one)).await, Browser::open(&page(&portal, other)).await];
+    let [mine, theirs] =
+        [Browser::open(&page(&portal, one)).await, Browser::open(&page(&portal, other)).await];
     let press = format!("document.querySelector({}).click()", json!(button(&section, "enrol")));
     for browser in [&mine, &theirs] {
         browser.find(&button(&section, "enrol")).await;
@@ -71,8 +73,11 @@ async fn of_two_who_press_for_the_last_seat_one_has_it_and_the_other_hears_why_n
         browser.find(&format!("{} .told", row(&section))).await;
     }
     let kinds = [
-        mine.value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section))).await,
-        theirs.value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section))).await,
+        mine.value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section)))
+            .await,
+        theirs
+            .value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section)))
+            .await,
     ];
     let loser = match (kinds[0].as_str(), kinds[1].as_str()) {
         (Some("done"), Some("sold_out")) => &theirs,
@@ -105,7 +110,8 @@ async fn two_presses_and_a_reload_are_one_enrolment() {
 
     // The answer is lost: nobody knows whether it was done, and the page says so.
     browser.block(&["*/enrol"]).await;
-    let twice = format!("const it = document.querySelector({}); it.click(); it.click();", json!(enrol_button));
+    let twice =
+        format!("const it = document.querySelector({}); it.click(); it.click();", json!(enrol_button));
     browser.run(&twice, vec![]).await;
     browser.says(&format!("{} .told", row(&section)), "nobody knows whether this was done").await;
     assert_eq!(browser.value(&key).await, before, "the same press has the same key");
@@ -186,7 +192,8 @@ async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
     portal.make("fee", "up");
     support.says("#summary", "everything that follows is done").await;
     let books = portal.story(student)["books"].clone();
-    let undone = ["fee", "record", "mail"].map(|system| books[system][0]["undone"][1].as_u64().expect("a time"));
+    let undone =
+        ["fee", "record", "mail"].map(|system| books[system][0]["undone"][1].as_u64().expect("a time"));
     assert!(undone.is_sorted(), "fee, then record, then mail: {undone:?}");
     for system in ["fee", "record", "mail"] {
         assert_eq!(lines(&portal, system, &section), 0, "{system}");
@@ -196,7 +203,8 @@ async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
     let order = "[...document.querySelectorAll('#events li')].map((entry) => entry.dataset.what)";
     let order = support.value(order).await;
     let whats: Vec<&str> = order.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
-    let at = |what: &str| whats.iter().position(|it| *it == what).unwrap_or_else(|| panic!("{what}: {whats:?}"));
+    let at =
+        |what: &str| whats.iter().position(|it| *it == what).unwrap_or_else(|| panic!("{what}: {whats:?}"));
     assert!(at("enrolled") < at("dropped"));
 }
 
@@ -204,7 +212,8 @@ async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
 async fn a_seat_is_swapped_and_never_lost() {
     let portal = Portal::start(SOON);
     // Two sections of one course, and students who may have it.
-    let (have, want) = (portal.catalogue.sections()[0].id.to_string(), portal.catalogue.sections()[1].id.to_string());
+    let (have, want) =
+        (portal.catalogue.sections()[0].id.to_string(), portal.catalogue.sections()[1].id.to_string());
     let students = portal.students_for(&have);
     portal.resize(&have, 5);
     portal.resize(&want, 1);
@@ -252,7 +261,12 @@ async fn a_refusal_says_what_changed_since_one_looked() {
     browser.press(&button(&section, "enrol")).await;
     let told = format!("{} .told", row(&section));
     let seen = seen.as_str().expect("a version");
-    browser.says(&told, &format!("When you looked, at version {seen}, 1 seat was free. It has changed once since")).await;
+    browser
+        .says(
+            &told,
+            &format!("When you looked, at version {seen}, 1 seat was free. It has changed once since"),
+        )
+        .await;
     browser.says(&told, "What is still possible").await;
     browser.says(&told, "you would be the first").await;
     let words = browser.text(&told).await.to_lowercase();
@@ -267,7 +281,10 @@ async fn the_waiting_room_opens_by_itself() {
     browser.says("#room", "1 student here; you came as number 1").await;
     let countdown = browser.text("#countdown").await;
     assert!(countdown.starts_with("59:") || countdown == "1:00:00", "{countdown}");
-    assert_eq!(browser.value(&format!("document.querySelector('{}')", button(&section, "enrol"))).await, Value::Null);
+    assert_eq!(
+        browser.value(&format!("document.querySelector('{}')", button(&section, "enrol"))).await,
+        Value::Null
+    );
     let early = portal.press(&students[1], "enrol", &json!({ "section": section }), "early");
     assert_eq!((early.status, &early.json()["code"]), (409, &json!("not_open")));
     assert_eq!(early.json()["possible"][0]["action"], "wait");
@@ -321,7 +338,9 @@ async fn every_page_fits_a_phone_and_the_console_is_quiet() {
     enrol(&portal, &students[0], &section);
     let browser = Browser::open(&page(&portal, &students[0])).await;
     browser.resize(360, 740).await;
-    for path in [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()] {
+    for path in
+        [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()]
+    {
         browser.go(&format!("{}{path}", portal.url())).await;
         let wide = browser.value("document.documentElement.scrollWidth").await;
         assert_eq!(wide, json!(360), "{path} is wider than the phone");

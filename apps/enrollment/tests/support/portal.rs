@@ -87,7 +87,13 @@ impl Portal {
     }
 
     /// The same, where the portal may be killed meanwhile.
-    pub(crate) fn try_press(url: &str, student: &str, action: &str, body: &Value, key: &str) -> Option<Answer> {
+    pub(crate) fn try_press(
+        url: &str,
+        student: &str,
+        action: &str,
+        body: &Value,
+        key: &str,
+    ) -> Option<Answer> {
         let path = format!("/api/students/{student}/{action}");
         try_ask(url, "POST", &path, &format!("Idempotency-Key: {key}\r\n"), &body.to_string())
     }
@@ -101,7 +107,8 @@ impl Portal {
 
     /// Makes a section have so many seats.
     pub(crate) fn resize(&self, section: &str, capacity: u32) {
-        let answer = self.put(&format!("/api/registrar/sections/{section}"), &json!({ "capacity": capacity }));
+        let answer =
+            self.put(&format!("/api/registrar/sections/{section}"), &json!({ "capacity": capacity }));
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 
@@ -127,7 +134,9 @@ impl Portal {
 
     /// Waits until nothing is to be done any more.
     pub(crate) fn settled(&self) {
-        self.until("all follow-up jobs to be done", |portal| portal.get("/api/audit").json()["open_jobs"] == 0);
+        self.until("all follow-up jobs to be done", |portal| {
+            portal.get("/api/audit").json()["open_jobs"] == 0
+        });
     }
 
     /// Students who may have `section`, as far as the rules go.

@@ -25,7 +25,16 @@ impl Postgres {
         let data = folder.path().join("data");
         std::fs::create_dir(&data).expect("a directory");
         let mut initdb = Command::new(program("initdb"));
-        initdb.args(["--username", "portal", "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"]);
+        initdb.args([
+            "--username",
+            "portal",
+            "--auth",
+            "trust",
+            "--encoding",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]);
         initdb.arg("--pgdata").arg(&data);
         as_somebody(&mut initdb, folder.path());
         if let Some((user, group)) = somebody() {
@@ -33,7 +42,8 @@ impl Postgres {
         }
         let output = initdb.output().expect("initdb runs");
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
         let mut postgres = Self { folder, port, server: None };
         postgres.run().await;
         postgres

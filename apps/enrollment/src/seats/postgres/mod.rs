@@ -61,26 +61,20 @@ pub struct PostgresSeats {
 
 /// What it cost that several wanted the same.
 #[derive(Debug, Default)]
-pub struct Contention {
+struct Contention {
     conflicts: AtomicU64,
     retries: AtomicU64,
 }
 
 impl Contention {
     /// A version had changed, a lock was taken, a deadlock was broken.
-    pub(super) fn conflict(&self) {
+    fn conflict(&self) {
         self.conflicts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// And it was tried again.
-    pub(super) fn retry(&self) {
+    fn retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Conflicts and retries so far.
-    #[must_use]
-    pub fn counts(&self) -> (u64, u64) {
-        (self.conflicts.load(Ordering::Relaxed), self.retries.load(Ordering::Relaxed))
     }
 }
 
@@ -160,10 +154,12 @@ impl PostgresSeats {
         })
     }
 
-    /// What it cost that several wanted the same.
+    /// Conflicts, and how often something was tried again; row locks only wait, and nobody counts that.
     #[must_use]
-    pub fn contention(&self) -> &Contention {
-        &self.contention
+    pub fn contention(&self) -> Option<(u64, u64)> {
+        let counts = [&self.contention.conflicts, &self.contention.retries];
+        let [conflicts, retries] = counts.map(|count| count.load(Ordering::Relaxed));
+        matches!(self.decider, Decider::Optimistic | Decider::RedisLock(_)).then_some((conflicts, retries))
     }
 
     fn case<'a>(&'a self, wish: &'a Wish) -> Result<Case<'a>, Refused> {
