@@ -67,10 +67,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             (AnySeats::Tidegate(seats), Some(client), staff)
         }
         strategy => {
-            let url = args
-                .postgres
-                .as_deref()
-                .context("this strategy keeps seats in PostgreSQL: --postgres says where")?;
+            let url = args.postgres.as_deref();
+            let url = url.context("this strategy keeps seats in PostgreSQL: --postgres says where")?;
             let seats =
                 PostgresSeats::open(strategy, url, args.redis.as_deref(), Arc::clone(&catalogue)).await;
             let seats = Arc::new(seats.context("cannot set the sections up in PostgreSQL")?);

@@ -380,7 +380,7 @@ pub trait Seats: Send + Sync + 'static {
 }
 
 /// How often sections are looked at where nobody says that they change.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The one that was chosen.
 #[derive(Debug)]

@@ -23,18 +23,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidegate::api::dead::RedriveRequest;
 use tidegate::api::id::{GrantId, JobId};
 use tidegate::api::job::Job;
+use tidegate::api::pool::condition::{Condition, UnitsBelow};
 use tidegate::api::pool::config::PoolConfig;
 use tidegate::api::pool::grant::Grant;
 use tidegate::api::pool::holder::{HolderStory, StoryEntry};
+use tidegate::api::pool::request::{Leave, PoolRequest, Swap};
 use tidegate::api::pool::view::Pool;
 use tidegate::api::query::JobsQuery;
 use tidegate::api::time::Timestamp;
 use tidegate::api::words::{GrantState, Happened, JobState, Opening, PoolState};
-use tidegate::{Client, Condition, Transaction};
+use tidegate::{Client, PoolWatch, Transaction};
+use tokio::sync::Mutex;
 
 use super::{
     Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Offer, Place, Refused, Seats,
@@ -47,6 +51,8 @@ use crate::eligibility::{Ineligible, judge_alone};
 
 /// Pools that one condition may name.
 const CONDITION_POOLS_MAX: usize = 100;
+/// Pools that one reading, or one watcher, may name.
+const NAMED_MAX: usize = 1_000;
 /// How often a swap that waits looks again, when the section changed between looking and waiting.
 const SWAP_ROUNDS: u32 = 8;
 /// Students asked about at once, for the audit.
@@ -73,6 +79,8 @@ pub struct TidegateSeats {
     client: Client,
     catalogue: Arc<Catalogue>,
     pools: Vec<String>,
+    /// Hears of changes; none where there are more pools than one watcher may name.
+    watch: Option<Mutex<PoolWatch>>,
 }
 
 impl TidegateSeats {
@@ -86,13 +94,17 @@ impl TidegateSeats {
         setup: Setup,
     ) -> Result<Self, tidegate::Error> {
         let pools: Vec<_> = catalogue.sections().iter().map(|section| pool_of(&section.id)).collect();
-        let seats = Self { client, catalogue, pools };
+        let watch = match pools.len() <= NAMED_MAX {
+            true => Some(Mutex::new(client.watch_pools(pools.iter().map(String::as_str))?)),
+            false => None,
+        };
+        let seats = Self { client, catalogue, pools, watch };
         let there: Vec<String> = seats.seen(&seats.pools).await?.into_iter().map(|pool| pool.name).collect();
         let sections = seats.catalogue.sections().iter().zip(&seats.pools);
         let missing = sections.filter(|(_, pool)| !there.contains(pool)).map(|(section, pool)| {
             let config = config(section, setup);
             let pool = seats.client.pool(pool);
-            async move { pool.configure(config).await.map(drop) }
+            async move { pool.configure(&config).await.map(drop) }
         });
         stream::iter(missing).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await?;
         Ok(seats)
@@ -101,9 +113,8 @@ impl TidegateSeats {
     /// How pools stand, in whatever order; those that there are not are left out.
     async fn seen(&self, names: &[String]) -> Result<Vec<Pool>, tidegate::Error> {
         let mut seen = Vec::with_capacity(names.len());
-        for names in names.chunks(CONDITION_POOLS_MAX) {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            seen.extend(self.client.pools(&names).await?);
+        for names in names.chunks(NAMED_MAX) {
+            seen.extend(self.client.pools(names.iter().map(String::as_str)).await?.pools);
         }
         Ok(seen)
     }
@@ -133,12 +144,17 @@ impl TidegateSeats {
             .collect();
         let mut transaction = transaction;
         for pools in excluded.chunks(CONDITION_POOLS_MAX) {
-            transaction = transaction.when(Condition::has_none(student.id.as_str(), pools));
+            transaction =
+                transaction.when(Condition::has_none(student.id.as_str(), pools.iter().map(String::as_str)));
         }
         let counted = if holds { 0 } else { section.credits };
         let given = gives.map_or(0, |gives| gives.credits);
         let too_many = u64::from((student.credits_max + given + 1).saturating_sub(counted));
-        transaction.when(Condition::units_below_in(student.id.as_str(), PLACE, too_many))
+        transaction.when(Condition::UnitsBelow(UnitsBelow {
+            holder: student.id.to_string().into(),
+            units: too_many,
+            place: Some(PLACE.into()),
+        }))
     }
 
     fn with_writes(&self, transaction: Transaction, wish: &Wish) -> Transaction {
@@ -229,7 +245,7 @@ impl Seats for TidegateSeats {
     async fn enrol(&self, wish: &Wish) -> Result<Enrolled, Refused> {
         let (student, section) = self.known(&wish.student, &wish.section)?;
         judge_alone(&self.catalogue, student, section).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
-        let seat = self.client.pool(&pool_of(&section.id)).take(student.id.as_str()).units(section.credits);
+        let seat = self.client.pool(pool_of(&section.id)).take(student.id.as_str()).units(section.credits);
         let transaction = self.within_the_rules(self.client.transaction(), student, section, None, false);
         let transaction = self.with_writes(transaction.take(seat), wish).idempotency_key(key_of(wish, ""));
         let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
@@ -310,7 +326,10 @@ impl Seats for TidegateSeats {
         let transaction = self
             .client
             .transaction()
-            .leave(&self.client.pool(&pool_of(&section.id)), student.id.as_str())
+            .pool(PoolRequest::Leave(Leave {
+                pool: pool_of(&section.id).into(),
+                holder: student.id.to_string().into(),
+            }))
             .idempotency_key(key_of(wish, ""));
         transaction.commit().await.map(drop).map_err(|error| self.refused(&error, student, section))
     }
@@ -389,17 +408,19 @@ impl Seats for TidegateSeats {
     }
 
     async fn all(&self) -> Result<Vec<Enrolment>, Refused> {
-        let stories = self.catalogue.students().iter().map(|student| async {
-            let story = self.story(&student.id).await?;
-            Ok::<_, Refused>(told(&student.id, &story).enrolments)
+        let students: Vec<StudentId> =
+            self.catalogue.students().iter().map(|student| student.id.clone()).collect();
+        let stories = stream::iter(students).map(|student| async move {
+            let story = self.story(&student).await?;
+            Ok::<_, Refused>(told(&student, &story).enrolments)
         });
-        let lists: Vec<Vec<Enrolment>> = stream::iter(stories).buffered(ASKED_AT_ONCE).try_collect().await?;
+        let lists: Vec<Vec<Enrolment>> = stories.buffered(ASKED_AT_ONCE).try_collect().await?;
         Ok(lists.into_iter().flatten().collect())
     }
 
     async fn resize(&self, section: &SectionId, seats: u32) -> Result<Free, Refused> {
         let wanted = self.catalogue.section(section).ok_or_else(|| Refused::of(Why::NoSection))?;
-        let pool = self.client.pool(&pool_of(section));
+        let pool = self.client.pool(pool_of(section));
         let resized = pool.resize(seats.saturating_mul(wanted.credits)).await.map_err(|error| {
             let number = || error.refusal()?.value.as_ref()?.as_u64();
             match (error.refusal(), number()) {
@@ -422,7 +443,7 @@ impl Seats for TidegateSeats {
                 opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
                 ..pool.config
             };
-            self.client.pool(&pool.name).configure(config).await.map_err(|error| away(&error))?;
+            self.client.pool(&pool.name).configure(&config).await.map_err(|error| away(&error))?;
         }
         Ok(())
     }
@@ -484,6 +505,17 @@ impl Seats for TidegateSeats {
         }
         Ok(backlog)
     }
+
+    async fn changed(&self) {
+        let Some(watch) = &self.watch else { return tokio::time::sleep(super::LOOK_EVERY).await };
+        let mut watch = watch.lock().await;
+        if let Err(error) = watch.next().await {
+            tracing::warn!(%error, "changes are not heard of just now");
+            return tokio::time::sleep(super::LOOK_EVERY).await;
+        }
+        // Changes come in crowds, and whoever hears of one looks at all.
+        while let Some(Ok(_)) = watch.next().now_or_never() {}
+    }
 }
 
 impl TidegateSeats {
@@ -498,13 +530,21 @@ impl TidegateSeats {
         want: &Section,
     ) -> Result<Swapped, Refused> {
         let as_wish = Wish { student: student.id.clone(), section: want.id.clone(), key: wish.key.clone() };
-        let swap = || self.client.grant(id).swap(&pool_of(&want.id)).units(want.credits);
+        let swap = |when_offered: bool| {
+            PoolRequest::Swap(Swap {
+                id,
+                pool: pool_of(&want.id).into(),
+                units: Some(want.credits),
+                group: None,
+                when_offered: when_offered.then_some(true),
+            })
+        };
         let mut round = 0;
         loop {
             let transaction =
                 self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
             let transaction = self
-                .with_writes(transaction.swap(swap()), &as_wish)
+                .with_writes(transaction.pool(swap(false)), &as_wish)
                 .enqueue(chain::undo(&self.client, &student.id, &give.id))
                 .idempotency_key(key_of(&as_wish, &format!("/{round}")));
             let refused = match transaction.commit().await {
@@ -523,8 +563,8 @@ impl TidegateSeats {
             let transaction = self
                 .client
                 .transaction()
-                .when(Condition::pool_version(&pool_of(&want.id), version))
-                .swap(swap().when_offered())
+                .when(Condition::pool_version(pool_of(&want.id), version))
+                .pool(swap(true))
                 .idempotency_key(key_of(&as_wish, &format!("/{round}/wait")));
             match transaction.commit().await {
                 Ok(done) => {
