@@ -1,7 +1,7 @@
 //! Every strategy with a database, against real servers: who gets the last seats, the second press, and what is left in
 //! the outbox.
 
-use std::{collections::BTreeSet, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs::Permissions, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use enrollment::{
     catalogue::{Catalogue, Section},
@@ -30,9 +30,8 @@ struct Campus {
 impl Campus {
     async fn open() -> Campus {
         // PostgreSQL may run as another user, who must be able to come here.
-        let data = tempfile::Builder::new().prefix("strategies-").tempdir_in("/tmp").expect("a directory");
-        std::fs::set_permissions(data.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .expect("its mode");
+        let data = tempfile::Builder::new().prefix("strategies-").permissions(Permissions::from_mode(0o755));
+        let data = data.tempdir().expect("a directory");
         let made = Catalogue::generate(1, 12, 200);
         let mut sections = made.sections().to_vec();
         sections[0].capacity = SEATS as u32;
