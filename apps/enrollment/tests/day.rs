@@ -38,7 +38,8 @@ fn day(options: &[&str]) -> (Value, Output) {
 
 #[test]
 fn a_killed_portal_and_a_ledger_that_is_down_leave_nobody_oversold_doubled_half_enrolled_or_lost() {
-    let (report, output) = day(&["--kill", "1", "--outage", "1s", "--seed", "7"]);
+    let (report, output) =
+        day(&["--students", "300", "--sections", "12", "--kill", "1", "--outage", "1s", "--seed", "7"]);
     assert!(output.status.success(), "{report:#}\n{}", String::from_utf8_lossy(&output.stderr));
     for kind in ["oversold", "duplicates", "half_enrolled", "lost", "unexplained"] {
         assert_eq!(report["verdict"][kind]["count"], 0, "{report:#}");
@@ -54,14 +55,38 @@ fn a_killed_portal_and_a_ledger_that_is_down_leave_nobody_oversold_doubled_half_
 
 #[test]
 fn a_naive_application_is_seen_to_oversell() {
-    let (report, output) = day(&["--strategy", "naive", "--kill", "0", "--outage", "0s"]);
+    let (report, output) = day(&[
+        "--strategy",
+        "naive",
+        "--students",
+        "600",
+        "--sections",
+        "3",
+        "--double-clicks",
+        "1",
+        "--kill",
+        "0",
+        "--outage",
+        "0s",
+    ]);
     assert_eq!(output.status.code(), Some(1), "{report:#}");
     assert!(report["verdict"]["oversold"]["count"].as_u64() > Some(0), "{report:#}");
 }
 
 #[test]
 fn row_locks_survive_the_same_day() {
-    let (report, output) = day(&["--strategy", "pessimistic", "--kill", "1", "--outage", "1s"]);
+    let (report, output) = day(&[
+        "--strategy",
+        "pessimistic",
+        "--students",
+        "300",
+        "--sections",
+        "12",
+        "--kill",
+        "1",
+        "--outage",
+        "1s",
+    ]);
     assert!(output.status.success(), "{report:#}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(report["verdict"]["enrolled"].as_u64() > Some(100), "{report:#}");
 }

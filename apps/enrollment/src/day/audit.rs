@@ -331,11 +331,7 @@ impl<'a> Audit<'a> {
     fn seat_click(&mut self, click: &Click, drop: Option<&Click>) {
         let who = format!("{} and {}", self.student(click.student), self.section(click.section));
         let seats = self.seats.get(&(click.student, click.section)).map_or(&[][..], Vec::as_slice);
-        let ids: BTreeSet<&str> = click
-            .heard
-            .iter()
-            .filter_map(|(_, heard)| if let Heard::Enrolled(id) = heard { Some(&**id) } else { None })
-            .collect();
+        let ids = click.enrolments();
         if ids.len() > 1 {
             let text = format!("{who}: one key was answered with {} enrolments", ids.len());
             self.verdict.duplicates.add(ids.len() as u64 - 1, text);
@@ -466,6 +462,19 @@ fn words(system: System) -> &'static str {
     }
 }
 
+impl Click {
+    /// The enrolments that its presses were answered with.
+    fn enrolments(&self) -> BTreeSet<&str> {
+        let mut ids = BTreeSet::new();
+        for (_, heard) in &self.heard {
+            if let Heard::Enrolled(id) = heard {
+                ids.insert(&**id);
+            }
+        }
+        ids
+    }
+}
+
 impl Heard {
     fn words(&self) -> String {
         match self {
@@ -492,9 +501,10 @@ fn fills(world: &World, seats: &HashMap<(Student, Section), Vec<&Seat>>) -> Vec<
             continue;
         }
         let has = seats.get(&(click.student, click.section)).map_or(0, Vec::len);
-        let told = click.heard.iter().any(|(_, heard)| matches!(heard, Heard::Enrolled(_)));
+        // A key that was answered with two enrolments took two seats, if only for a while.
+        let told = click.enrolments().len();
         // A click without an answer may have taken a seat, and the seat been lost since.
-        let may_have_taken = has.max(usize::from(told || click.heard.is_empty()));
+        let may_have_taken = has.max(told).max(usize::from(click.heard.is_empty()));
         if explained.insert((click.student, click.section)) || has == 0 {
             fill.taken_not_before.extend(std::iter::repeat_n(click.sent, may_have_taken));
         }

@@ -237,6 +237,17 @@ fn refused_while_a_seat_was_surely_free_is_lost() {
 fn refused_while_all_seats_may_have_been_taken_is_no_fault() {
     // Dora's drop is answered at second 6; a refusal between 5 and 7 may be from before it.
     check(|world| world.clicks.push(click(EMIL, ART_1, Wish::Seat, 5, Heard::SoldOut)), &[]);
+    // A key that was answered with two enrolments had two seats until they were dropped.
+    check(
+        |world| {
+            let dora = world.click_of(DORA, ART_1);
+            dora.heard.push((2 * SECOND, enrolled("e5")));
+            world.seat_gone("e3");
+            world.click_of(CARL, ART_1).heard = vec![(3 * SECOND, Heard::SoldOut)];
+            world.shown(ART_1, 2);
+        },
+        &[("duplicates", 1, "Dora and ART-1: one key was answered with 2 enrolments")],
+    );
     // Somebody who never heard anything may have had the seat for a while.
     check(
         |world| {

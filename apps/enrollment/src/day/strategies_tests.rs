@@ -30,8 +30,9 @@ struct Campus {
 impl Campus {
     async fn open() -> Campus {
         // PostgreSQL may run as another user, who must be able to come here.
-        let data = tempfile::Builder::new().prefix("strategies-").permissions(Permissions::from_mode(0o755));
-        let data = data.tempdir().expect("a directory");
+        let anybody = Permissions::from_mode(0o755);
+        let data = tempfile::Builder::new().prefix("strategies-").permissions(anybody).tempdir();
+        let data = data.expect("a directory");
         let made = Catalogue::generate(1, 12, 200);
         let mut sections = made.sections().to_vec();
         sections[0].capacity = SEATS as u32;
