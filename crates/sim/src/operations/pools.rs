@@ -10,6 +10,7 @@ use tidegate_engine::{Envelope, Transaction};
 use super::{Family, Scene, transaction};
 use crate::call::Call;
 use crate::pools::call::PoolCall;
+use crate::twin::pools::Grant;
 
 /// All families of calls about pools.
 pub const POOL_FAMILIES: [Family; 9] = [
@@ -37,9 +38,13 @@ fn pool(scene: &mut Scene<'_>) -> String {
     if number % 2 == 0 { format!("pool-{number}") } else { format!("pool-{number}@here") }
 }
 
-/// A pool, now and then one that nobody has made.
+/// A pool that is there, now and then one that nobody has made.
 fn any_pool(scene: &mut Scene<'_>) -> String {
-    if scene.chance.percent(3) { "no-pool".into() } else { pool(scene) }
+    let pools: Vec<String> = scene.twin.pools.pools.keys().cloned().collect();
+    match scene.chance.pick(&pools).cloned() {
+        Some(there) if !scene.chance.percent(4) => there,
+        _ => pool(scene),
+    }
 }
 
 fn holder(scene: &mut Scene<'_>) -> String {
@@ -68,16 +73,30 @@ fn wish(scene: &mut Scene<'_>) -> Wish {
 }
 
 /// A grant, mostly one that is there and like this.
-fn grant(scene: &mut Scene<'_>, like: impl Fn(&crate::twin::pools::Grant) -> bool) -> GrantId {
+fn grant(scene: &mut Scene<'_>, like: impl Fn(&Grant) -> bool) -> GrantId {
     let grants = scene.twin.pools.grants.iter();
     let grants: Vec<u64> = grants.filter(|(_, grant)| like(grant)).map(|(&sequence, _)| sequence).collect();
     let ended: Vec<u64> = scene.twin.pools.ended.iter().map(|ended| ended.grant).collect();
     let sequence = match scene.chance.below(20) {
         0 => None,
         1 | 2 => scene.chance.pick(&ended).copied(),
-        _ => scene.chance.pick(&grants).copied(),
+        _ => scene.chance.pick(&grants).or_else(|| scene.chance.pick(&ended)).copied(),
     };
     GrantId::new(0, sequence.unwrap_or_else(|| scene.chance.between(1, 300)))
+}
+
+/// As [`grant`], or a wish where there is no such grant.
+fn with_grant(
+    scene: &mut Scene<'_>,
+    like: impl Fn(&Grant) -> bool,
+    of: impl FnOnce(&mut Scene<'_>, GrantId) -> PoolOperation,
+) -> PoolOperation {
+    let is_there = scene.twin.pools.grants.values().any(&like);
+    if !is_there && scene.chance.percent(80) {
+        return PoolOperation::Take(wish(scene));
+    }
+    let id = grant(scene, like);
+    of(scene, id)
 }
 
 fn operation(scene: &mut Scene<'_>) -> PoolOperation {
@@ -88,23 +107,32 @@ fn operation(scene: &mut Scene<'_>) -> PoolOperation {
         }
         1 => PoolOperation::Take(wish(scene)),
         2 => {
-            let offers = scene.chance.percent(60);
-            PoolOperation::Confirm(grant(scene, |grant| {
-                grant.state == GrantState::Held && (grant.waiter > 0 || !offers)
-            }))
+            let offers = scene.chance.percent(40);
+            let like = |grant: &Grant| grant.state == GrantState::Held && (grant.waiter > 0 || !offers);
+            with_grant(scene, like, |_, id| PoolOperation::Confirm(id))
         }
-        3 => {
-            let id = grant(scene, |grant| grant.state == GrantState::Held);
-            PoolOperation::Extend(id, scene.chance.percent(60).then(|| scene.chance.between(500, 90_000)))
-        }
-        4 => PoolOperation::Release(grant(scene, |_| true)),
-        5 => PoolOperation::Swap(Swap {
-            give: grant(scene, |grant| grant.state == GrantState::Taken),
-            pool: any_pool(scene),
-            units: scene.chance.percent(30).then(|| units(scene)),
-            group: group(scene),
-            when_offered: scene.chance.percent(60),
-        }),
+        3 => with_grant(
+            scene,
+            |grant| grant.state == GrantState::Held,
+            |scene, id| {
+                let hold_ms = scene.chance.percent(60).then(|| scene.chance.between(500, 90_000));
+                PoolOperation::Extend(id, hold_ms)
+            },
+        ),
+        4 => with_grant(scene, |_| true, |_, id| PoolOperation::Release(id)),
+        5 => with_grant(
+            scene,
+            |grant| grant.state == GrantState::Taken,
+            |scene, give| {
+                PoolOperation::Swap(Swap {
+                    give,
+                    pool: any_pool(scene),
+                    units: scene.chance.percent(30).then(|| units(scene)),
+                    group: group(scene),
+                    when_offered: scene.chance.percent(60),
+                })
+            },
+        ),
         6 => PoolOperation::Join(wish(scene)),
         _ => {
             let line: Vec<(String, String)> = scene
@@ -123,6 +151,11 @@ fn operation(scene: &mut Scene<'_>) -> PoolOperation {
 }
 
 fn operations(scene: &mut Scene<'_>) -> Option<Call> {
+    // A world's pools are made early.
+    let there = scene.twin.pools.pools.len() as u64;
+    if scene.chance.below(scene.plan.pools.pools) >= there && scene.chance.percent(60) {
+        return configure(scene);
+    }
     let count = if scene.chance.percent(70) { 1 } else { scene.chance.between(2, 6) };
     call(PoolCall::Operations((0..count).map(|_| operation(scene)).collect()))
 }
