@@ -69,6 +69,9 @@ impl Outbox {
             drop(inside);
             self.send(batch);
         } else {
+            if sabotage::is("pool_shown_before_durable") {
+                self.show_pools(&mut batch);
+            }
             inside.held.push_back(batch);
         }
     }

@@ -5,11 +5,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::damage::DAMAGED;
+use crate::pools::call::{PoolCall, PoolReply, transacted};
 use bytes::Bytes;
 use tidegate_core::command::{DeadFilter, Pause, Redrive};
 use tidegate_core::id::Blob;
 use tidegate_core::outcome::{Item, LeasedJob};
 use tidegate_core::policy::QueueConfig;
+use tidegate_core::pool::GrantId;
+use tidegate_core::pool::view::PoolItem;
 use tidegate_core::view::{Counts, JobFilter, JobView, RedriveView};
 use tidegate_core::{JobId, Refusal};
 use tidegate_engine::{
@@ -34,6 +37,7 @@ pub enum Call {
     List { filter: JobFilter, cursor: u64, limit: usize },
     Queue { name: String },
     Causes { queue: String },
+    Pools { ask: PoolCall, key: Option<IdempotencyKey> },
 }
 
 /// What a caller hears.
@@ -50,8 +54,10 @@ pub enum Reply {
     Page { jobs: Vec<JobView>, next: Option<u64> },
     Queue(Option<SeenQueue>),
     Causes(Option<Vec<SeenCause>>),
+    Pools(Box<PoolReply>),
     Refused { refusal: Refusal, replayed: bool },
     OperationRefused { operation: u32, refusal: Refusal, replayed: bool },
+    ConditionRefused { condition: u32, refusal: Refusal, replayed: bool },
     TooLarge,
     InboxFull,
     WaitersFull,
@@ -106,6 +112,24 @@ pub struct SeenCause {
     pub count: u64,
 }
 
+impl Reply {
+    /// The grants that its caller has heard of.
+    #[must_use]
+    pub fn grants(&self) -> Vec<GrantId> {
+        let Self::Pools(heard) = self else { return Vec::new() };
+        let items: Vec<Item> = match &**heard {
+            PoolReply::Answers { answers, .. } => answers.iter().map(|answer| answer.item).collect(),
+            PoolReply::Transacted { items, .. } => items.clone(),
+            _ => Vec::new(),
+        };
+        let grant = |item: Item| match item {
+            Item::Pool(PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. }) => Some(id),
+            _ => None,
+        };
+        items.into_iter().filter_map(grant).collect()
+    }
+}
+
 /// A call under way.
 pub type Asked = Pin<Box<dyn Future<Output = Reply>>>;
 
@@ -122,7 +146,8 @@ impl Call {
             | Self::Configure { key, .. }
             | Self::Pause { key, .. }
             | Self::Redrive { key, .. }
-            | Self::DeleteDead { key, .. } => key.as_ref(),
+            | Self::DeleteDead { key, .. }
+            | Self::Pools { key, .. } => key.as_ref(),
             Self::Job { .. } | Self::List { .. } | Self::Queue { .. } | Self::Causes { .. } => None,
         }
     }
@@ -130,6 +155,9 @@ impl Call {
     /// The same call under a key, if it is one that changes something. The fingerprint is that of all it asks for.
     #[must_use]
     pub fn keyed(mut self, name: &str) -> Self {
+        if matches!(&self, Self::Pools { ask, .. } if !ask.changes()) {
+            return self;
+        }
         let body = fingerprint(&[format!("{self:?}").as_bytes()]);
         if let Self::Enqueue { key, .. }
         | Self::Work { key, .. }
@@ -139,7 +167,8 @@ impl Call {
         | Self::Configure { key, .. }
         | Self::Pause { key, .. }
         | Self::Redrive { key, .. }
-        | Self::DeleteDead { key, .. } = &mut self
+        | Self::DeleteDead { key, .. }
+        | Self::Pools { key, .. } = &mut self
         {
             *key = Some(IdempotencyKey { key: name.into(), fingerprint: body });
         }
@@ -170,6 +199,16 @@ impl Call {
             Self::List { .. } => "list",
             Self::Queue { .. } => "queue",
             Self::Causes { .. } => "causes",
+            Self::Pools { ask, .. } => match ask {
+                PoolCall::Configure { .. } => "configure pool",
+                PoolCall::Resize { .. } => "resize pool",
+                PoolCall::Delete { .. } => "delete pool",
+                PoolCall::Operations(_) => "pools",
+                PoolCall::Pool { .. } => "pool",
+                PoolCall::Grant { .. } => "grant",
+                PoolCall::Holder { .. } => "holder",
+                PoolCall::Entrants { .. } => "entrants",
+            },
         }
     }
 
@@ -179,10 +218,13 @@ impl Call {
         let engine = engine.clone();
         match self.clone() {
             Self::Enqueue { ask, key } => Box::pin(async move { items(engine.enqueue(ask, key).await) }),
-            Self::Transact { ask, key } => Box::pin(async move { items(engine.transact(ask, key).await) }),
+            Self::Transact { ask, key } => {
+                Box::pin(async move { transacted(engine.transact_and_show(ask, key).await) })
+            }
             Self::Work { ask, wait_ms, key } => {
                 Box::pin(async move { worked(engine.work(ask, Duration::from_millis(wait_ms), key).await) })
             }
+            Self::Pools { ask, key } => ask.ask(engine, key),
             Self::Cancel { id, key } => Box::pin(async move { item(engine.cancel(id, key).await) }),
             Self::Edit { id, payload, key } => {
                 Box::pin(async move { item(engine.edit(id, payload, key).await) })
@@ -296,12 +338,15 @@ fn worked(answer: Result<Answer<tidegate_engine::Worked>, CallError>) -> Reply {
     })
 }
 
-fn reply<T>(answer: Result<T, CallError>, told: impl FnOnce(T) -> Reply) -> Reply {
+pub(crate) fn reply<T>(answer: Result<T, CallError>, told: impl FnOnce(T) -> Reply) -> Reply {
     match answer {
         Ok(value) => told(value),
         Err(CallError::Refused { refusal, replayed }) => Reply::Refused { refusal, replayed },
         Err(CallError::OperationRefused { operation, refusal, replayed }) => {
             Reply::OperationRefused { operation, refusal, replayed }
+        }
+        Err(CallError::ConditionRefused { condition, refusal, replayed }) => {
+            Reply::ConditionRefused { condition, refusal, replayed }
         }
         Err(CallError::CallTooLarge { .. }) => Reply::TooLarge,
         Err(CallError::InboxFull { .. }) => Reply::InboxFull,

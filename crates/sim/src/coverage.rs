@@ -17,6 +17,7 @@ use tidegate_core::record::{EndReason, RedriveEnd};
 use tidegate_core::view::{JobFilter, JobView, WaitingFor};
 
 use crate::call::{Call, Reply};
+use crate::pools::coverage as pools;
 
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ macro_rules! names {
         }
     };
 }
+
+pub(crate) use names;
 
 names! {
     /// Commands of the core.
@@ -101,8 +104,10 @@ names! {
         Reply::Page { .. } => "page",
         Reply::Queue(_) => "queue",
         Reply::Causes(_) => "causes",
+        Reply::Pools(_) => "of pools",
         Reply::Refused { .. } => "refused",
         Reply::OperationRefused { .. } => "operation refused",
+        Reply::ConditionRefused { .. } => "condition refused",
         Reply::TooLarge => "call_too_large",
         Reply::InboxFull => "inbox_full",
         Reply::WaitersFull => "waiters_full",
@@ -294,17 +299,8 @@ const RECOVERIES: &[&str] = &[
 const ELSEWHERE: &[(&str, &str)] = &[
     ("answer: other", "it would be a bug"),
     ("redrive: redrive taken over", "whoever looks sees the one that took over"),
-    ("command: configure pool", NOT_DRIVEN),
-    ("command: resize pool", NOT_DRIVEN),
-    ("command: delete pool", NOT_DRIVEN),
-    ("command: pools", NOT_DRIVEN),
-    ("operation: transaction asks a pool", NOT_DRIVEN),
-    ("refusal: of a pool", NOT_DRIVEN),
+    ("refusal of pools: unknown", "only a later version's log can say it"),
 ];
-
-/// Pools have random histories of their own.
-const NOT_DRIVEN: &str =
-    "no caller asks for pools yet: crates/core/tests/replay_pools.rs, crates/engine/tests/pools_crash.rs";
 
 /// What must be reached over enough seeds, by kind.
 pub const MUST_BE_REACHED: &[(&str, &[&str])] = &[
@@ -327,6 +323,15 @@ pub const MUST_BE_REACHED: &[(&str, &[&str])] = &[
     ("flip", FLIPS),
     ("damage", DAMAGE),
     ("recovery", RECOVERIES),
+    ("command", pools::POOL_READS),
+    ("pool operation", pools::POOL_OPERATIONS),
+    ("condition", pools::CONDITIONS),
+    ("option of pools", pools::POOL_OPTIONS),
+    ("refusal of pools", pools::WHYS),
+    ("pool answer", pools::POOL_ITEMS),
+    ("grant ended", pools::GRANT_ENDS),
+    ("story", pools::HAPPENED),
+    ("pools", pools::POOL_STATES),
 ];
 
 impl Coverage {
@@ -377,10 +382,16 @@ impl Coverage {
                         Operation::Complete(Complete { id: _, token: _, result_len: _ }) => {
                             self.options(&[("result", blob.stored_len() > 0)]);
                         }
-                        // Not driven yet; see `ELSEWHERE`.
-                        Operation::Pool(_) => {}
+                        Operation::Pool(operation) => self.note_pool_operation(operation),
                     }
                 }
+                let of_pools = |one: &&Operation| matches!(one, Operation::Pool(_));
+                let count = ask.command.operations.iter().filter(of_pools).count();
+                self.pool_options(&[
+                    ("conditions and operations on pools", count > 0 && !ask.command.conditions.is_empty()),
+                    ("operations on pools beside jobs", count > 0 && count < ask.command.operations.len()),
+                ]);
+                ask.command.conditions.iter().for_each(|one| self.note("condition", pools::condition(one)));
             }
             Call::Work { ask, wait_ms, key: _ } => {
                 self.options(&[
@@ -403,6 +414,7 @@ impl Coverage {
                 ]);
             }
             Call::DeleteDead { filter, key: _ } => self.note_dead_filter(filter),
+            Call::Pools { ask, key: _ } => self.note_pool_call(ask),
             Call::Job { id: _, wait_ms } => self.options(&[("wait for a job", *wait_ms > 0)]),
             Call::List { filter, cursor, limit: _ } => {
                 let JobFilter { queue, state, kind, ordering_key, cause, reason, enqueued_before } = filter;
@@ -520,10 +532,12 @@ impl Coverage {
             }
             Reply::Done { replayed } | Reply::Deleted { replayed, .. } => *replayed,
             Reply::Refused { refusal: why, replayed }
-            | Reply::OperationRefused { refusal: why, replayed, .. } => {
-                self.note("refusal", refusal(why));
+            | Reply::OperationRefused { refusal: why, replayed, .. }
+            | Reply::ConditionRefused { refusal: why, replayed, .. } => {
+                self.note_refusal(why);
                 *replayed
             }
+            Reply::Pools(heard) => self.note_pool_reply(heard),
             Reply::Job(job) => return job.iter().for_each(|job| self.note_view(&job.view)),
             Reply::Page { jobs, .. } => return jobs.iter().for_each(|job| self.note_view(job)),
             Reply::Queue(queue) => {
@@ -559,12 +573,20 @@ impl Coverage {
         }
     }
 
-    fn note_items(&mut self, items: &[Item]) {
+    fn note_refusal(&mut self, why: &Refusal) {
+        self.note("refusal", refusal(why));
+        if let Refusal::Pool(refusal) = why {
+            self.note("refusal of pools", pools::why(&refusal.why));
+        }
+    }
+
+    pub(crate) fn note_items(&mut self, items: &[Item]) {
         for item in items {
             match item {
-                Item::Is { .. } | Item::Pool(_) => {}
+                Item::Is { .. } => {}
+                Item::Pool(item) => self.note_pool_item(item),
                 Item::Duplicate { .. } => self.note("answer", "duplicate"),
-                Item::Refused(why) => self.note("refusal", refusal(why)),
+                Item::Refused(why) => self.note_refusal(why),
             }
         }
     }

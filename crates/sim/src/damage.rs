@@ -272,8 +272,10 @@ impl Flips {
     /// In words, if what stopped it is nothing that was flipped.
     pub(crate) fn stopped(&mut self, error: &OpenError, disk: &SimulatedDisk) -> Result<Place, String> {
         let named = |damage: &Damage| {
-            let named = |flip: &&Flip| flip.file == damage.file && flip.frame_at == damage.offset;
-            self.live.iter().find(named).filter(|flip| flip.frame > 0).map(|flip| flip.place)
+            let named = |flip: &&Flip| {
+                flip.frame > 0 && flip.file == damage.file && flip.frame_at == damage.offset
+            };
+            self.live.iter().find(named).map(|flip| flip.place)
         };
         // Without the newer slot of the meta file the older one is heard, which may miss what has been trimmed since.
         let meta = self.live.iter().find(|flip| flip.place == Place::Meta).map(|flip| flip.place);

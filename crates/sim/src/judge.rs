@@ -4,6 +4,7 @@ use tidegate_core::State;
 use tidegate_core::view::{JobFilter, JobState, JobView};
 
 use crate::call::{SeenQueue, plain};
+use crate::pools::judge::judge_pools;
 use crate::twin::Twin;
 
 /// More than any simulated shard holds.
@@ -59,6 +60,7 @@ pub(crate) fn judge(state: &State, twin: &Twin) -> Result<(), String> {
     if let Some((found, expected)) = found.iter().zip(&expected).find(|(found, expected)| found != expected) {
         return Err(format!("a queue\n  found    {found:?}\n  expected {expected:?}"));
     }
+    judge_pools(state, twin)?;
     match twin.answers.keys().find(|key| !state.remembers(key)) {
         Some(key) => Err(format!("the answer to the idempotency key {key:?} is forgotten")),
         None => Ok(()),

@@ -11,6 +11,7 @@
 //! | `plan` | how often each thing happens in a seed's world |
 //! | `operations/` | what callers do, one file for each family |
 //! | `call` | what is said and heard |
+//! | `pools/` | what is said, heard, judged and reached of pools |
 //! | `twin/` | the rules once more, naively |
 //! | `judge` | a state against the twin, and by itself |
 //! | `damage` | bits that flip on the platter, and what must come of it |
@@ -28,6 +29,7 @@ mod damage;
 mod judge;
 pub mod operations;
 pub mod plan;
+pub mod pools;
 pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;

@@ -6,6 +6,7 @@ use tidegate_core::state::StateLimits;
 
 use crate::chance::Chance;
 use crate::operations;
+use crate::pools::plan::PoolPlan;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -45,6 +46,7 @@ pub struct Plan {
     pub disk_bytes: u64,
     pub disk_reserve_bytes: u64,
     pub state: StateLimits,
+    pub pools: PoolPlan,
 }
 
 /// What can happen next.
@@ -112,7 +114,9 @@ impl Fault {
 impl Plan {
     /// The plan of a seed.
     #[must_use]
-    pub fn new(chance: &mut Chance) -> Self {
+    pub fn new(seed: u64, chance: &mut Chance) -> Self {
+        let usual: Vec<u64> = operations::POOL_FAMILIES.iter().map(|family| family.usual).collect();
+        let pools = PoolPlan::new(seed, &usual);
         // Mostly something, sometimes nothing, now and then a lot.
         let mut weight = |usual: u64| match chance.below(8) {
             0 => 0,
@@ -161,8 +165,10 @@ impl Plan {
                 idempotency_records_max: rare(chance, 6, 10_000) as usize,
                 queues_max: if chance.percent(8) { chance.between(1, 2) as usize } else { 100 },
                 kinds_max: if chance.percent(8) { chance.between(1, 2) as usize } else { 100 },
+                pools: pools.limits,
                 ..StateLimits::default()
             },
+            pools,
         }
     }
 }

@@ -34,8 +34,10 @@ use crate::clock::SimulatedClock;
 use crate::coverage::Coverage;
 use crate::damage::{DAMAGED, Flips};
 use crate::judge::judge;
-use crate::operations::{FAMILIES, Scene};
+use crate::operations::{FAMILIES, POOL_FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
+use crate::pools::judge::Progress;
+use crate::pools::published::Published;
 use crate::twin::{CallNumber, Taken, Told, Twin};
 
 /// Leases and keyed calls that callers remember.
@@ -85,6 +87,8 @@ pub struct World {
     is_closed: bool,
     slow: Option<SlowSync>,
     flips: Flips,
+    progress: Progress,
+    published: Published,
     story: VecDeque<String>,
     coverage: Coverage,
     digest: u64,
@@ -128,7 +132,7 @@ impl World {
     /// If the engine does not open on a new disk.
     pub fn new(seed: u64) -> Result<Self, String> {
         let mut chance = Chance::new(seed);
-        let plan = Plan::new(&mut chance);
+        let plan = Plan::new(seed, &mut chance);
         let disk = SimulatedDisk::new();
         let clock = Arc::new(SimulatedClock::new());
         let log_seed = chance.number();
@@ -150,6 +154,7 @@ impl World {
         let (engine, solo) = Engine::solo(opened, options).map_err(|error| error.to_string())?;
         let twin = Twin::new(log_seed, plan.state, plan.waiters_max);
         let now = clock.now();
+        let published = Published::new(&engine, plan.pools.pools);
         let world = Self {
             chance,
             plan,
@@ -177,6 +182,8 @@ impl World {
             is_closed: false,
             slow: None,
             flips: Flips::default(),
+            progress: Progress::default(),
+            published,
             story: VecDeque::new(),
             coverage: Coverage::default(),
             digest: DIGEST,
@@ -312,7 +319,12 @@ impl World {
     }
 
     fn make(&mut self) -> Option<Call> {
-        let family = &FAMILIES[self.chance.weighted(&self.plan.families)];
+        let pools = &self.plan.pools;
+        let family = if pools.share > 0 && self.chance.percent(pools.share) {
+            &POOL_FAMILIES[self.chance.weighted(&pools.families)]
+        } else {
+            &FAMILIES[self.chance.weighted(&self.plan.families)]
+        };
         let mut scene = Scene {
             chance: &mut self.chance,
             plan: &self.plan,
@@ -408,6 +420,7 @@ impl World {
         let status = &self.engine.status().shards[0];
         let (last, disk_full) = (status.last, status.disk_full);
         let waiting: Vec<CallNumber> = self.twin.waiters.iter().map(|waiter| waiter.number).collect();
+        self.twin.last_frame = self.last;
         let told = self.twin.turn(time, disk_full, calls);
         for queue in state.queues() {
             if queue.redrive.is_some_and(|redrive| redrive.end == Some(RedriveEnd::Done)) {
@@ -419,6 +432,11 @@ impl World {
         }
         judge(self.solo.state().ok_or("the shard is not open")?, &self.twin)
             .map_err(|why| format!("after the turn of frame {last}: {why}"))?;
+        let state = self.solo.state().ok_or("the shard is not open")?;
+        self.progress
+            .step(state, &self.twin)
+            .map_err(|why| format!("after the turn of frame {last}: {why}"))?;
+        self.published.turned(last);
         if last > self.last {
             let mut copy = self.twin.clone();
             copy.forget_callers();
@@ -450,6 +468,7 @@ impl World {
                 || waiters.iter().any(|waiter| waiter.number == pending.number)
         });
         self.held.push_back((last, told));
+        self.look_at_published()?;
         self.deliver()
     }
 
@@ -521,6 +540,7 @@ impl World {
             self.durable = durable.sequence.0;
             self.tell(format!("frames up to {} are durable", self.durable));
         }
+        self.look_at_published()?;
         if self.disk.list().is_err() {
             // The machine dies with the answers that were to go out now.
             let ready = self.held.iter().take_while(|(after, _)| *after <= self.durable).count();
@@ -540,6 +560,17 @@ impl World {
             return self.log_failed(true);
         }
         Ok(())
+    }
+
+    /// Looks at what is published of pools: it is what the last durable frame left.
+    fn look_at_published(&mut self) -> Result<(), String> {
+        if self.plan.pools.share == 0 {
+            return Ok(());
+        }
+        let durable = self.durable;
+        let kept =
+            self.frames.iter().rev().find(|kept| kept.frame <= durable).ok_or("no frame is durable")?;
+        self.published.look(&self.engine, durable, self.time, &kept.twin, &mut self.coverage)
     }
 
     fn is_failed(&self) -> bool {
@@ -590,6 +621,7 @@ impl World {
                     told.reply
                 ));
             }
+            self.coverage.note_joining(&pending.call, &heard);
             self.hear(told.number, &heard);
             self.fail_damaged(&heard, &told.reply);
         }
@@ -621,6 +653,7 @@ impl World {
         {
             self.coverage.note("damage", "a read says that a payload is damaged");
         }
+        reply.grants().into_iter().for_each(|grant| self.progress.hear(grant));
         if let Reply::Worked(worked) = reply {
             self.leases.extend(worked.leased.iter().map(|(job, _)| (job.id, job.token)));
             let many = self.leases.len().saturating_sub(REMEMBERED);
@@ -839,6 +872,8 @@ impl World {
 
     /// Opens what is on the disk, and holds it against the twins of its frames.
     fn recover(&mut self) -> Result<(), String> {
+        let frames = self.frames.iter().map(|kept| (kept.frame, &kept.twin));
+        self.published.before_recovery(&self.engine, self.durable, frames)?;
         if self.chance.percent(10) && !self.faults_end {
             self.disk.crash_at(self.disk.operations() + self.chance.between(1, 12));
         }
@@ -918,6 +953,10 @@ impl World {
         self.log = Some(log);
         let state = self.solo.state().ok_or("the shard is not open")?;
         judge(state, &self.twin).map_err(|why| format!("after the recovery of frame {last}: {why}"))?;
+        self.progress.recovered(state, &self.twin, last < self.durable);
+        if last < self.durable {
+            self.published.lost(&self.engine);
+        }
         self.twin.adopt_order(&state.places());
         (self.last, self.durable) = (last, last);
         self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
@@ -952,8 +991,11 @@ impl World {
         self.crash(survival)?;
         for _ in 0..400 {
             self.let_go()?;
-            if self.twin.unfinished() == 0 {
-                return Ok(());
+            if self.twin.unfinished() == 0 && self.twin.pools_are_settled() {
+                return match self.twin.waits_for_nothing() {
+                    Some(place) => Err(format!("this one waits at the end for no reason: {place:?}")),
+                    None => Ok(()),
+                };
             }
             self.work_off()?;
             if let Some((due, _)) = self.twin.next_due() {
@@ -961,7 +1003,8 @@ impl World {
             }
             self.settle_down()?;
         }
-        Err(format!("{} jobs never come to their ends", self.twin.unfinished()))
+        let held = self.twin.pools_are_settled();
+        Err(format!("{} jobs never come to their ends (pools have: {held})", self.twin.unfinished()))
     }
 
     /// Resumes every queue and every ordering key that holds something up.
@@ -1086,7 +1129,7 @@ fn brief(call: &Call) -> String {
             )
         }
         Call::Work { ask, wait_ms, .. } => write!(text, "work{key}, waiting {wait_ms} ms: {:?}", ask.command),
-        Call::Transact { ask, .. } => write!(text, "transact{key}: {:?}", ask.command.operations),
+        Call::Transact { ask, .. } => write!(text, "transact{key}: {:?}", ask.command),
         Call::Edit { id, .. } => write!(text, "edit{key} {id}"),
         other => write!(text, "{other:?}"),
     };

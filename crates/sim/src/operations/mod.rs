@@ -3,6 +3,7 @@
 
 mod dead;
 mod enqueue;
+mod pools;
 mod queue;
 mod read;
 mod transaction;
@@ -16,6 +17,8 @@ use crate::call::Call;
 use crate::chance::Chance;
 use crate::plan::Plan;
 use crate::twin::Twin;
+
+pub use pools::POOL_FAMILIES;
 
 /// What a caller looks at when it makes a call.
 pub struct Scene<'a> {

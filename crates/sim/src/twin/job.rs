@@ -128,6 +128,8 @@ pub struct Kept {
 #[allow(missing_docs)]
 pub enum Said {
     Items(Vec<Item>),
+    /// Of operations on pools.
+    Pooled(Vec<Item>),
     /// With the jobs leased and their tokens.
     Worked(Worked, Vec<(u64, u64)>),
     Item(Item),
@@ -141,6 +143,10 @@ pub enum Said {
     Refused(Refusal),
     OperationRefused {
         operation: u32,
+        refusal: Refusal,
+    },
+    ConditionRefused {
+        condition: u32,
         refusal: Refusal,
     },
 }

@@ -9,6 +9,7 @@
 //! | `job` | a job, a queue, and what is kept beside them |
 //! | `keys` | ordering keys and the ready lists |
 //! | `enqueue`, `lease`, `settle`, `transaction`, `dead`, `queue` | one family of commands each |
+//! | `pools/` | pools, grants, lines, stories |
 //! | `time` | what time alone brings |
 //! | `waiters` | long polls |
 //! | `views` | what can be seen |
@@ -22,6 +23,7 @@ mod enqueue;
 mod job;
 mod keys;
 mod lease;
+pub mod pools;
 mod queue;
 mod settle;
 mod time;
@@ -33,10 +35,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_core::command::{IdempotencyKey, Release};
 use tidegate_core::outcome::{Item, Refusal};
+use tidegate_core::pool::refusal::Why;
 use tidegate_core::state::{Places, StateLimits};
 use tidegate_core::{JobId, limits};
+use tidegate_engine::PoolAnswer;
 
 use crate::call::{Call, Reply, Worked};
+use crate::pools::call::{PoolCall, PoolReply};
 pub use job::{Job, Kept, KeyState, Queue, Redriving, Said, UniqueHolder};
 pub use waiters::Waiter;
 
@@ -83,6 +88,10 @@ pub struct Twin {
     pub uniques: BTreeMap<(String, String), UniqueHolder>,
     /// Kept answers by idempotency key.
     pub answers: BTreeMap<String, Kept>,
+    /// All of pools.
+    pub pools: pools::Pools,
+    /// The last frame before the turn, as the world says.
+    pub last_frame: u64,
     next_job: u64,
     next_token: u64,
     next_redrive: u64,
@@ -111,6 +120,8 @@ impl Twin {
             keys: BTreeMap::new(),
             uniques: BTreeMap::new(),
             answers: BTreeMap::new(),
+            pools: pools::Pools::default(),
+            last_frame: 0,
             next_job: 1,
             next_token: 1,
             next_redrive: 1,
@@ -129,6 +140,7 @@ impl Twin {
         self.disk_full = disk_full;
         self.uniques.retain(|_, holder| holder.expires_at == 0 || holder.expires_at > now);
         self.answers.retain(|_, kept| kept.expires_at > now);
+        self.forget_old_pools();
         self.expire();
         for taken in calls {
             self.take(taken);
@@ -136,6 +148,12 @@ impl Twin {
         self.serve_waiters();
         self.readied.clear();
         std::mem::take(&mut self.told)
+    }
+
+    /// Grants there may be.
+    #[must_use]
+    pub const fn grants_max(&self) -> usize {
+        self.limits.pools.grants_max as usize
     }
 
     /// The last token that was given.
@@ -162,7 +180,8 @@ impl Twin {
             Call::Work { ask, wait_ms, key } if ask.command.lease.is_some() && *wait_ms > 0 => {
                 return self.work_with_wait(*number, ask, *wait_ms, key.as_ref(), *gone);
             }
-            Call::Enqueue { .. } | Call::Transact { .. }
+            Call::Pools { ask, .. } if !ask.changes() => Reply::Pools(Box::new(self.read_pools(ask))),
+            Call::Enqueue { .. } | Call::Transact { .. } | Call::Pools { .. }
                 if self.disk_full && self.brings_work(call) && !self.remembers(call.key()) =>
             {
                 Reply::DiskFull
@@ -178,6 +197,7 @@ impl Twin {
     fn brings_work(&self, call: &Call) -> bool {
         match call {
             Call::Transact { ask, .. } => ask.command.enqueues(),
+            Call::Pools { ask, .. } => ask.takes(),
             _ => true,
         }
     }
@@ -247,7 +267,17 @@ impl Twin {
             Call::Pause { pause, .. } => self.pause(pause),
             Call::Redrive { redrive, .. } => self.redrive(redrive),
             Call::DeleteDead { filter, .. } => self.delete_dead(filter),
-            Call::Job { .. } | Call::List { .. } | Call::Queue { .. } | Call::Causes { .. } => {
+            Call::Pools { ask: PoolCall::Configure { pool, config }, .. } => {
+                self.configure_pool(pool, config)
+            }
+            Call::Pools { ask: PoolCall::Resize { pool, capacity }, .. } => self.resize_pool(pool, *capacity),
+            Call::Pools { ask: PoolCall::Delete { pool }, .. } => self.delete_pool(pool),
+            Call::Pools { ask: PoolCall::Operations(operations), .. } => self.operate(operations),
+            Call::Pools { .. }
+            | Call::Job { .. }
+            | Call::List { .. }
+            | Call::Queue { .. }
+            | Call::Causes { .. } => {
                 unreachable!("reads decide nothing")
             }
         }
@@ -286,7 +316,19 @@ impl Twin {
     /// What a caller hears of it.
     fn reply(&self, said: Said, replayed: bool) -> Reply {
         match said {
+            Said::Items(items) if items.iter().any(|item| matches!(item, Item::Pool(_))) => {
+                let grants = self.grants_of(&items);
+                Reply::Pools(Box::new(PoolReply::Transacted { items, grants, replayed }))
+            }
             Said::Items(items) => Reply::Items { items, replayed },
+            Said::Pooled(items) => {
+                let both = self.grants_of(&items).into_iter().zip(items);
+                let answers = both.map(|(grant, item)| PoolAnswer { item, grant }).collect();
+                Reply::Pools(Box::new(PoolReply::Answers { answers, replayed }))
+            }
+            Said::ConditionRefused { condition, refusal } => {
+                Reply::ConditionRefused { condition, refusal, replayed }
+            }
             Said::Item(item) => Reply::Item { item, replayed },
             Said::Done => Reply::Done { replayed },
             Said::Redriving(number) => Reply::Redriving { view: self.redrive_view(number), replayed },
@@ -361,15 +403,18 @@ impl Twin {
 
 /// Whether an answer only says that there was no room or no work.
 fn says_not_now(said: &Said) -> bool {
-    let not_now = |refusal: &Refusal| {
-        matches!(
-            refusal,
-            Refusal::QueueFull(_) | Refusal::ShardFull(_) | Refusal::TooManyQueues | Refusal::TooManyKinds
-        )
+    let not_now = |refusal: &Refusal| match refusal {
+        Refusal::QueueFull(_) | Refusal::ShardFull(_) | Refusal::TooManyQueues | Refusal::TooManyKinds => {
+            true
+        }
+        Refusal::Pool(refusal) => {
+            matches!(refusal.why, Why::TooManyPools | Why::TooManyHolders | Why::TooManyGrants)
+        }
+        _ => false,
     };
     match said {
         Said::Refused(refusal) | Said::OperationRefused { refusal, .. } => not_now(refusal),
-        Said::Items(items) => {
+        Said::Items(items) | Said::Pooled(items) => {
             items.iter().all(|item| matches!(item, Item::Refused(refusal) if not_now(refusal)))
                 && !items.is_empty()
         }

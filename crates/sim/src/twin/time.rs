@@ -41,6 +41,7 @@ impl Twin {
                 self.step_redrive(&queue);
             }
         }
+        self.attend_pools();
     }
 
     /// Ends a job whose time to start is over.
@@ -111,7 +112,7 @@ impl Twin {
         let queues = self.queues.keys().filter_map(|queue| Some((self.attention_at(queue)?, queue.clone())));
         let waiters =
             self.waiters.iter().map(|waiter| (waiter.deadline, format!("the end of #{}", waiter.number)));
-        timers.chain(expiries).chain(queues).chain(waiters).min()
+        timers.chain(expiries).chain(queues).chain(waiters).chain(self.next_due_of_pools()).min()
     }
 }
 

@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use tidegate_core::command::{EnqueueOne, Operation};
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::policy::UniqueUntil;
+use tidegate_core::pool::view::Happened;
 use tidegate_core::view::JobState;
 use tidegate_engine::Transaction;
 
 use super::enqueue::Judged;
 use super::{Said, Twin};
 
+use super::pools::{Claims, GivenBack, Verdict as PoolVerdict};
+
 enum Verdict {
+    Pool(PoolVerdict),
     Accepts(Judged),
     IsThere(Item),
     Completes,
@@ -19,7 +23,14 @@ enum Verdict {
 
 impl Twin {
     pub(super) fn transact(&mut self, ask: &Transaction) -> Said {
+        for (condition, asked) in (0..).zip(&ask.command.conditions) {
+            if let Err(refusal) = self.judge_condition(asked) {
+                self.tell_condition(asked, refusal);
+                return Said::ConditionRefused { condition, refusal };
+            }
+        }
         let operations = &ask.command.operations;
+        let mut claims = Claims::default();
         let mut verdicts = Vec::new();
         let mut accepted: Vec<&EnqueueOne> = Vec::new();
         for (index, operation) in operations.iter().enumerate() {
@@ -40,13 +51,25 @@ impl Twin {
                         None => self.leased_by(complete.id, complete.token.0).map(|_| Verdict::Completes),
                     }
                 }
-                Operation::Pool(_) => unreachable!("no client of this world asks for a pool"),
+                Operation::Pool(pool) => {
+                    claims.operation = index as u32;
+                    let judged = self.judge_pool(pool, &mut claims);
+                    if let Err(refusal) = judged {
+                        self.tell_refused(pool, refusal);
+                    }
+                    judged.map(Verdict::Pool)
+                }
             };
             match judged {
                 Ok(verdict) => verdicts.push(verdict),
                 Err(refusal) => return Said::OperationRefused { operation: index as u32, refusal },
             }
         }
+        let holders = self.holders_of(verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Pool(verdict) => Some(verdict),
+            _ => None,
+        }));
+        let mut given_back = GivenBack::default();
         let mut done = Vec::new();
         let mut items = Vec::new();
         for ((operation, verdict), blob) in operations.iter().zip(&verdicts).zip(&ask.blobs) {
@@ -60,10 +83,34 @@ impl Twin {
                     done.push((complete.id.sequence(), result));
                     Item::Is { id: complete.id, state: JobState::Completed, at: None }
                 }
+                (Operation::Pool(_), Verdict::Pool(verdict)) => self.perform_pool(verdict, &mut given_back),
                 _ => unreachable!("a verdict is of its operation's kind"),
             });
         }
         self.complete_jobs(done);
+        self.give_back(given_back);
+        for (item, verdict) in items.iter_mut().zip(&verdicts) {
+            if let Verdict::Pool(verdict) = verdict {
+                *item = self.as_served(*item, verdict);
+            }
+        }
+        let jobs = |completed: bool| -> Vec<u64> {
+            let of_jobs = items.iter().zip(&verdicts).filter(|(_, verdict)| match verdict {
+                Verdict::Accepts(_) | Verdict::IsThere(_) => !completed,
+                Verdict::Completes => completed,
+                Verdict::Pool(_) => false,
+            });
+            let id = |(item, _): (&Item, &Verdict)| match item {
+                Item::Is { id, .. } | Item::Duplicate { id, .. } => Some(id.sequence()),
+                Item::Pool(_) | Item::Refused(_) => None,
+            };
+            of_jobs.filter_map(id).collect()
+        };
+        let (enqueued, completed) = (jobs(false), jobs(true));
+        for holder in holders {
+            self.tell_jobs(&holder, Happened::Enqueued, &enqueued);
+            self.tell_jobs(&holder, Happened::Completed, &completed);
+        }
         Said::Items(items)
     }
 

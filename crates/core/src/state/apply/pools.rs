@@ -17,6 +17,7 @@ use crate::pool::record::{
 use crate::pool::refusal::Why;
 use crate::pool::view::{Happened, StoryEntry, Verb};
 use crate::pool::{GrantEnd, GrantState, PoolConfig};
+use crate::sabotage;
 
 impl State {
     /// The pool's index; a pool that a trimmed replay has not met yet is made, and restated later.
@@ -127,7 +128,17 @@ impl State {
     }
 
     pub(super) fn apply_grant_restated(&mut self, restated: &GrantRestated) {
+        let is_new = self.pools.find_grant(restated.grant.grant).is_none();
         self.bring_in_grant(&restated.grant, Time(restated.granted_at));
+        if let Some(slot) = self.pools.find_grant(restated.grant.grant).filter(|_| is_new) {
+            if sabotage::is("lapse_lost_on_restate") {
+                self.pools.grant_lists.unlink(slot);
+            }
+            let Grant { pool, group, .. } = self.pools.grants.get(slot);
+            if let Some(group) = group.clone().filter(|_| sabotage::is("quota_not_counted_on_restate")) {
+                self.pools.pools.get_mut(*pool).groups.remove(&group);
+            }
+        }
     }
 
     /// Adds a grant that is not there; of one that is, only the home changes.
@@ -223,6 +234,9 @@ impl State {
         self.touch_named(&ended.pool, ended.version);
         self.remove_grant(ended.grant);
         let end = self.remember_end(ended);
+        if sabotage::is("fence_reused") && self.pools.next_grant == ended.grant + 1 {
+            self.pools.next_grant = ended.grant;
+        }
         let about = About { pool: &ended.pool, grant: ended.grant, units: ended.units };
         let (event, version) = (ended.event, ended.version);
         self.tell(&ended.holder, event, Happened::Ended(end), about, version, 0, Vec::new());

@@ -32,7 +32,9 @@ impl State {
         let Some(key) = request.idempotency else {
             return Decided { outcome: self.decide_command(request.command, turn), replayed: false };
         };
-        if let Some(answered) = self.recall(&key) {
+        if let Some(answered) = self.recall(&key)
+            && !(crate::sabotage::is("retry_grants_again") && matches!(answered.outcome, Outcome::Pooled(_)))
+        {
             return answered;
         }
         let dropped = match self.make_room_for_answer() {

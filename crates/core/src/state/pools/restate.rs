@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::{State, Turn};
 use super::{Grant, Pool};
+use crate::pool::order::AFTER_OPENING;
 use crate::pool::record::{
     EndedRestated, GrantEnded, GrantRestated, Granted, Joined, PoolConfigured, PoolRestated,
     StoryEntryRestated, StoryRestated,
@@ -67,7 +68,10 @@ impl State {
             holder: String::from(&**self.pools.holders.name(waiter.holder)),
             units: waiter.units,
             group: waiter.group.as_deref().map(Into::into),
-            rank: waiter.rank,
+            rank: match waiter.rank {
+                AFTER_OPENING if crate::sabotage::is("line_reordered_on_restate") => u64::MAX - waiter.number,
+                rank => rank,
+            },
             number: waiter.number,
             gives: waiter.gives,
             joined_at: waiter.joined_at.0,

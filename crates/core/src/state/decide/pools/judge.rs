@@ -13,6 +13,7 @@ use crate::pool::order::{AFTER_OPENING, rank};
 use crate::pool::record::{Granted, Joined};
 use crate::pool::refusal::{PoolRefusal, Why};
 use crate::pool::{GrantEnd, GrantId, GrantState, place_of};
+use crate::sabotage;
 
 /// What an operation will do.
 pub(in super::super) enum PoolVerdict {
@@ -76,6 +77,9 @@ impl Claims {
     }
 
     fn of_pool(&self, pool: u32) -> u64 {
+        if sabotage::is("pool_claims_ignored") {
+            return 0;
+        }
         self.grants.iter().filter(|claim| claim.pool == pool).map(|claim| claim.units).sum()
     }
 
@@ -196,7 +200,7 @@ impl State {
         let (version, free) = (entry.version, entry.free().saturating_sub(claims.of_pool(pool)));
         // A line that a full turn has not come to is still first.
         let is_for_line = entry.first_who_fits().is_some() || !entry.opened && entry.waiting > 0;
-        if u64::from(units) > free || is_for_line {
+        if u64::from(units) > free + u64::from(sabotage::is("pool_oversold")) || is_for_line {
             return refuse(Why::SoldOut, version, free);
         }
         if let Some(group) = group {
@@ -377,7 +381,7 @@ impl State {
             holder: wish.holder.clone(),
             units: wish.units,
             group: wish.group.clone(),
-            rank: drawn.unwrap_or(AFTER_OPENING),
+            rank: drawn.filter(|_| !sabotage::is("draw_ignored")).unwrap_or(AFTER_OPENING),
             number: entry.next_number + joins,
             gives,
             joined_at: self.now.0,
@@ -405,6 +409,7 @@ impl State {
                 if seen == *version { Ok(()) } else { refuse(Why::VersionChanged, seen, 0) }
             }
             Condition::HasAll { holder, pools } => self.judge_has(holder, pools, true),
+            Condition::HasNone { .. } if sabotage::is("condition_skipped") => Ok(()),
             Condition::HasNone { holder, pools } => self.judge_has(holder, pools, false),
             Condition::UnitsBelow { holder, place, units } => {
                 let holder = self.pools.holders.find(0, holder).unwrap_or(NONE);

@@ -7,6 +7,7 @@
 mod judge;
 mod serve;
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,6 +25,7 @@ use crate::pool::refusal::{PoolRefusal, Why};
 use crate::pool::view::{PoolItem, Verb};
 use crate::pool::{GrantEnd, GrantId, GrantState, Opening, PoolConfig};
 use crate::record::Record;
+use crate::sabotage;
 
 pub(super) use judge::{Claims, PoolVerdict};
 
@@ -224,11 +226,12 @@ impl State {
     pub(super) fn give_back(&mut self, given_back: GivenBack, budget: &mut usize, turn: &mut Turn<'_>) {
         let GivenBack { grants, mut pools } = given_back;
         for (sequence, end) in grants {
-            pools.extend(self.end_grant(sequence, end, turn));
+            let pool = self.end_grant(sequence, end, turn);
+            pools.extend(pool.filter(|_| !sabotage::is("offer_not_made_on_release")));
         }
-        pools.sort_unstable();
-        pools.dedup();
-        for pool in pools {
+        // In the order in which the operations named them: how pools are numbered is this process's own affair.
+        let mut served = BTreeSet::new();
+        for pool in pools.into_iter().filter(|&pool| served.insert(pool)) {
             self.serve_line(pool, budget, turn);
         }
     }
@@ -297,11 +300,12 @@ impl State {
                 holder: String::from(&**self.pools.holders.name(grant.holder)),
                 grant: sequence,
                 units: grant.units,
-                version: self.pools.pools.get(grant.pool).version + 1,
+                version: self.pools.pools.get(grant.pool).version
+                    + u64::from(!sabotage::is("confirm_keeps_version")),
                 event: self.pools.next_event,
             };
             self.emit(turn, Record::GrantConfirmed(record));
-            if gives > 0 {
+            if gives > 0 && !sabotage::is("swap_keeps_both") {
                 given_back.grants.push((gives, GrantEnd::Swapped));
             }
         }

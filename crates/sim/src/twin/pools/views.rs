@@ -1,0 +1,219 @@
+//! What can be seen of pools, and what the job of an offer carries.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use tidegate_core::command::NewJob;
+use tidegate_core::outcome::Item;
+use tidegate_core::pool::view::{Entrant, GrantView, HolderView, PoolItem, PoolView, WaitView};
+use tidegate_core::pool::{GrantId, GrantState};
+use tidegate_core::{JobId, Time};
+use tidegate_engine::Envelope;
+
+use super::super::Twin;
+use super::{AFTER_ALL, InLine};
+use crate::pools::call::{PoolCall, PoolReply};
+
+impl Twin {
+    /// What a read is told.
+    pub(in super::super) fn read_pools(&self, ask: &PoolCall) -> PoolReply {
+        match ask {
+            PoolCall::Pool { name } => PoolReply::Pool(self.pool_view(name)),
+            PoolCall::Grant { id } => PoolReply::Grant(self.grant_view(id.sequence())),
+            PoolCall::Holder { name } => PoolReply::Holder(self.holder_view(name)),
+            PoolCall::Entrants { pool, from, limit } => {
+                let entrants = self.entrants(pool);
+                PoolReply::Entrants(entrants.map(|entrants| {
+                    entrants.into_iter().filter(|entrant| entrant.number >= *from).take(*limit).collect()
+                }))
+            }
+            PoolCall::Configure { .. }
+            | PoolCall::Resize { .. }
+            | PoolCall::Delete { .. }
+            | PoolCall::Operations(_) => unreachable!("it is a read"),
+        }
+    }
+
+    /// A pool as anybody sees it.
+    #[must_use]
+    pub fn pool_view(&self, name: &str) -> Option<PoolView> {
+        let pool = self.pools.pools.get(name)?;
+        let of = |state: GrantState| {
+            let grants = self.pools.grants.values();
+            let alike = grants.filter(|grant| grant.pool == name && grant.state == state);
+            alike.map(|grant| u64::from(grant.units)).sum()
+        };
+        let mut groups: Vec<(Arc<str>, u64)> = Vec::new();
+        for grant in self.pools.grants.values().filter(|grant| grant.pool == name) {
+            let Some(group) = &grant.group else { continue };
+            match groups.iter_mut().find(|(known, _)| **known == **group) {
+                Some((_, units)) => *units += u64::from(grant.units),
+                None => groups.push((group.as_str().into(), u64::from(grant.units))),
+            }
+        }
+        groups.sort();
+        Some(PoolView {
+            name: name.into(),
+            config: Arc::new(pool.config.clone()),
+            version: pool.version,
+            held: of(GrantState::Held),
+            taken: of(GrantState::Taken),
+            waiting: self.pools.waiting(name).count() as u32,
+            opened: pool.opened,
+            closed: pool.closed,
+            groups,
+            commitment: pool.seed.map(|seed| Sha256::digest(seed).into()),
+            seed: pool.seed.filter(|_| pool.opened),
+        })
+    }
+
+    /// A grant as anybody sees it.
+    #[must_use]
+    pub fn grant_view(&self, sequence: u64) -> Option<GrantView> {
+        let id = GrantId::new(0, sequence);
+        if let Some(grant) = self.pools.grants.get(&sequence) {
+            let held = |at: u64| (grant.state == GrantState::Held).then_some(Time(at));
+            return Some(GrantView {
+                id,
+                pool: grant.pool.as_str().into(),
+                holder: grant.holder.as_str().into(),
+                units: grant.units,
+                group: grant.group.as_deref().map(Into::into),
+                state: Some(grant.state),
+                end: None,
+                offered: grant.waiter > 0,
+                granted_at: Time(grant.granted_at),
+                expires_at: held(grant.deadline),
+                extendable_until: held(grant.ceiling),
+                gives: (grant.gives > 0).then(|| GrantId::new(0, grant.gives)),
+                offer_job: (grant.job > 0).then(|| JobId::new(0, grant.job)),
+            });
+        }
+        self.pools.end_of(sequence, self.now).map(|ended| GrantView {
+            id,
+            pool: ended.pool.as_str().into(),
+            holder: ended.holder.as_str().into(),
+            units: ended.units,
+            group: None,
+            state: None,
+            end: Some(ended.end),
+            offered: false,
+            granted_at: Time(ended.granted_at),
+            expires_at: None,
+            extendable_until: None,
+            gives: None,
+            offer_job: None,
+        })
+    }
+
+    /// The grants that items are about.
+    pub(in super::super) fn grants_of(&self, items: &[Item]) -> Vec<Option<GrantView>> {
+        let grant = |item: &Item| match item {
+            Item::Pool(PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. }) => {
+                self.grant_view(id.sequence())
+            }
+            _ => None,
+        };
+        items.iter().map(grant).collect()
+    }
+
+    /// One holder's whole story.
+    #[must_use]
+    pub fn holder_view(&self, name: &str) -> Option<HolderView> {
+        if !self.pools.holders().contains(name) {
+            return None;
+        }
+        let mine = self.pools.grants.iter().filter(|(_, grant)| grant.holder == name);
+        let places = self.pools.line.iter().filter(|place| place.holder == name && place.waiting);
+        let mut waiting: Vec<WaitView> = places
+            .map(|place| WaitView {
+                pool: place.pool.as_str().into(),
+                units: place.units,
+                group: place.group.as_deref().map(Into::into),
+                number: place.number,
+                ahead: self.ahead_of(place),
+                joined_at: Time(place.joined_at),
+                gives: (place.gives > 0).then(|| GrantId::new(0, place.gives)),
+            })
+            .collect();
+        waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+        Some(HolderView {
+            grants: mine.filter_map(|(&sequence, _)| self.grant_view(sequence)).collect(),
+            waiting,
+            story: self.pools.stories.get(name).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// How many are before one who waits; nobody knows before the order is drawn.
+    pub(super) fn ahead_of(&self, place: &InLine) -> Option<u32> {
+        if place.rank < AFTER_ALL && !self.pools.pools[&place.pool].opened {
+            return None;
+        }
+        let at = (place.rank, place.number);
+        let before = self.pools.waiting(&place.pool).filter(|other| (other.rank, other.number) < at);
+        Some(before.count() as u32)
+    }
+
+    /// Those who took part in a draw, once it is shown.
+    #[must_use]
+    pub fn entrants(&self, pool: &str) -> Option<Vec<Entrant>> {
+        let opened = self.pools.pools.get(pool)?.opened;
+        let of_pool = self.pools.line.iter().filter(|place| place.pool == pool && place.entrant && opened);
+        let mut entrants: Vec<Entrant> = of_pool
+            .map(|place| Entrant {
+                holder: place.holder.as_str().into(),
+                number: place.number,
+                rank: place.rank,
+                waiting: place.waiting,
+            })
+            .collect();
+        entrants.sort_by_key(|entrant| entrant.number);
+        Some(entrants)
+    }
+
+    /// Enqueues the job that tells of an offer, if there is room for it.
+    pub(super) fn enqueue_offer(
+        &mut self,
+        queue: &str,
+        sequence: u64,
+        first: &InLine,
+        deadline: u64,
+    ) -> Option<u64> {
+        let kinds = self.kinds();
+        if (!self.queues.contains_key(queue) && self.queues.len() >= self.limits.queues_max)
+            || (!kinds.contains("offer") && kinds.len() >= self.limits.kinds_max)
+        {
+            return None;
+        }
+        let job = NewJob::new(0);
+        let judged = self.judge(queue, &job, 0, 0).ok()?;
+        let InLine { pool, holder, units, .. } = first;
+        // Names of this world need no escapes.
+        let text = format!(
+            "{{\"grant\":\"0-{sequence}\",\"fence\":{sequence},\"units\":{units},\"pool\":\"{pool}\",\
+             \"holder\":\"{holder}\",\"expires_at\":\"{}\"}}",
+            date(deadline)
+        );
+        match self.accept(queue, "offer", &job, &Envelope::json(text), &judged) {
+            Item::Is { id, .. } => Some(id.sequence()),
+            _ => None,
+        }
+    }
+}
+
+/// A moment as people read it, counted year by year and month by month.
+fn date(ms: u64) -> String {
+    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let (mut days, mut year, mut month) = (ms / 86_400_000, 1970, 0);
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    let (hour, minute, second) = (ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{year:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", month + 1, days + 1, ms % 1_000)
+}
