@@ -197,6 +197,9 @@ impl Flips {
             return None;
         }
         flip.offset = chance.between(range.start as u64, range.end as u64 - 1);
+        if !disk.is_at_rest(&flip.file, flip.offset) {
+            return None;
+        }
         disk.flip(&flip.file, flip.offset, flip.mask);
         let now = disk.bytes_of(&flip.file);
         flip.around = around(&now, flip.offset);
