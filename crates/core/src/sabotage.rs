@@ -26,12 +26,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("leases_not_given_back", "jobs leased for a caller who has gone are not given back"),
     ("damaged_job_forgotten", "a job whose payload is damaged is neither handed out nor failed"),
     ("payload_lost_on_restate", "a payload is written anew as something else"),
-    (
-        "result_home_stale",
-        "a kept job's result stays where it was when it is written anew, and goes with a trim",
-    ),
     ("redrive_of_job_lost", "a replay of a trimmed log forgets which redrive brought a job back"),
-    ("kept_edge", "an answer is given for a moment longer than it is kept"),
     ("worker_names_leak", "a worker's name is kept for ever"),
     ("next_job_lost", "a replay of a trimmed log gives the id of a forgotten job once more"),
 ];

@@ -16,7 +16,6 @@ pub const BUGS: &[(&str, &str)] = &[
     ("payload_checksum_ignored", "nobody looks whether a payload is what was written"),
     ("claims_ignored", "acknowledged frames that are damaged are taken for a torn tail"),
     ("trim_before_note", "segments go before the meta file says so"),
-    ("meta_one_slot", "the meta file is always written in the same slot, and a torn write leaves none"),
     (
         "meta_closed_of_one_slot",
         "a log is taken for closed though the slot that may say otherwise cannot be read",

@@ -32,7 +32,7 @@ use crate::call::{Asked, Call, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::coverage::Coverage;
-use crate::damage::{DAMAGED, Flips};
+use crate::damage::{DAMAGED, Flip, Flips, Place};
 use crate::judge::judge;
 use crate::operations::{FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
@@ -732,20 +732,9 @@ impl World {
             Fault::SyncIsSlow => self.sync_is_slow(),
             Fault::BitFlips => {
                 // What is being synced is not at rest.
-                if self.slow.is_none()
-                    && let Some(flip) = self.flips.flip(&self.disk, self.durable, &mut self.chance)
-                {
-                    self.coverage.note("flip", flip.place.as_str());
-                    if matches!(flip.place.as_str(), "header" | "records" | "payload") {
-                        let segment = if flip.active { "in the last segment" } else { "in a sealed segment" };
-                        self.coverage.note("flip", segment);
-                    }
-                    self.tell(format!(
-                        "a bit flips: {} in {}, byte {}",
-                        flip.place.as_str(),
-                        flip.file,
-                        flip.offset
-                    ));
+                if self.slow.is_none() {
+                    let flip = self.flips.flip(&self.disk, self.durable, &mut self.chance);
+                    self.note_flip(flip);
                 }
                 Ok(())
             }
@@ -759,6 +748,16 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    fn note_flip(&mut self, flip: Option<Flip>) {
+        let Some(flip) = flip else { return };
+        self.coverage.note("flip", flip.place.as_str());
+        if matches!(flip.place, Place::Header | Place::Records | Place::Payload) {
+            let segment = if flip.active { "in the last segment" } else { "in a sealed segment" };
+            self.coverage.note("flip", segment);
+        }
+        self.tell(format!("a bit flips: {} in {}, byte {}", flip.place.as_str(), flip.file, flip.offset));
     }
 
     /// What is in flight becomes durable, and the log is closed. If all of it goes well, the next opening finds it so.
@@ -912,6 +911,7 @@ impl World {
         if last > self.durable || self.last > self.durable {
             self.coverage.note("recovery", what);
         }
+        let recovery_closed = recovery.closed;
         let was_closed = std::mem::take(&mut self.is_closed);
         if recovery.closed {
             self.coverage.note("recovery", "closed log");
@@ -959,6 +959,11 @@ impl World {
         self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
         let now = self.clock.now();
         (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
+        // One slot says that the log was closed; the other, that it is open again, hangs on its being readable.
+        if recovery_closed && self.plan.flips() && self.chance.percent(30) && self.disk.list().is_ok() {
+            let flip = self.flips.flip_in(Place::Meta, &self.disk, self.durable, &mut self.chance);
+            self.note_flip(flip);
+        }
         self.look_for_crash()
     }
 

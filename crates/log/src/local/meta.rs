@@ -129,8 +129,7 @@ impl MetaFile {
         let mut meta = self.meta;
         change(&mut meta);
         meta.generation += 1;
-        let slot = if crate::sabotage::is("meta_one_slot") { 0 } else { meta.generation % 2 };
-        let offset = slot * SLOT_BYTES as u64;
+        let offset = (meta.generation % 2) * SLOT_BYTES as u64;
         self.file.write_at(&[IoSlice::new(&render(&meta))], offset)?;
         self.file.sync_data()?;
         self.meta = meta;
