@@ -26,6 +26,9 @@ pub const BUGS: &[(&str, &str)] = &[
     ("leases_not_given_back", "jobs leased for a caller who has gone are not given back"),
     ("damaged_job_forgotten", "a job whose payload is damaged is neither handed out nor failed"),
     ("payload_lost_on_restate", "a payload is written anew as something else"),
+    ("redrive_of_job_lost", "a replay of a trimmed log forgets which redrive brought a job back"),
+    ("worker_names_leak", "a worker's name is kept for ever"),
+    ("next_job_lost", "a replay of a trimmed log gives the id of a forgotten job once more"),
 ];
 
 /// The index of the bug that is in, for the whole process.
