@@ -40,6 +40,9 @@ pub const BUGS: &[(&str, &str)] = &[
     ("confirm_keeps_version", "a pool has the same version after a hold was taken"),
     ("pool_shown_before_durable", "a pool is published before its frame is durable"),
     ("payload_lost_on_restate", "a payload is written anew as something else"),
+    ("redrive_of_job_lost", "a replay of a trimmed log forgets which redrive brought a job back"),
+    ("worker_names_leak", "a worker's name is kept for ever"),
+    ("next_job_lost", "a replay of a trimmed log gives the id of a forgotten job once more"),
 ];
 
 /// The index of the bug that is in, for the whole process.

@@ -128,6 +128,11 @@ impl Waiters {
         Some((id, &self.all[&id]))
     }
 
+    /// A waiter, if he still waits.
+    pub(crate) fn get(&self, id: WaiterId) -> Option<&Waiter> {
+        self.all.get(&id)
+    }
+
     /// Takes out one waiter for the end of `job`.
     pub(crate) fn take_for_job(&mut self, job: JobId) -> Option<Waiter> {
         let id = *self.by_job.get(&job)?.first()?;

@@ -326,6 +326,31 @@ fn a_long_poll_gets_what_an_expired_job_has_held_up_before_anybody_who_asks_late
     second.waits("there was only one");
 }
 
+/// A turn may bring jobs to several queues. Whoever waits for both of two queues must not be given what somebody has waited for
+/// longer, in whichever of them it is.
+#[test]
+fn whoever_came_first_is_served_first_whichever_queue_has_got_something() {
+    let mut world = World::new();
+    let engine = world.engine.clone();
+    // Which queue a lease of both begins with is drawn anew each time.
+    for round in 0..16 {
+        let queues = if round % 2 == 0 { ["a", "b"] } else { ["b", "a"] };
+        let first = Asked::new(engine.lease(wish(&[queues[0]], 1), LONG, None));
+        let second = Asked::new(engine.lease(wish(&["a", "b"], 1), LONG, None));
+        world.turn();
+        let a = Asked::new(engine.enqueue(jobs("a", &["1"]), None));
+        let b = Asked::new(engine.enqueue(jobs("b", &["1"]), None));
+        world.turn();
+        a.answer().expect("enqueued");
+        b.answer().expect("enqueued");
+        let got = |worked: &tidegate_engine::Worked| {
+            worked.leased.iter().map(|leased| leased.job.queue.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(got(&first.answer().expect("leased").value), [queues[0]], "round {round}");
+        assert_eq!(got(&second.answer().expect("leased").value), [queues[1]], "round {round}");
+    }
+}
+
 #[test]
 fn a_deadline_comes_although_the_clock_is_set_back() {
     let mut world = World::new();

@@ -16,6 +16,11 @@ pub const BUGS: &[(&str, &str)] = &[
     ("payload_checksum_ignored", "nobody looks whether a payload is what was written"),
     ("claims_ignored", "acknowledged frames that are damaged are taken for a torn tail"),
     ("trim_before_note", "segments go before the meta file says so"),
+    (
+        "meta_closed_of_one_slot",
+        "a log is taken for closed though the slot that may say otherwise cannot be read",
+    ),
+    ("recovery_no_dirsync", "a recovery does not make the names durable that it has found"),
 ];
 
 /// The index of the bug that is in, for the whole process.

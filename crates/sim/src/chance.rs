@@ -47,6 +47,13 @@ impl Chance {
         if list.is_empty() { None } else { list.get(self.below(list.len() as u64) as usize) }
     }
 
+    /// One of a list whose members have names: each draws its own lot, so that one that is left out, or comes in, changes
+    /// nothing among the others.
+    pub fn pick_named<'a, T>(&mut self, list: &'a [T], name: impl Fn(&T) -> u64) -> Option<&'a T> {
+        let draw = self.number();
+        list.iter().max_by_key(|one| Self::of_step(draw, name(one)).number())
+    }
+
     /// An index by weight; all zero gives the first.
     pub fn weighted(&mut self, weights: &[u64]) -> usize {
         let sum: u64 = weights.iter().sum();

@@ -142,12 +142,23 @@ fn around(bytes: &[u8], offset: u64) -> Vec<u8> {
 impl Flips {
     /// Flips a bit somewhere, in bytes that are durable: frames up to `durable`, and files that hold none.
     pub(crate) fn flip(&mut self, disk: &SimulatedDisk, durable: u64, chance: &mut Chance) -> Option<Flip> {
-        let mut names = disk.list().ok()?;
-        names.sort_unstable();
-        let last = names.iter().rev().find(|name| segment_first(name).is_some()).cloned();
         let wanted =
             [Place::Payload, Place::Header, Place::Records, Place::Meta, Place::Spare, Place::Unused]
                 [chance.weighted(&[8, 2, 3, 2, 1, 1])];
+        self.flip_in(wanted, disk, durable, chance)
+    }
+
+    /// Flips a bit in such a place, if there is one.
+    pub(crate) fn flip_in(
+        &mut self,
+        wanted: Place,
+        disk: &SimulatedDisk,
+        durable: u64,
+        chance: &mut Chance,
+    ) -> Option<Flip> {
+        let mut names = disk.list().ok()?;
+        names.sort_unstable();
+        let last = names.iter().rev().find(|name| segment_first(name).is_some()).cloned();
         let candidates: Vec<&String> = names
             .iter()
             .filter(|name| match wanted {
@@ -197,6 +208,9 @@ impl Flips {
             return None;
         }
         flip.offset = chance.between(range.start as u64, range.end as u64 - 1);
+        if !disk.is_at_rest(&flip.file, flip.offset) {
+            return None;
+        }
         disk.flip(&flip.file, flip.offset, flip.mask);
         let now = disk.bytes_of(&flip.file);
         flip.around = around(&now, flip.offset);
@@ -272,9 +286,8 @@ impl Flips {
     /// In words, if what stopped it is nothing that was flipped.
     pub(crate) fn stopped(&mut self, error: &OpenError, disk: &SimulatedDisk) -> Result<Place, String> {
         let named = |damage: &Damage| {
-            let named = |flip: &&Flip| {
-                flip.frame > 0 && flip.file == damage.file && flip.frame_at == damage.offset
-            };
+            let named =
+                |flip: &&Flip| flip.frame > 0 && flip.file == damage.file && flip.frame_at == damage.offset;
             self.live.iter().find(named).map(|flip| flip.place)
         };
         // Without the newer slot of the meta file the older one is heard, which may miss what has been trimmed since.

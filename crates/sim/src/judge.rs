@@ -26,6 +26,12 @@ pub(crate) fn judge(state: &State, twin: &Twin) -> Result<(), String> {
     if found != expected {
         return Err(format!("the jobs there are\n  found    {found:?}\n  expected {expected:?}"));
     }
+    let unlike: Vec<String> = jobs
+        .iter()
+        .zip(twin.jobs.values())
+        .filter(|(job, expected)| plain((*job).clone()) != twin.view(expected))
+        .map(|(job, _)| job.id.to_string())
+        .collect();
     for (job, expected) in jobs.into_iter().zip(twin.jobs.values()) {
         let position = (job.position, twin.position(expected));
         let ready = twin
@@ -45,7 +51,11 @@ pub(crate) fn judge(state: &State, twin: &Twin) -> Result<(), String> {
         }
         let (found, expected) = (plain(job), twin.view(expected));
         if found != expected {
-            return Err(format!("a job\n  found    {found:?}\n  expected {expected:?}"));
+            let others = match &unlike[1..] {
+                [] => String::new(),
+                others => format!(" (and {})", others.join(", ")),
+            };
+            return Err(format!("a job{others}\n  found    {found:?}\n  expected {expected:?}"));
         }
     }
     let mut queues = state.queues();
@@ -61,6 +71,10 @@ pub(crate) fn judge(state: &State, twin: &Twin) -> Result<(), String> {
         return Err(format!("a queue\n  found    {found:?}\n  expected {expected:?}"));
     }
     judge_pools(state, twin)?;
+    let (found, expected) = (state.unseen(), twin.unseen());
+    if found != expected {
+        return Err(format!("what no view shows\n  found    {found:?}\n  expected {expected:?}"));
+    }
     match twin.answers.keys().find(|key| !state.remembers(key)) {
         Some(key) => Err(format!("the answer to the idempotency key {key:?} is forgotten")),
         None => Ok(()),

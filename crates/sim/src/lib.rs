@@ -16,6 +16,7 @@
 //! | `judge` | a state against the twin, and by itself |
 //! | `damage` | bits that flip on the platter, and what must come of it |
 //! | `coverage` | what was reached |
+//! | `difference` | where two things differ, field by field |
 //! | `shrink` | from a long history that shows something to a short one |
 //! | `sabotage` | deliberate bugs, behind a feature: the proof that such are found |
 //!
@@ -26,6 +27,7 @@ mod chance;
 mod clock;
 pub mod coverage;
 mod damage;
+pub mod difference;
 mod judge;
 pub mod operations;
 pub mod plan;
@@ -44,3 +46,7 @@ pub use run::{Found, Ran, jobs, run, run_many, run_steps};
 
 /// Steps of a seed unless somebody says otherwise.
 pub const STEPS: u64 = 4_000;
+/// No history has more.
+pub const STEPS_MAX: u64 = 10_000_000;
+/// The last seed.
+pub const SEED_MAX: u64 = u64::MAX >> 1;

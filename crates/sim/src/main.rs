@@ -1,14 +1,18 @@
 //! Runs seeds and says what was found.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use tidegate_sim::difference::differences;
+use tidegate_sim::run::panics_are_findings;
 use tidegate_sim::shrink::{self, Shrunk, shrink};
-use tidegate_sim::{Coverage, Ran, STEPS, run_many, run_steps};
+use tidegate_sim::{Coverage, Ran, SEED_MAX, STEPS, STEPS_MAX, run_many, run_steps};
 
 const USAGE: &str = "\
-usage: tidegate-sim [--seed FIRST] [--seeds COUNT] [--steps COUNT] [--only STEPS] [--jobs COUNT] [--shrink SECONDS] [--json]
+usage: tidegate-sim [--seed FIRST] [--seeds COUNT] [--steps COUNT] [--only STEPS] [--jobs COUNT] [--shrink SECONDS]
+                    [--coverage] [--json]
 
   --seed FIRST      the first seed (1)
   --seeds COUNT     how many (1 with --seed, else 100)
@@ -16,9 +20,34 @@ usage: tidegate-sim [--seed FIRST] [--seeds COUNT] [--steps COUNT] [--only STEPS
   --only STEPS      only these of them, as 3,7-9: a history that was shrunk
   --jobs COUNT      seeds that run at a time (as many as there are processors)
   --shrink SECONDS  how long to look for a shorter history that shows the same (60; 0 not at all)
+  --coverage        say what was never reached, with few seeds too
   --json            the summary as JSON, on standard output
+  --help            this, and more
+";
 
-Ends with 1 if something was found. No seed is begun after that.
+const HELP: &str = "\
+tidegate-sim runs the real engine, its log and its recovery in a simulated world: the disk tears, fails and forgets, the
+machine crashes at any moment, clocks jump, callers come late or leave. A naive twin says what everybody must hear and what
+must be there afterwards. Whatever is otherwise is a finding.
+
+A seed is a whole world: the same seed and steps (and the same program) give the same answers and the same bytes, on every
+machine. The digest at the end says so: it is made of all answers and of the disk.
+
+";
+
+const EXAMPLES: &str = "
+examples
+  tidegate-sim                               a hundred worlds, in less than a minute
+  tidegate-sim --seed 5000 --seeds 20000     others, for an hour or more
+  tidegate-sim --seed 7 --steps 20000        one long history
+  tidegate-sim --seed 7 --only 3,105-110     some of its steps: the command that a finding ends with
+
+When something is found
+  No other seed is begun. It looks for a shorter history that shows the same, and prints which fields differ, what happened
+  before, in words, both sides whole, and one command that does it again.
+
+It ends with 0 if nothing was found, with 1 if something was, and with 2 if it was asked something it does not understand.
+docs/testing.md says what is simulated, who judges, and what is left out.
 ";
 
 /// How often progress is told where nobody looks at it all the time.
@@ -31,11 +60,17 @@ struct Asked {
     only: Option<Vec<u64>>,
     jobs: usize,
     shrink: Duration,
+    coverage: bool,
     json: bool,
 }
 
-fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
-    let (mut seed, mut seeds, mut steps, mut only, mut json) = (None, None, STEPS, None, false);
+/// So many seeds ought to reach most of what there is.
+const SEVERAL: u64 = 20;
+
+/// What is asked for; none if that is help.
+fn asked(mut words: impl Iterator<Item = String>) -> Result<Option<Asked>, String> {
+    let (mut seed, mut seeds, mut steps, mut only) = (None, None, STEPS, None);
+    let (mut coverage, mut json) = (false, false);
     let mut jobs = tidegate_sim::jobs();
     let mut seconds = 60;
     while let Some(word) = words.next() {
@@ -52,13 +87,28 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
             }
             "--jobs" => jobs = number(value()?)?.max(1) as usize,
             "--shrink" => seconds = number(value()?)?,
+            "--coverage" => coverage = true,
             "--json" => json = true,
+            "--help" | "-h" => return Ok(None),
             _ => return Err(format!("{word} means nothing here")),
         }
     }
     let seeds = seeds.unwrap_or(if seed.is_some() { 1 } else { 100 });
+    let seed = seed.unwrap_or(1);
+    if seeds == 0 {
+        return Err("--seeds 0 would run nothing".into());
+    }
+    if seed.checked_add(seeds - 1).is_none_or(|last| last > SEED_MAX) {
+        return Err(format!("the last seed there is is {SEED_MAX}: {seeds} from {seed} on go beyond it"));
+    }
+    if !(1..=STEPS_MAX).contains(&steps) {
+        return Err(format!("--steps is from 1 to {STEPS_MAX}, not {steps}"));
+    }
+    if let Some(beyond) = only.iter().flatten().find(|step| !(1..=steps).contains(*step)) {
+        return Err(format!("--only names step {beyond}, and there are {steps} (--steps)"));
+    }
     let shrink = Duration::from_secs(seconds);
-    Ok(Asked { seed: seed.unwrap_or(1), seeds, steps, only, jobs, shrink, json })
+    Ok(Some(Asked { seed, seeds, steps, only, jobs, shrink, coverage, json }))
 }
 
 /// What all seeds together have come to.
@@ -66,6 +116,8 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
 struct Sum {
     coverage: Coverage,
     done: u64,
+    /// Each world's digest, by its seed.
+    digests: BTreeMap<u64, u64>,
     /// The lowest seed that found something.
     found: Option<Ran>,
     told_at: Duration,
@@ -73,14 +125,17 @@ struct Sum {
 
 fn main() -> ExitCode {
     let asked = match asked(std::env::args().skip(1)) {
-        Ok(asked) => asked,
+        Ok(Some(asked)) => asked,
+        Ok(None) => {
+            let _ = write!(io::stdout(), "{HELP}{USAGE}{EXAMPLES}");
+            return ExitCode::SUCCESS;
+        }
         Err(why) => {
             let _ = write!(io::stderr(), "{why}\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    // A panic is a finding like others, and is told as one.
-    std::panic::set_hook(Box::new(|_| {}));
+    panics_are_findings();
     let begun = Instant::now();
     let sum = run_all(&asked, begun);
     let seconds = begun.elapsed().as_secs_f64();
@@ -104,6 +159,9 @@ fn run_all(asked: &Asked, begun: Instant) -> Sum {
     run_many(asked.seed..asked.seed + asked.seeds, asked.jobs, run, |ran| {
         sum.coverage.add(&ran.coverage);
         sum.done += 1;
+        if ran.found.is_none() {
+            sum.digests.insert(ran.seed, ran.digest);
+        }
         if ran.found.is_some() && sum.found.as_ref().is_none_or(|first| ran.seed < first.seed) {
             sum.found = Some(ran);
         }
@@ -131,7 +189,7 @@ fn shorten(asked: &Asked, ran: &Ran) -> Shrunk {
     let terminal = io::stderr().is_terminal();
     let mut told = (Instant::now(), usize::MAX);
     let begun = Instant::now();
-    shrink(ran, &all, |left, tried| {
+    shrink(ran, &all, asked.jobs, |left, tried| {
         if told.0.elapsed() >= if terminal { Duration::from_millis(100) } else { PROGRESS } && told.1 != left
         {
             told = (Instant::now(), left);
@@ -152,16 +210,35 @@ fn text(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> Stri
         format!("\n{coverage}\n{done} seeds of {steps} steps in {seconds:.1} s, {pace:.1} a second");
     let Some(ran) = &sum.found else {
         text.push_str(": nothing found\n");
-        for missing in coverage.missing() {
-            text.push_str(&format!("never reached: {missing}\n"));
+        if asked.coverage || asked.seeds >= SEVERAL {
+            for missing in coverage.missing() {
+                text.push_str(&format!("never reached: {missing}\n"));
+            }
+        }
+        if asked.seeds < SEVERAL {
+            for (seed, digest) in &sum.digests {
+                text.push_str(&format!("digest of seed {seed}: {digest:016x}\n"));
+            }
+        } else {
+            text.push_str(&format!("digest of all of them: {:016x}\n", together(&sum.digests)));
         }
         return text;
     };
     let shown = shrunk.map_or(ran, |shrunk| &shrunk.ran);
     let Some(found) = &shown.found else { return text };
-    text = found.story.iter().fold("\nbefore it:\n".to_owned(), |text, line| text + "  " + line + "\n");
-    let (seed, step, what) = (shown.seed, found.step, &found.what);
-    text.push_str(&format!("\nseed {seed}, step {step}: {what}\n"));
+    let (seed, step) = (shown.seed, found.step);
+    let (first, whole) = found.what.split_once('\n').unwrap_or((&found.what, ""));
+    text = format!("\nseed {seed}, step {step}: {first}\n");
+    for difference in differences(&found.what) {
+        text.push_str(&format!("  {difference}\n"));
+    }
+    text.push_str("\nbefore it:\n");
+    for line in &found.story {
+        text.push_str(&format!("  {line}\n"));
+    }
+    if !whole.is_empty() {
+        text.push_str(&format!("\nwhole:\n{whole}\n"));
+    }
     if let Some(Shrunk { steps, tried, .. }) = shrunk {
         text.push_str(&format!(
             "\n{} steps are left after {tried} shorter histories were tried\n",
@@ -170,6 +247,13 @@ fn text(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> Stri
     }
     text.push_str(&format!("\nagain: {}\n", again(asked, ran, shrunk)));
     text
+}
+
+/// One digest of many.
+fn together(digests: &BTreeMap<u64, u64>) -> u64 {
+    digests
+        .iter()
+        .fold(0, |all, (seed, digest)| all.rotate_left(5).wrapping_mul(0x100_0000_01b3) ^ seed ^ digest)
 }
 
 fn again(asked: &Asked, ran: &Ran, shrunk: Option<&Shrunk>) -> String {
@@ -195,10 +279,11 @@ fn json(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> Stri
         let found = shown.found.as_ref()?;
         let story: Vec<String> = found.story.iter().map(|line| quoted(line)).collect();
         Some(format!(
-            "{{\"seed\":{},\"step\":{},\"what\":{},\"again\":{},\"story\":[{}]}}",
+            "{{\"seed\":{},\"step\":{},\"what\":{},\"differences\":[{}],\"again\":{},\"story\":[{}]}}",
             ran.seed,
             found.step,
             quoted(&found.what),
+            differences(&found.what).iter().map(|line| quoted(line)).collect::<Vec<_>>().join(","),
             quoted(&again(asked, ran, shrunk)),
             story.join(",")
         ))
@@ -206,11 +291,14 @@ fn json(asked: &Asked, sum: &Sum, seconds: f64, shrunk: Option<&Shrunk>) -> Stri
     let found = found.unwrap_or_else(|| "null".to_owned());
     let reached: Vec<String> =
         sum.coverage.0.iter().map(|(name, count)| format!("{}:{count}", quoted(name))).collect();
+    let digests: Vec<String> =
+        sum.digests.iter().map(|(seed, digest)| format!("\"{seed}\":\"{digest:016x}\"")).collect();
     format!(
-        "{{\"first_seed\":{},\"seeds\":{},\"steps\":{},\"seconds\":{seconds:.1},\"reached\":{{{}}},\"found\":{found}}}\n",
+        "{{\"first_seed\":{},\"seeds\":{},\"steps\":{},\"seconds\":{seconds:.1},\"reached\":{{{}}},\"digests\":{{{}}},\"found\":{found}}}\n",
         asked.seed,
         sum.done,
         asked.steps,
-        reached.join(",")
+        reached.join(","),
+        digests.join(",")
     )
 }

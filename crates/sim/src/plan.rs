@@ -112,6 +112,13 @@ impl Fault {
 }
 
 impl Plan {
+    /// Whether bits flip in this world.
+    #[must_use]
+    pub fn flips(&self) -> bool {
+        let at = Fault::ALL.iter().position(|&fault| fault == Fault::BitFlips);
+        at.is_some_and(|at| self.faults[at] > 0)
+    }
+
     /// The plan of a seed.
     #[must_use]
     pub fn new(seed: u64, chance: &mut Chance) -> Self {

@@ -1,5 +1,6 @@
 //! One seed from its beginning to its end.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,6 +65,11 @@ pub fn run(seed: u64, steps: u64) -> Ran {
 /// Runs only some steps of a seed, in rising order; then its end.
 #[must_use]
 pub fn run_steps(seed: u64, steps: u64, only: impl IntoIterator<Item = u64>) -> Ran {
+    run_list(seed, steps, only.into_iter().chain([steps + 1]))
+}
+
+/// Runs these steps of a seed; the one behind the last is its end.
+pub(crate) fn run_list(seed: u64, steps: u64, list: impl IntoIterator<Item = u64>) -> Ran {
     let mut ran = Ran { seed, steps, coverage: Coverage::default(), digest: 0, found: None };
     let mut world = match World::new(seed) {
         Ok(world) => world,
@@ -72,7 +78,7 @@ pub fn run_steps(seed: u64, steps: u64, only: impl IntoIterator<Item = u64>) -> 
             return ran;
         }
     };
-    for step in only.into_iter().chain([steps + 1]) {
+    for step in list {
         let happened =
             catch_unwind(AssertUnwindSafe(
                 || if step <= steps { world.step(step) } else { world.drain(step) },
@@ -131,7 +137,24 @@ pub fn jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+thread_local! {
+    /// Where this thread panicked last.
+    static PANICKED_AT: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic is a finding like others: from now on it is not printed, and what is found says where it was.
+pub fn panics_are_findings() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        PANICKED_AT.set(at);
+    }));
+}
+
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word").to_owned()
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+    match PANICKED_AT.take() {
+        Some(at) => format!("{text}, at {at}"),
+        None => text.to_owned(),
+    }
 }

@@ -6,7 +6,8 @@
 
 use std::ops::RangeInclusive;
 
-use crate::run::{Found, Ran, run_steps};
+use crate::STEPS_MAX;
+use crate::run::{Found, Ran, run_list};
 
 /// A shorter history.
 #[derive(Clone, Debug)]
@@ -19,37 +20,54 @@ pub struct Shrunk {
     pub tried: u64,
 }
 
-/// Shrinks a run of the steps `only` that found something. `go_on` hears after every try how many steps are left and how many
-/// histories were tried, and says whether to try another.
-pub fn shrink(ran: &Ran, only: &[u64], mut go_on: impl FnMut(usize, u64) -> bool) -> Shrunk {
+/// Shrinks a run of the steps `only` that found something, trying `jobs` histories at a time. `go_on` hears after every such round
+/// how many steps are left and how many histories were tried, and says whether to try others.
+pub fn shrink(ran: &Ran, only: &[u64], jobs: usize, mut go_on: impl FnMut(usize, u64) -> bool) -> Shrunk {
     let mut best = Shrunk { steps: only.to_vec(), ran: ran.clone(), tried: 0 };
     let Some(first) = &ran.found else { return best };
     let kind = first.kind();
+    // A finding before the end is looked for before the end.
+    let end = (first.step > ran.steps).then_some(ran.steps + 1);
+    let shows = |steps: &[u64]| {
+        let tried = run_list(ran.seed, ran.steps, steps.iter().copied().chain(end));
+        tried.found.as_ref().is_some_and(|found| found.kind() == kind).then_some(tried)
+    };
     forget_later(&mut best.steps, first);
     let mut size = best.steps.len().div_ceil(2);
     while size > 0 {
         let mut from = 0;
         let mut shorter = false;
         while from < best.steps.len() {
-            let to = best.steps.len().min(from + size);
-            let rest: Vec<u64> = best.steps[..from].iter().chain(&best.steps[to..]).copied().collect();
-            best.tried += 1;
-            let tried = run_steps(ran.seed, ran.steps, rest.iter().copied());
-            match &tried.found {
-                Some(found) if found.kind() == kind => {
+            // The next spans, each left out of what is left so far.
+            let spans: Vec<usize> = (from..best.steps.len()).step_by(size).take(jobs.max(1)).collect();
+            let without = |from: usize| {
+                let to = best.steps.len().min(from + size);
+                best.steps[..from].iter().chain(&best.steps[to..]).copied().collect::<Vec<u64>>()
+            };
+            let rests: Vec<Vec<u64>> = spans.iter().map(|&from| without(from)).collect();
+            let tried: Vec<Option<Ran>> = std::thread::scope(|scope| {
+                let others: Vec<_> = rests[1..].iter().map(|rest| scope.spawn(|| shows(rest))).collect();
+                let mut tried = vec![shows(&rests[0])];
+                tried.extend(others.into_iter().map(|other| other.join().unwrap_or(None)));
+                tried
+            });
+            best.tried += tried.len() as u64;
+            from = match tried.into_iter().zip(rests).zip(&spans).find(|((tried, _), _)| tried.is_some()) {
+                Some(((Some(ran), rest), &span)) => {
                     best.steps = rest;
-                    forget_later(&mut best.steps, found);
-                    best.ran = tried;
+                    forget_later(&mut best.steps, ran.found.as_ref().expect("it shows it"));
+                    best.ran = ran;
                     shorter = true;
+                    span
                 }
-                _ => from = to,
-            }
+                _ => from + size * spans.len(),
+            };
             if !go_on(best.steps.len(), best.tried) {
                 return best;
             }
         }
         if !(shorter && size == 1) {
-            size /= 2;
+            size = if size > 1 { size.div_ceil(2) } else { 0 };
         }
     }
     best
@@ -83,7 +101,11 @@ pub fn read(words: &str) -> Option<Vec<u64>> {
     let mut steps = Vec::new();
     for word in words.split(',').filter(|word| !word.is_empty()) {
         let (from, to) = word.split_once('-').unwrap_or((word, word));
-        steps.extend(from.parse::<u64>().ok()?..=to.parse::<u64>().ok()?);
+        let (from, to) = (from.parse::<u64>().ok()?, to.parse::<u64>().ok()?);
+        if to > STEPS_MAX {
+            return None;
+        }
+        steps.extend(from..=to);
     }
     steps.is_sorted_by(|a, b| a < b).then_some(steps)
 }
@@ -98,6 +120,6 @@ mod tests {
             assert_eq!(read(&spell(&steps)), Some(steps));
         }
         assert_eq!(spell(&[1, 3, 4, 9, 10, 12]), "1,3-4,9-10,12");
-        assert_eq!((read("1,x"), read("3,2"), read("2,2")), (None, None, None));
+        assert_eq!((read("1,x"), read("3,2"), read("2,2"), read("1-999999999999")), (None, None, None, None));
     }
 }

@@ -32,7 +32,7 @@ use crate::call::{Asked, Call, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::coverage::Coverage;
-use crate::damage::{DAMAGED, Flips};
+use crate::damage::{DAMAGED, Flip, Flips, Place};
 use crate::judge::judge;
 use crate::operations::{FAMILIES, POOL_FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
@@ -44,10 +44,14 @@ use crate::twin::{CallNumber, Taken, Told, Twin};
 const REMEMBERED: usize = 60;
 /// Lines of the story that are kept.
 const STORY_LINES: usize = 60;
+/// More than one step makes of payloads and keys.
+const PAYLOADS_OF_STEP: u64 = 10_000;
 /// Turns that may follow one another because each says that more is due.
 const TURNS_MAX: usize = 200;
 /// What a digest of nothing is.
 const DIGEST: u64 = 0xcbf2_9ce4_8422_2325;
+/// The file that a log reads first.
+const META: &str = "meta";
 /// More than any simulated disk holds.
 const ROOMY: u64 = 1 << 40;
 
@@ -72,6 +76,8 @@ pub struct World {
     last: u64,
     /// The last frame that is known to be durable.
     durable: u64,
+    /// Where the log began when somebody saw to it last.
+    first: u64,
     /// Calls in the inbox.
     inbox: Vec<Taken>,
     pending: Vec<Pending>,
@@ -90,6 +96,8 @@ pub struct World {
     progress: Progress,
     published: Published,
     story: VecDeque<String>,
+    /// What callers ask and hear is not told.
+    is_quiet: bool,
     coverage: Coverage,
     digest: u64,
 }
@@ -170,6 +178,7 @@ impl World {
             twin,
             last: 0,
             durable: 0,
+            first: 1,
             inbox: Vec::new(),
             pending: Vec::new(),
             held: VecDeque::new(),
@@ -185,6 +194,7 @@ impl World {
             progress: Progress::default(),
             published,
             story: VecDeque::new(),
+            is_quiet: false,
             coverage: Coverage::default(),
             digest: DIGEST,
         };
@@ -231,6 +241,7 @@ impl World {
     /// What was not as it must be, in words.
     pub fn step(&mut self, step: u64) -> Result<(), String> {
         self.chance = Chance::of_step(self.seed, step);
+        self.payloads = step * PAYLOADS_OF_STEP;
         if let Some(slow) = &mut self.slow {
             slow.left = slow.left.saturating_sub(1);
             if slow.left == 0 {
@@ -243,9 +254,17 @@ impl World {
             Event::Turn => self.turn(),
             // Nothing else is written while a sync is under way.
             Event::LogStep | Event::SpareFilled if self.slow.is_some() => Ok(()),
-            Event::LogStep => self.log_step(),
+            Event::LogStep => {
+                self.log_step()?;
+                self.look_after_trim()
+            }
             Event::TimePasses => {
                 let ms = match self.chance.below(20) {
+                    // To the very moment at which something is due.
+                    19 => {
+                        let moments = self.twin.moments();
+                        self.chance.pick(&moments).map_or(1, |at| at.saturating_sub(self.time).min(4_000_000))
+                    }
                     0 => self.chance.between(60_000, 4_000_000),
                     1..4 => self.chance.between(5_000, 60_000),
                     4..12 => self.chance.between(100, 3_000),
@@ -292,7 +311,8 @@ impl World {
 
     fn call(&mut self) -> Result<(), String> {
         if self.chance.percent(self.plan.repeated)
-            && let Some((call, name)) = self.chance.pick(&self.keyed).cloned()
+            && let Some((call, name)) =
+                self.chance.pick_named(&self.keyed, |(_, name)| digest_of(name.as_bytes())).cloned()
         {
             if self.chance.percent(85) {
                 return self.ask(call);
@@ -306,7 +326,8 @@ impl World {
         }
         let Some(mut call) = self.make() else { return Ok(()) };
         if self.chance.percent(self.plan.keyed) {
-            let name = format!("idem-{}", self.next_call);
+            self.payloads += 1;
+            let name = format!("idem-{}", self.payloads);
             call = call.keyed(&name);
             if call.key().is_some() {
                 self.keyed.push((call.clone(), name));
@@ -714,6 +735,13 @@ impl World {
                 let survival = self.survival();
                 self.crash(survival)
             }
+            // Few operations write the meta file, and on it hangs whether the log can be read at all.
+            Fault::PowerFailsSoon if self.chance.percent(30) => {
+                self.coverage.note("fault", "power fails while the meta file is written");
+                self.tell("the power will fail when the meta file is written".into());
+                self.disk.crash_in(META);
+                Ok(())
+            }
             Fault::PowerFailsSoon => {
                 self.tell(format!("the power will fail at the disk's operation {soon}"));
                 self.disk.crash_at(soon);
@@ -737,20 +765,9 @@ impl World {
             Fault::SyncIsSlow => self.sync_is_slow(),
             Fault::BitFlips => {
                 // What is being synced is not at rest.
-                if self.slow.is_none()
-                    && let Some(flip) = self.flips.flip(&self.disk, self.durable, &mut self.chance)
-                {
-                    self.coverage.note("flip", flip.place.as_str());
-                    if matches!(flip.place.as_str(), "header" | "records" | "payload") {
-                        let segment = if flip.active { "in the last segment" } else { "in a sealed segment" };
-                        self.coverage.note("flip", segment);
-                    }
-                    self.tell(format!(
-                        "a bit flips: {} in {}, byte {}",
-                        flip.place.as_str(),
-                        flip.file,
-                        flip.offset
-                    ));
+                if self.slow.is_none() {
+                    let flip = self.flips.flip(&self.disk, self.durable, &mut self.chance);
+                    self.note_flip(flip);
                 }
                 Ok(())
             }
@@ -764,6 +781,16 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    fn note_flip(&mut self, flip: Option<Flip>) {
+        let Some(flip) = flip else { return };
+        self.coverage.note("flip", flip.place.as_str());
+        if matches!(flip.place, Place::Header | Place::Records | Place::Payload) {
+            let segment = if flip.active { "in the last segment" } else { "in a sealed segment" };
+            self.coverage.note("flip", segment);
+        }
+        self.tell(format!("a bit flips: {} in {}, byte {}", flip.place.as_str(), flip.file, flip.offset));
     }
 
     /// What is in flight becomes durable, and the log is closed. If all of it goes well, the next opening finds it so.
@@ -797,6 +824,11 @@ impl World {
     fn look_for_crash(&mut self) -> Result<(), String> {
         if self.disk.list().is_ok() {
             return Ok(());
+        }
+        // Or it was only the process that died there.
+        if self.chance.percent(25) && !self.faults_end {
+            self.coverage.note("fault", "process dies at an operation");
+            return self.crash(Survival::Everything);
         }
         self.coverage.note("fault", "power fails at an operation");
         let survival = self.survival();
@@ -875,7 +907,10 @@ impl World {
         let frames = self.frames.iter().map(|kept| (kept.frame, &kept.twin));
         self.published.before_recovery(&self.engine, self.durable, frames)?;
         if self.chance.percent(10) && !self.faults_end {
-            self.disk.crash_at(self.disk.operations() + self.chance.between(1, 12));
+            match self.chance.percent(30) {
+                true => self.disk.crash_in(META),
+                false => self.disk.crash_at(self.disk.operations() + self.chance.between(1, 12)),
+            }
         }
         self.flips.forget_overwritten(&self.disk);
         let mut unclaimed = self.flips.unclaimed(&self.disk);
@@ -911,6 +946,7 @@ impl World {
         if last > self.durable || self.last > self.durable {
             self.coverage.note("recovery", what);
         }
+        let recovery_closed = recovery.closed;
         let was_closed = std::mem::take(&mut self.is_closed);
         if recovery.closed {
             self.coverage.note("recovery", "closed log");
@@ -958,10 +994,15 @@ impl World {
             self.published.lost(&self.engine);
         }
         self.twin.adopt_order(&state.places());
-        (self.last, self.durable) = (last, last);
+        (self.last, self.durable, self.first) = (last, last, 0);
         self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
         let now = self.clock.now();
         (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
+        // One slot says that the log was closed; the other, that it is open again, hangs on its being readable.
+        if recovery_closed && self.plan.flips() && self.chance.percent(30) && self.disk.list().is_ok() {
+            let flip = self.flips.flip_in(Place::Meta, &self.disk, self.durable, &mut self.chance);
+            self.note_flip(flip);
+        }
         self.look_for_crash()
     }
 
@@ -978,6 +1019,7 @@ impl World {
     /// What was not as it must be, in words.
     pub fn drain(&mut self, step: u64) -> Result<(), String> {
         self.chance = Chance::of_step(self.seed, step);
+        self.payloads = step * PAYLOADS_OF_STEP;
         self.tell("the faults end".into());
         self.faults_end = true;
         self.plan.disk_bytes = 0;
@@ -989,13 +1031,15 @@ impl World {
         numbers.into_iter().for_each(|number| self.twin.gone(number));
         let survival = self.survival();
         self.crash(survival)?;
+        self.look_at_all()?;
         for _ in 0..400 {
             self.let_go()?;
             if self.twin.unfinished() == 0 && self.twin.pools_are_settled() {
-                return match self.twin.waits_for_nothing() {
-                    Some(place) => Err(format!("this one waits at the end for no reason: {place:?}")),
-                    None => Ok(()),
-                };
+                if let Some(place) = self.twin.waits_for_nothing() {
+                    return Err(format!("this one waits at the end for no reason: {place:?}"));
+                }
+                self.crash(Survival::Everything)?;
+                return self.look_at_all();
             }
             self.work_off()?;
             if let Some((due, _)) = self.twin.next_due() {
@@ -1052,6 +1096,28 @@ impl World {
         self.settle_down()
     }
 
+    /// Somebody looks at every job, and at what it brings and has left.
+    fn look_at_all(&mut self) -> Result<(), String> {
+        self.coverage.note("fault", "somebody looks at everything");
+        self.tell("somebody looks at all jobs".into());
+        self.is_quiet = true;
+        let all: Vec<u64> = self.twin.jobs.keys().copied().collect();
+        let looks = all.into_iter().map(|job| Call::Job { id: JobId::new(0, job), wait_ms: 0 });
+        self.ask_all(looks.collect())?;
+        self.is_quiet = false;
+        Ok(())
+    }
+
+    /// What was written anew is read from its new home once the old one has gone: now and then all of it at once.
+    fn look_after_trim(&mut self) -> Result<(), String> {
+        let first = self.log.as_ref().map_or(0, |log| log.status().first.0);
+        if first <= self.first || self.slow.is_some() {
+            return Ok(());
+        }
+        self.first = first;
+        if self.chance.percent(25) { self.look_at_all() } else { Ok(()) }
+    }
+
     /// Turns and log steps until nothing is under way.
     fn settle_down(&mut self) -> Result<(), String> {
         for _ in 0..50 {
@@ -1066,6 +1132,9 @@ impl World {
     }
 
     fn tell(&mut self, line: String) {
+        if self.is_quiet && line.starts_with('#') {
+            return;
+        }
         if self.story.len() >= STORY_LINES {
             self.story.pop_front();
         }
@@ -1098,6 +1167,12 @@ fn poll(asked: &mut Asked) -> Option<Reply> {
         Poll::Ready(reply) => Some(reply),
         Poll::Pending => None,
     }
+}
+
+fn digest_of(bytes: &[u8]) -> u64 {
+    let mut digest = DIGEST;
+    mix(&mut digest, bytes);
+    digest
 }
 
 /// FNV-1a.

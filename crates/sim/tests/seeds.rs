@@ -4,6 +4,9 @@ use tidegate_sim::{Coverage, Ran, jobs, run, run_many};
 
 const SEEDS: u64 = 300;
 const STEPS: u64 = 2_000;
+/// And some long ones: there are things that only a shard comes to that has lived for a while.
+const LONG_SEEDS: std::ops::Range<u64> = 2_001..2_021;
+const LONG_STEPS: u64 = 6_000;
 
 fn nothing_found(ran: Ran) -> Ran {
     if let Some(found) = &ran.found {
@@ -36,6 +39,25 @@ fn nothing_is_found_and_everything_in_the_table_is_reached() {
     );
     found.map(nothing_found);
     assert!(coverage.missing().is_empty(), "never reached: {:?}\n{coverage}", coverage.missing());
+}
+
+#[test]
+fn nothing_is_found_in_long_histories() {
+    run_many(
+        LONG_SEEDS,
+        jobs(),
+        |seed| run(seed, LONG_STEPS),
+        |ran| {
+            nothing_found(ran);
+            true
+        },
+    );
+}
+
+/// It found that whoever waited for two queues was served before him who had waited longer for one of them.
+#[test]
+fn nothing_is_found_in_a_history_that_showed_something_once() {
+    nothing_found(run(51, 4_000));
 }
 
 #[test]

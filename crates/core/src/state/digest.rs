@@ -41,7 +41,46 @@ pub struct Places {
     pub answers: Vec<String>,
 }
 
+/// What no view shows: counters, and what other things are kept for. A replay must end with the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// The next job's sequence.
+    pub next_job: u64,
+    /// The next lease's token.
+    pub next_token: u64,
+    /// The next redrive's number.
+    pub next_redrive: u64,
+    /// Jobs that have not ended since a redrive brought them back, and the redrive's number.
+    pub redriven: Vec<(u64, u64)>,
+    /// Names of workers that are kept, in their order.
+    pub workers: Vec<String>,
+}
+
 impl State {
+    /// See [`Unseen`]. Takes time with the shard's size.
+    pub fn unseen(&self) -> Unseen {
+        let mut redriven = Vec::new();
+        let mut at = 0;
+        while let (Some(slot), _) = self.jobs.at_or_after(at) {
+            let job = self.jobs.get(slot);
+            at = job.sequence.get() + 1;
+            let redrive = self.jobs.extra_of(slot).map_or(0, |extra| extra.redrive);
+            if redrive > 0 && !job.state.has_ended() {
+                redriven.push((job.sequence.get(), redrive));
+            }
+        }
+        let workers = (0..self.workers.end()).filter_map(|index| self.workers.try_entry(index));
+        let mut workers: Vec<String> = workers.map(|entry| (*entry.name).into()).collect();
+        workers.sort_unstable();
+        Unseen {
+            next_job: self.next_job,
+            next_token: self.next_token,
+            next_redrive: self.next_redrive,
+            redriven,
+            workers,
+        }
+    }
+
     /// See [`Places`]. Takes time with the shard's size.
     pub fn places(&self) -> Places {
         let due = WHEEL_LISTS - 1;

@@ -43,7 +43,7 @@ use queue::Queue;
 use table::Table;
 use wheel::{WHEEL_LISTS, Wheel};
 
-pub use digest::Places;
+pub use digest::{Places, Unseen};
 pub use walk::{Step, Walk};
 
 /// Takes the records of a turn as they are decided.

@@ -169,7 +169,7 @@ impl State {
     fn restate_shard(&mut self, turn: &mut Turn<'_>) {
         let shard = Shard {
             seed: self.seed.unwrap_or(0),
-            next_job: self.next_job,
+            next_job: if crate::sabotage::is("next_job_lost") { 0 } else { self.next_job },
             next_token: self.next_token,
             next_redrive: self.next_redrive,
             next_grant: self.pools.next_grant,

@@ -13,6 +13,7 @@ use tidegate_core::state::{StateLimits, Step};
 use tidegate_core::view::{JobFilter, JobState};
 use tidegate_core::{JobId, limits};
 
+use crate::support::script::check_in;
 use crate::support::{World, accepted, job, job_with, keyed};
 
 fn parks(key: &str, expires_ms: Option<u64>) -> tidegate_core::command::NewJob {
@@ -402,4 +403,31 @@ fn a_key_kept_for_ever_is_kept_through_a_restart() {
             assert_eq!(keyed_enqueue(&mut world, "k"), (first.clone(), true));
         }
     }
+}
+
+/// What a job has left moves with it: once it is written anew, nothing of it is read from a frame that may go.
+#[test]
+fn a_kept_jobs_result_moves_when_the_job_is_written_anew() {
+    let mut world = check_in(
+        World::new(),
+        "enqueue
+         lease                              -> 1
+         complete 1 result=50",
+    );
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    let id = world.state.list(&JobFilter::default(), 0, 1).jobs[0].id;
+    let moved = world.state.job(id).expect("it is kept");
+    assert_eq!(moved.result.len, 50);
+    assert!(moved.result.frame >= target, "{:?} is before frame {target}", moved.result);
+    let replayed = world.replayed_from(target).job(id).expect("it is kept");
+    assert_eq!((replayed.payload, replayed.result), (moved.payload, moved.result));
+}
+
+/// A worker's name is kept for as long as he has a lease.
+#[test]
+fn a_workers_name_goes_with_his_last_lease() {
+    let names = |script: &str| check_in(World::new(), script).state.unseen().workers.len();
+    assert_eq!(names("enqueue times=2\n lease 2 -> 1 2\n complete 1"), 1);
+    assert_eq!(names("enqueue times=2\n lease 2 -> 1 2\n complete 1\n complete 2"), 0);
 }

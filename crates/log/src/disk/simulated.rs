@@ -1,7 +1,7 @@
 //! A disk that keeps its promises and not one more, for tests and simulations.
 //!
 //! What has not been synced may survive a crash in whole, in part or not at all, sector by sector and in any
-//! order. A name is durable after `sync_dir`; of the changes since then a crash leaves the first few, as a
+//! order; now and then a sector is torn as well, and holds the new bytes up to somewhere. A name is durable after `sync_dir`; of the changes since then a crash leaves the first few, as a
 //! journalling file system does. A sync that fails leaves its file's unsynced bytes to chance, and they stay
 //! so: a later sync that succeeds does not bring them back.
 //!
@@ -13,8 +13,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile};
 
-/// What a disk writes whole or not at all, in bytes.
+/// What a disk mostly writes whole or not at all, in bytes.
 pub const SECTOR_BYTES: usize = 512;
+
+/// One sector of so many that a crash leaves is torn.
+const TORN_SECTORS: usize = 8;
 
 /// A disk in memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ struct World {
     /// How many operations that change something have been tried.
     operations: u64,
     crash_at: Option<u64>,
+    /// The machine crashes at the next write or sync of this file.
+    crash_in: Option<String>,
     fail_at: Option<(u64, io::ErrorKind)>,
     /// A write that is to fail does so after its first half.
     fails_half_way: bool,
@@ -104,6 +109,11 @@ impl SimulatedDisk {
     /// write at which the machine crashes has begun: its bytes are among those that may survive.
     pub fn crash_at(&self, operation: u64) {
         self.lock().crash_at = Some(operation);
+    }
+
+    /// The next write or sync of the file `name`, and everything after it, will not happen; as [`crash_at`](Self::crash_at).
+    pub fn crash_in(&self, name: &str) {
+        self.lock().crash_in = Some(name.to_owned());
     }
 
     /// The `operation`th operation from the disk's beginning will fail, once.
@@ -187,6 +197,21 @@ impl SimulatedDisk {
         SimulatedDisk { world: Arc::new(Mutex::new(world)), released: Arc::default() }
     }
 
+    /// Whether a byte of a file is on the platter as it is in sight: nothing that was written to it waits for a sync.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    #[must_use]
+    pub fn is_at_rest(&self, name: &str, offset: u64) -> bool {
+        let world = self.lock();
+        let file = &world.files[world.names[name]];
+        let waits = |change: &Change| match change {
+            Change::Length(_) => false,
+            Change::Write { at, bytes } => (*at..at + bytes.len()).contains(&(offset as usize)),
+        };
+        file.durable.len() as u64 > offset && !file.unsynced.iter().any(waits)
+    }
+
     /// Flips the bits of `mask` in one byte of a file, on the platter and in sight.
     ///
     /// # Panics
@@ -241,6 +266,17 @@ impl World {
             Some((at, kind)) if at == self.operations => Ok(Fate::Fails(kind)),
             _ => Ok(Fate::Happens),
         }
+    }
+
+    /// The fate of an operation with a file.
+    fn operation_with(&mut self, id: usize) -> io::Result<Fate> {
+        let fate = self.operation()?;
+        let file = self.crash_in.as_ref().and_then(|name| self.names.get(name));
+        if file == Some(&id) {
+            self.crashed = true;
+            return Ok(Fate::Crashes);
+        }
+        Ok(fate)
     }
 
     /// An operation that happens whole or not at all; `fails` says in words that it does not.
@@ -305,12 +341,17 @@ impl File {
                         let sector_end = ((at + from) / SECTOR_BYTES + 1) * SECTOR_BYTES;
                         let to = written.len().min(sector_end - at);
                         // Bytes beyond a length that did not survive are nowhere.
-                        if chance.coin() && at + to <= bytes.len() {
-                            bytes[at + from..at + to].copy_from_slice(&written[from..to]);
-                            kept = true;
-                        } else {
-                            lost = true;
+                        let survives = chance.coin() && at + to <= bytes.len();
+                        let end = match survives {
+                            true if chance.below(TORN_SECTORS) == 0 => from + chance.below(to - from),
+                            true => to,
+                            false => from,
+                        };
+                        if end > from {
+                            bytes[at + from..at + end].copy_from_slice(&written[from..end]);
                         }
+                        kept |= end > from;
+                        lost |= end < to;
                         from = to;
                     }
                     let mut note = |what| *happened.entry(what).or_default() += 1;
@@ -439,7 +480,7 @@ impl DiskFile for SimulatedFile {
 
     fn write_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut world = self.disk.lock();
-        let fate = world.operation()?;
+        let fate = world.operation_with(self.id)?;
         let mut bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
         if let Fate::Fails(kind) = fate {
             if !world.fails_half_way {
@@ -469,7 +510,7 @@ impl DiskFile for SimulatedFile {
         }
         world.syncs_waiting -= 1;
         let operations = world.operations;
-        let mut fate = world.operation()?;
+        let mut fate = world.operation_with(self.id)?;
         if std::mem::take(&mut world.fail_next_sync) {
             fate = Fate::Fails(io::ErrorKind::Other);
         }

@@ -30,7 +30,8 @@ pub struct Scene<'a> {
     pub twin: &'a Twin,
     /// Leases that workers were told of, those that are over included.
     pub held: &'a [(JobId, Token)],
-    /// Rises with every payload, so that each is told from all others.
+    /// Rises with every payload, so that each is told from all others. It begins with the step, so that leaving out others does
+    /// not change it.
     pub payloads: &'a mut u64,
 }
 
@@ -93,10 +94,10 @@ impl Scene<'_> {
 
     /// Any job, mostly one that is there.
     fn job(&mut self, like: impl Fn(&crate::twin::Job) -> bool) -> JobId {
-        let jobs: Vec<u64> =
-            self.twin.jobs.values().filter(|job| like(job)).map(|job| job.sequence).collect();
-        match self.chance.pick(&jobs) {
-            Some(&sequence) if !self.chance.percent(5) => JobId::new(0, sequence),
+        let jobs: Vec<(u64, u64)> =
+            self.twin.jobs.values().filter(|job| like(job)).map(|job| (job.sequence, job.born)).collect();
+        match self.chance.pick_named(&jobs, |&(_, born)| born) {
+            Some(&(sequence, _)) if !self.chance.percent(5) => JobId::new(0, sequence),
             _ => JobId::new(0, self.chance.between(1, 400)),
         }
     }
@@ -105,7 +106,7 @@ impl Scene<'_> {
     fn cause(&mut self) -> Option<u64> {
         let dead: Vec<&crate::twin::Job> =
             self.twin.jobs.values().filter(|job| job.state == JobState::Dead).collect();
-        self.chance.pick(&dead).and_then(|job| self.twin.view(job).cause)
+        self.chance.pick_named(&dead, |job| job.born).and_then(|job| self.twin.view(job).cause)
     }
 
     /// A lease as its worker knows it: one that stands, that is over, or that never was.
@@ -116,7 +117,9 @@ impl Scene<'_> {
             .filter(|(id, token)| self.twin.jobs.get(&id.sequence()).is_some_and(|job| job.token == token.0));
         let live: Vec<(JobId, Token)> = live.copied().collect();
         let list = if self.chance.percent(80) && !live.is_empty() { &live[..] } else { self.held };
-        let &(id, token) = self.chance.pick(list)?;
+        let jobs = &self.twin.jobs;
+        let name = |id: JobId| jobs.get(&id.sequence()).map_or(id.sequence(), |job| job.born);
+        let &(id, token) = self.chance.pick_named(list, |&(id, _)| name(id))?;
         if self.chance.percent(self.plan.forged) {
             let id = self.job(|_| true);
             // Far from every token that will be given.

@@ -147,6 +147,7 @@ impl Twin {
             sequence,
             Job {
                 sequence,
+                born: number_in(&payload.payload),
                 queue: queue.into(),
                 kind: kind.into(),
                 state: if scheduled { JobState::Scheduled } else { JobState::Ready },
@@ -185,4 +186,11 @@ impl Twin {
         let at = scheduled.then_some(Time(judged.run_at));
         Item::Is { id: JobId::new(0, sequence), state: self.job(sequence).state, at }
     }
+}
+
+/// The number that a payload begins with.
+fn number_in(payload: &[u8]) -> u64 {
+    let digits =
+        payload.iter().skip_while(|byte| !byte.is_ascii_digit()).take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }

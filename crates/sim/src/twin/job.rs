@@ -14,6 +14,8 @@ use crate::call::Worked;
 #[allow(missing_docs)]
 pub struct Job {
     pub sequence: u64,
+    /// The number in its first payload: what its caller would know it by.
+    pub born: u64,
     pub queue: String,
     pub kind: String,
     pub state: JobState,

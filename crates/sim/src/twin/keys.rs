@@ -137,9 +137,7 @@ impl Twin {
     }
 
     pub(super) fn note_readied(&mut self, queue: &str) {
-        if !self.readied.iter().any(|known| known == queue) {
-            self.readied.push(queue.to_owned());
-        }
+        self.readied.insert(queue.to_owned(), 0);
     }
 
     /// Makes scheduled jobs whose time has come ready.

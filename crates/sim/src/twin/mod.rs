@@ -101,7 +101,8 @@ pub struct Twin {
     disk_full: bool,
     /// Who waits, in the order of their coming.
     pub waiters: Vec<Waiter>,
-    readied: Vec<String>,
+    /// Queues that have got something in this turn, and who of those that wait for it was looked at last.
+    readied: BTreeMap<String, CallNumber>,
     ended: Vec<u64>,
     told: Vec<Told>,
 }
@@ -128,7 +129,7 @@ impl Twin {
             stamp: 1,
             disk_full: false,
             waiters: Vec::new(),
-            readied: Vec::new(),
+            readied: BTreeMap::new(),
             ended: Vec::new(),
             told: Vec::new(),
         }

@@ -101,6 +101,18 @@ impl Twin {
         self.forget(&old);
     }
 
+    /// Moments ahead at which something becomes due or is over.
+    #[must_use]
+    pub fn moments(&self) -> Vec<u64> {
+        let jobs = self.jobs.values().flat_map(|job| [job.time, job.expires_at]);
+        let uniques = self.uniques.values().map(|holder| holder.expires_at);
+        let answers = self.answers.values().map(|kept| kept.expires_at);
+        let waiters = self.waiters.iter().map(|waiter| waiter.deadline);
+        let queues = self.queues.keys().filter_map(|queue| self.attention_at(queue));
+        let all = jobs.chain(uniques).chain(answers).chain(waiters).chain(queues);
+        all.filter(|&at| at > self.now).collect()
+    }
+
     /// When time alone will change something, and what.
     #[must_use]
     pub fn next_due(&self) -> Option<(u64, String)> {

@@ -1,10 +1,12 @@
 //! What can be seen.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_core::id::Blob;
 use tidegate_core::outcome::{LeasedJob, LeasedMore};
+use tidegate_core::state::Unseen;
 use tidegate_core::view::{Counts, JobFilter, JobState, JobView, WaitingFor};
 use tidegate_core::{JobId, Time, Token};
 
@@ -142,6 +144,21 @@ impl Twin {
             && filter.cause.is_none_or(|cause| job.state == JobState::Dead && self.cause_of(job) == cause)
             && filter.reason.is_none_or(|reason| job.reason == reason)
             && filter.enqueued_before.is_none_or(|before| job.enqueued_at < before.0)
+    }
+
+    /// What no view shows and must be kept all the same.
+    #[must_use]
+    pub fn unseen(&self) -> Unseen {
+        let alive = self.jobs.values().filter(|job| !job.state.has_ended());
+        let leased = self.jobs.values().filter(|job| job.state == JobState::Leased);
+        let workers: BTreeSet<String> = leased.filter_map(|job| job.worker.clone()).collect();
+        Unseen {
+            next_job: self.next_job,
+            next_token: self.next_token,
+            next_redrive: self.next_redrive,
+            redriven: alive.filter(|job| job.redrive > 0).map(|job| (job.sequence, job.redrive)).collect(),
+            workers: workers.into_iter().collect(),
+        }
     }
 
     /// A queue as anybody sees it, counted anew.

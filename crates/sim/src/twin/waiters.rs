@@ -103,13 +103,17 @@ impl Twin {
         (!empty).then_some((said, replayed))
     }
 
-    /// Whether there is more after expired jobs were ended: the next ones of their ordering keys.
-    fn look_again(&mut self, lease: &Lease) -> bool {
-        let ready: Vec<String> =
-            lease.queues.iter().filter(|queue| self.can_lease(queue, &lease.kinds)).cloned().collect();
-        let more = !ready.is_empty();
-        self.readied.extend(ready);
-        more
+    /// If there is more after expired jobs were ended, the next ones of their ordering keys, those who wait are looked at again.
+    fn look_again(&mut self, lease: &Lease) {
+        for queue in lease
+            .queues
+            .iter()
+            .filter(|queue| self.can_lease(queue, &lease.kinds))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.note_readied(&queue);
+        }
     }
 
     fn tell_lease(
@@ -155,8 +159,9 @@ impl Twin {
 
     pub(super) fn serve_waiters(&mut self) {
         self.tell_of_ended();
-        while let Some(queue) = self.readied.pop() {
-            self.serve_queue(&queue);
+        while let Some((number, queue)) = self.next_to_serve() {
+            self.readied.insert(queue.clone(), number);
+            self.serve(number, &queue);
         }
         while let Some(index) = (0..self.waiters.len())
             .filter(|&index| self.waiters[index].deadline <= self.now)
@@ -168,30 +173,33 @@ impl Twin {
         self.tell_of_ended();
     }
 
-    fn serve_queue(&mut self, queue: &str) {
-        let mut index = 0;
-        while index < self.waiters.len() {
-            let Wish::Lease { lease, key } = self.waiters[index].wish.clone() else {
-                index += 1;
-                continue;
+    /// Of all that wait for queues that have got something, who came first; and by way of which queue.
+    fn next_to_serve(&self) -> Option<(CallNumber, String)> {
+        let next = |queue: &String, behind: CallNumber| {
+            let waits = |waiter: &&Waiter| {
+                waiter.number > behind
+                    && matches!(&waiter.wish, Wish::Lease { lease, .. } if lease.queues.contains(queue))
             };
-            if !lease.queues.iter().any(|wanted| wanted == queue) {
-                index += 1;
-            } else if self.waiters[index].gone {
-                self.waiters.remove(index);
-            } else if !self.can_lease(queue, &[]) {
-                return;
-            } else if self.can_lease(queue, &lease.kinds) {
-                match self.try_lease(&lease, key.as_ref()) {
-                    Some((said, leased_before)) => {
-                        let waiter = self.waiters.remove(index);
-                        self.tell_lease(waiter.number, said, leased_before, waiter.settled);
-                    }
-                    // Nobody behind him comes first.
-                    None => index += usize::from(!self.look_again(&lease)),
+            self.waiters.iter().find(waits).map(|waiter| (waiter.number, queue.clone()))
+        };
+        self.readied.iter().filter_map(|(queue, &behind)| next(queue, behind)).min()
+    }
+
+    fn serve(&mut self, number: CallNumber, queue: &str) {
+        let index = self.waiters.iter().position(|waiter| waiter.number == number);
+        let index = index.expect("he was found a moment ago");
+        let Wish::Lease { lease, key } = self.waiters[index].wish.clone() else { return };
+        if self.waiters[index].gone {
+            self.waiters.remove(index);
+        } else if !self.can_lease(queue, &[]) {
+            self.readied.remove(queue);
+        } else if self.can_lease(queue, &lease.kinds) {
+            match self.try_lease(&lease, key.as_ref()) {
+                Some((said, leased_before)) => {
+                    let waiter = self.waiters.remove(index);
+                    self.tell_lease(waiter.number, said, leased_before, waiter.settled);
                 }
-            } else {
-                index += 1;
+                None => self.look_again(&lease),
             }
         }
     }

@@ -304,7 +304,10 @@ impl State {
     }
 
     pub(super) fn drop_unused_worker(&mut self, worker: u32) {
-        if worker != NONE && self.workers.try_entry(worker).is_some_and(|entry| entry.value.leases == 0) {
+        if worker != NONE
+            && !crate::sabotage::is("worker_names_leak")
+            && self.workers.try_entry(worker).is_some_and(|entry| entry.value.leases == 0)
+        {
             self.workers.remove(worker);
         }
     }

@@ -117,7 +117,8 @@ impl State {
                 extra.failures.clone_from(&restated.failures);
                 extra.progress = restated.progress.as_deref().map(Into::into);
                 extra.reason = reason;
-                extra.redrive = restated.redrive;
+                let lost = crate::sabotage::is("redrive_of_job_lost");
+                extra.redrive = if lost { 0 } else { restated.redrive };
                 extra.forgiven = restated.attempts_forgiven as u16;
                 if result.len > 0 {
                     extra.result = result;
