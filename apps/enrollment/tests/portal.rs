@@ -374,7 +374,7 @@ fn an_offer_that_lapses_goes_to_the_next_in_line() {
     assert!(late["possible"].as_array().expect("a list").iter().any(|way| way["action"] == "join"), "{late}");
     portal.until("the mails that told of the offers", |portal| {
         let told = |student: &&String| portal.story(student)["notices"].as_array().map(Vec::len) == Some(1);
-        [sleeps, wakes].iter().all(|student| told(student))
+        [sleeps, wakes].iter().all(told)
     });
     let whats: Vec<String> = portal.story(sleeps)["events"]
         .as_array()
@@ -394,7 +394,7 @@ fn an_offer_that_lapses_goes_to_the_next_in_line() {
 async fn the_whole_runs_with_a_server_of_its_own() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let options = tidegate_engine::Options::default();
-    let engine = tidegate_engine::Engine::open(&folder.path().join("engine"), options).expect("it opens");
+    let engine = tidegate_engine::Engine::open(folder.path().join("engine"), options).expect("it opens");
     let listen = "127.0.0.1:0".parse().expect("an address");
     let server = tidegate_server::Server::listen(listen, tidegate_server::Options::default()).await;
     let server = server.expect("it listens");
