@@ -124,8 +124,8 @@ pub struct Place {
     pub section: SectionId,
     /// How many are before; none while an opening that draws the order lies ahead.
     pub ahead: Option<u32>,
-    /// Since when.
-    pub since: Moment,
+    /// Since when; the answer to joining does not say, so that the same request has the same answer.
+    pub since: Option<Moment>,
     /// The section that is given up when the offer is accepted.
     pub gives: Option<SectionId>,
 }
