@@ -43,6 +43,8 @@ const ATTEMPTS_MAX: u32 = 100;
 const DELAY_MAX: Duration = Duration::from_secs(60);
 /// How long what is done can be told of: as long as a student's story.
 const RETAIN: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// A step takes milliseconds; one whose worker died is somebody else's soon.
+const LEASE: Duration = Duration::from_secs(5);
 /// Steps under way at once in one system.
 const AT_ONCE: usize = 16;
 
@@ -205,6 +207,7 @@ pub fn workers(
                 .name(system.as_str())
                 .concurrency(AT_ONCE)
                 .prefetch(AT_ONCE)
+                .lease(LEASE)
                 .on_event(show)
                 .state(Arc::clone(office))
                 .handle(WRITE, move |job, office| write(system, job, office))

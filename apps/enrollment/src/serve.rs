@@ -18,6 +18,7 @@ use crate::chain::{self, Office};
 use crate::downstream::{Downstream, now};
 use crate::pace::Pace;
 use crate::room::WaitingRoom;
+use crate::seats::postgres::PostgresSeats;
 use crate::seats::tidegate::{Setup, TidegateSeats};
 use crate::seats::{AnySeats, Strategy};
 use crate::tally::Tally;
@@ -65,7 +66,18 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             };
             (AnySeats::Tidegate(seats), Some(client), staff)
         }
-        other => anyhow::bail!("the strategy {other:?} is not built yet"),
+        strategy => {
+            let url = args.postgres.as_deref();
+            let url = url.context("this strategy keeps seats in PostgreSQL: --postgres says where")?;
+            let seats =
+                PostgresSeats::open(strategy, url, args.redis.as_deref(), Arc::clone(&catalogue)).await;
+            let seats = Arc::new(seats.context("cannot set the sections up in PostgreSQL")?);
+            let staff = match args.no_workers {
+                true => Vec::new(),
+                false => vec![start_outbox(&seats, &downstream, args.retry_delay, &stopping)],
+            };
+            (AnySeats::Postgres(seats), None, staff)
+        }
     };
     let app = Arc::new(App {
         catalogue,
@@ -106,6 +118,22 @@ fn start_workers(
     let offered = move |offer: &chain::OfferMade| pace.offered(&chain::section_of(&offer.pool), now());
     let workers = chain::workers(office, offered);
     workers.into_iter().map(|worker| tokio::spawn(keep_running(worker, stopping.subscribe()))).collect()
+}
+
+/// The worker of what follows where seats are in PostgreSQL.
+fn start_outbox(
+    seats: &Arc<PostgresSeats>,
+    downstream: &Arc<Downstream>,
+    retry_delay: Duration,
+    stopping: &watch::Sender<bool>,
+) -> JoinHandle<()> {
+    let (seats, downstream, mut told) = (Arc::clone(seats), Arc::clone(downstream), stopping.subscribe());
+    tokio::spawn(async move {
+        tokio::select! {
+            never = seats.work_off(&downstream, retry_delay) => match never {},
+            _ = told.wait_for(|stopping| *stopping) => {}
+        }
+    })
 }
 
 /// Runs a worker until it is told to stop. An engine that refuses what a worker asks may be mended while the portal runs.

@@ -6,9 +6,11 @@
 //!
 //! What is not here: HTTP, and words for people. A refusal is a value; [`crate::refusal`] says it.
 
+pub mod postgres;
 pub mod tidegate;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -387,12 +389,27 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub enum AnySeats {
     /// [`Strategy::Tidegate`].
     Tidegate(tidegate::TidegateSeats),
+    /// The others.
+    Postgres(Arc<postgres::PostgresSeats>),
+}
+
+impl AnySeats {
+    /// What it cost so far that several wanted the same: conflicts, and how often something was tried again. None if the
+    /// strategy has neither.
+    #[must_use]
+    pub fn contention(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Tidegate(_) => None,
+            Self::Postgres(seats) => seats.contention(),
+        }
+    }
 }
 
 macro_rules! forward {
     ($self:ident, $seats:ident => $call:expr) => {
         match $self {
             AnySeats::Tidegate($seats) => $call,
+            AnySeats::Postgres($seats) => $call,
         }
     };
 }

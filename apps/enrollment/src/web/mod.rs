@@ -85,6 +85,7 @@ pub fn router(reach: Reach, faults: bool) -> Router {
         .route("/api/registrar/sections/{section}", put(registrar::resize))
         .route("/api/registrar/openings", post(registrar::open_at))
         .route("/api/audit", get(registrar::audit))
+        .route("/api/contention", get(registrar::contention))
         .route("/api/audit/downstream", get(registrar::audit_downstream))
         .route("/api/downstream", get(systems))
         .route("/healthz", get(health));

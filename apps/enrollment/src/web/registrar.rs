@@ -97,3 +97,10 @@ pub(super) async fn audit_downstream(State(reach): State<Reach>) -> Response {
         Err(fault) => Bad(StatusCode::SERVICE_UNAVAILABLE, "away", fault.to_string()).into_response(),
     }
 }
+
+/// What it cost the strategy so far that several wanted the same; null if it has no conflicts.
+pub(super) async fn contention(State(reach): State<Reach>) -> Response {
+    let contention = reach.app.seats.contention();
+    Json(contention.map(|(conflicts, retries)| json!({ "conflicts": conflicts, "retries": retries })))
+        .into_response()
+}

@@ -1,0 +1,344 @@
+//! A small world in which all is well, and then one fault of each kind planted into it.
+
+use super::*;
+
+const SECOND: Moment = 1_000_000;
+
+/// Two sections of one course with one seat each, and one of another course with two. Anna is in CS-1, Bert was
+/// refused there and is in CS-2, Carl is in ART-1 and Dora has dropped it, Emil was told that he lacks a course.
+fn world() -> World {
+    let section = |name: &str, course: &str, capacity, free| SectionFacts {
+        name: name.into(),
+        course: course.into(),
+        capacity,
+        free_shown: Some(free),
+    };
+    let mut world = World {
+        sections: vec![
+            section("CS-1", "CS", 1, 0),
+            section("CS-2", "CS", 1, 0),
+            section("ART-1", "ART", 2, 1),
+        ],
+        students: ["Anna", "Bert", "Carl", "Dora", "Emil"].map(String::from).to_vec(),
+        ..World::default()
+    };
+    world.clicks = vec![
+        click(ANNA, CS_1, Wish::Seat, 1, enrolled("e1")),
+        click(BERT, CS_1, Wish::Seat, 2, Heard::SoldOut),
+        click(BERT, CS_2, Wish::Seat, 3, enrolled("e2")),
+        click(CARL, ART_1, Wish::Seat, 1, enrolled("e3")),
+        click(DORA, ART_1, Wish::Seat, 1, enrolled("e4")),
+        click(DORA, ART_1, Wish::Drop, 5, Heard::Dropped),
+        click(EMIL, CS_1, Wish::Forbidden, 1, Heard::NotEligible("prerequisite".into())),
+    ];
+    for (id, student, section) in [("e1", ANNA, CS_1), ("e2", BERT, CS_2), ("e3", CARL, ART_1)] {
+        world.enrol(id, student, section);
+    }
+    world
+}
+
+const ANNA: Student = 0;
+const BERT: Student = 1;
+const CARL: Student = 2;
+const DORA: Student = 3;
+const EMIL: Student = 4;
+const CS_1: Section = 0;
+const CS_2: Section = 1;
+const ART_1: Section = 2;
+
+fn enrolled(id: &str) -> Heard {
+    Heard::Enrolled(id.into())
+}
+
+/// A click at this second, answered a second later.
+fn click(student: Student, section: Section, wish: Wish, second: u64, heard: Heard) -> Click {
+    let sent = second * SECOND;
+    Click { student, section, wish, sent, heard: vec![(sent + SECOND, heard)] }
+}
+
+impl World {
+    /// A seat, and all that belongs to it.
+    fn enrol(&mut self, id: &str, student: Student, section: Section) {
+        self.seats.push(Seat { id: id.into(), student, section });
+        for system in System::ALL {
+            self.rows.push(Row { system, enrolment: id.into(), student, section });
+        }
+    }
+
+    fn seat_gone(&mut self, id: &str) {
+        self.seats.retain(|seat| seat.id != id);
+        self.rows.retain(|row| row.enrolment != id);
+    }
+
+    fn click_of(&mut self, student: Student, section: Section) -> &mut Click {
+        let found = self.clicks.iter_mut().find(|click| (click.student, click.section) == (student, section));
+        found.expect("there is one")
+    }
+
+    fn shown(&mut self, section: Section, free: u32) {
+        self.sections[section].free_shown = Some(free);
+    }
+}
+
+/// Plants something into the good world and says what the audit must find: by kind, how many, and in which words.
+#[track_caller]
+fn check(plant: impl FnOnce(&mut World), expected: &[(&str, u64, &str)]) {
+    let mut world = world();
+    plant(&mut world);
+    let verdict = audit(&world);
+    for (kind, findings) in verdict.kinds() {
+        let of_kind: Vec<_> = expected.iter().filter(|(expected, _, _)| *expected == kind).collect();
+        let count: u64 = of_kind.iter().map(|(_, count, _)| count).sum();
+        assert_eq!(findings.count, count, "{kind}: {:#?}", findings.first);
+        for (_, _, words) in of_kind {
+            assert!(
+                findings.first.iter().any(|text| text.contains(words)),
+                "{words:?}: {:#?}",
+                findings.first
+            );
+        }
+    }
+    assert_eq!(verdict.is_clean(), expected.is_empty());
+}
+
+#[test]
+fn a_good_day_is_clean() {
+    check(|_| {}, &[]);
+    let verdict = audit(&world());
+    let counts = [verdict.seats, verdict.enrolled, verdict.sold_out, verdict.not_eligible, verdict.dropped];
+    assert_eq!((counts, verdict.unanswered), ([3, 4, 1, 1, 1], 0));
+}
+
+#[test]
+fn a_seat_too_many_is_oversold() {
+    check(
+        |world| {
+            world.enrol("e5", EMIL, CS_2);
+            world.clicks.push(click(EMIL, CS_2, Wish::Seat, 4, enrolled("e5")));
+        },
+        &[("oversold", 1, "CS-2 has 1 seats, and 2 are in it")],
+    );
+}
+
+#[test]
+fn the_same_student_twice_in_a_section_is_a_duplicate() {
+    check(
+        |world| {
+            world.enrol("e5", CARL, ART_1);
+            world.shown(ART_1, 0);
+        },
+        &[("duplicates", 1, "Carl is 2 times in ART: ART-1 (e3), ART-1 (e5)")],
+    );
+}
+
+#[test]
+fn the_same_student_in_two_sections_of_a_course_is_a_duplicate() {
+    check(
+        |world| {
+            world.sections[CS_2].capacity = 2;
+            world.enrol("e5", ANNA, CS_2);
+            world.clicks.push(click(ANNA, CS_2, Wish::OneOfTwo, 4, enrolled("e5")));
+        },
+        &[("duplicates", 1, "Anna is 2 times in CS")],
+    );
+}
+
+#[test]
+fn one_key_with_two_enrolments_is_a_duplicate() {
+    check(
+        |world| {
+            let click = world.click_of(CARL, ART_1);
+            click.heard.push((3 * SECOND, enrolled("e9")));
+        },
+        &[
+            ("duplicates", 1, "Carl and ART-1: one key was answered with 2 enrolments"),
+            ("eligible but lost", 1, "told enrolled (e9)"),
+        ],
+    );
+}
+
+#[test]
+fn a_fee_charged_twice_is_a_duplicate() {
+    check(
+        |world| {
+            let fee = world.rows.iter().find(|row| row.system == System::Fee).cloned();
+            world.rows.extend(fee);
+        },
+        &[("duplicates", 1, "Anna has 2 times a fee for CS-1 (enrolments e1, e1)")],
+    );
+}
+
+#[test]
+fn a_seat_without_its_mail_record_or_fee_is_half_enrolled() {
+    check(
+        |world| world.rows.retain(|row| row.enrolment != "e2" || row.system == System::Mail),
+        &[("half-enrolled", 1, "Bert is in CS-2 (e2) without academic record, fee")],
+    );
+}
+
+#[test]
+fn a_fee_without_a_seat_is_half_enrolled() {
+    check(
+        |world| {
+            let row = Row { system: System::Fee, enrolment: "e4".into(), student: DORA, section: ART_1 };
+            world.rows.push(row);
+        },
+        &[("half-enrolled", 1, "Dora has fee for ART-1 without a seat")],
+    );
+}
+
+#[test]
+fn a_mail_to_somebody_else_is_half_of_two_enrolments() {
+    check(
+        |world| world.rows[0].student = EMIL,
+        &[
+            ("half-enrolled", 1, "Anna is in CS-1 (e1) without confirmation mail"),
+            ("half-enrolled", 1, "Emil has confirmation mail for CS-1 without a seat"),
+        ],
+    );
+}
+
+#[test]
+fn an_acknowledged_enrolment_that_is_not_there_is_lost() {
+    check(
+        |world| {
+            world.seat_gone("e3");
+            world.shown(ART_1, 2);
+        },
+        &[("eligible but lost", 1, "Carl and ART-1: told enrolled (e3), and there is no such seat")],
+    );
+}
+
+#[test]
+fn a_seat_that_was_granted_and_not_told_is_lost() {
+    let plant =
+        |heard: Vec<(Moment, Heard)>| move |world: &mut World| world.click_of(CARL, ART_1).heard = heard;
+    check(plant(vec![]), &[("eligible but lost", 1, "Carl and ART-1: has the seat and was told nothing")]);
+    check(
+        plant(vec![(2 * SECOND, Heard::SoldOut)]),
+        &[("eligible but lost", 1, "Carl and ART-1: has the seat and was told sold out")],
+    );
+}
+
+#[test]
+fn refused_while_a_seat_was_surely_free_is_lost() {
+    check(
+        |world| world.clicks.push(click(EMIL, ART_1, Wish::Seat, 8, Heard::SoldOut)),
+        &[("eligible but lost", 1, "Emil and ART-1: told sold out when at most 1 of 2 seats were taken")],
+    );
+    // Before anybody else had even asked.
+    check(
+        |world| world.click_of(ANNA, CS_1).sent = 4 * SECOND,
+        &[("eligible but lost", 1, "Bert and CS-1: told sold out when at most 0 of 1 seats were taken")],
+    );
+}
+
+#[test]
+fn refused_while_all_seats_may_have_been_taken_is_no_fault() {
+    // Dora's drop is answered at second 6; a refusal between 5 and 7 may be from before it.
+    check(|world| world.clicks.push(click(EMIL, ART_1, Wish::Seat, 5, Heard::SoldOut)), &[]);
+    // A key that was answered with two enrolments had two seats until they were dropped.
+    check(
+        |world| {
+            let dora = world.click_of(DORA, ART_1);
+            dora.heard.push((2 * SECOND, enrolled("e5")));
+            world.seat_gone("e3");
+            world.click_of(CARL, ART_1).heard = vec![(3 * SECOND, Heard::SoldOut)];
+            world.shown(ART_1, 2);
+        },
+        &[("duplicates", 1, "Dora and ART-1: one key was answered with 2 enrolments")],
+    );
+    // Somebody who never heard anything may have had the seat for a while.
+    check(
+        |world| {
+            let mut unheard = click(ANNA, ART_1, Wish::Seat, 7, Heard::SoldOut);
+            unheard.heard.clear();
+            world.clicks.push(unheard);
+            world.clicks.push(click(EMIL, ART_1, Wish::Seat, 8, Heard::SoldOut));
+        },
+        // Her own case is another matter: a seat is free, and she has no answer.
+        &[("eligible but lost", 1, "Anna and ART-1: never answered, and 1 seats are free")],
+    );
+}
+
+#[test]
+fn turned_away_or_unanswered_while_a_seat_stays_free_is_lost() {
+    check(
+        |world| world.clicks.push(click(EMIL, ART_1, Wish::Seat, 8, Heard::Other("503 busy".into()))),
+        &[("eligible but lost", 1, "Emil and ART-1: turned away (503 busy), and 1 seats are free")],
+    );
+    // Where nothing is free, the student lost nothing but patience.
+    check(|world| world.clicks.push(click(EMIL, CS_1, Wish::Seat, 8, Heard::Other("503 busy".into()))), &[]);
+}
+
+#[test]
+fn refused_as_not_eligible_though_eligible_is_lost() {
+    let refused = |wish| click(EMIL, ART_1, wish, 8, Heard::NotEligible("time_conflict".into()));
+    check(
+        |world| world.clicks.push(refused(Wish::Seat)),
+        &[("eligible but lost", 1, "Emil and ART-1: refused as time_conflict though eligible")],
+    );
+    check(
+        |world| world.clicks.push(refused(Wish::OneOfTwo)),
+        &[("eligible but lost", 1, "Emil and ART-1: refused as time_conflict though eligible")],
+    );
+    // Bert has the other section of the course.
+    let refused = click(BERT, CS_1, Wish::OneOfTwo, 8, Heard::NotEligible("same_course".into()));
+    check(|world| world.clicks.push(refused), &[]);
+}
+
+#[test]
+fn enrolled_without_being_eligible_is_unexplained() {
+    check(
+        |world| {
+            world.enrol("e5", EMIL, ART_1);
+            world.shown(ART_1, 0);
+            world.clicks.push(click(EMIL, ART_1, Wish::Forbidden, 2, enrolled("e5")));
+        },
+        &[("unexplained", 1, "Emil and ART-1: enrolled without being eligible")],
+    );
+}
+
+#[test]
+fn a_seat_nobody_asked_for_is_unexplained() {
+    check(
+        |world| {
+            world.enrol("e5", ANNA, ART_1);
+            world.shown(ART_1, 0);
+        },
+        &[("unexplained", 1, "Anna is in ART-1 and never asked")],
+    );
+}
+
+#[test]
+fn a_drop_does_what_it_says() {
+    check(
+        |world| {
+            world.enrol("e4", DORA, ART_1);
+            world.shown(ART_1, 0);
+        },
+        &[("unexplained", 1, "Dora and ART-1: told dropped, and the seat is still there")],
+    );
+    check(
+        |world| {
+            let drop = world.clicks.iter_mut().find(|click| click.wish == Wish::Drop).expect("there is one");
+            drop.heard = vec![(6 * SECOND, Heard::Other("409 unknown".into()))];
+        },
+        &[("eligible but lost", 1, "Dora and ART-1: the seat is gone, and the drop was refused")],
+    );
+}
+
+#[test]
+fn a_wrong_counter_is_unexplained() {
+    check(|world| world.shown(ART_1, 2), &[("unexplained", 1, "ART-1 shows 2 free seats, and 1 are")]);
+}
+
+#[test]
+fn everything_is_counted_and_the_first_few_are_told() {
+    let mut world = world();
+    for _ in 0..30 {
+        world.clicks.push(click(EMIL, ART_1, Wish::Seat, 8, Heard::SoldOut));
+    }
+    let lost = audit(&world).lost;
+    assert_eq!((lost.count, lost.first.len()), (30, TOLD_MAX));
+}

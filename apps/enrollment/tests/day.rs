@@ -1,0 +1,92 @@
+//! A small enrolment day, end to end: the command's own audit is the judge, and its exit code the verdict.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Lives through a small day; its report and its exit.
+fn day(options: &[&str]) -> (Value, Output) {
+    // PostgreSQL may run as another user, who must be able to come here.
+    let anybody = std::fs::Permissions::from_mode(0o755);
+    let folder = tempfile::Builder::new().permissions(anybody).tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    let folder = folder.expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_enrollment"))
+        .args([
+            "day",
+            "--students",
+            "300",
+            "--sections",
+            "12",
+            "--within",
+            "3s",
+            "--json",
+            "--chart",
+            "day.svg",
+        ])
+        .args(options)
+        .current_dir(folder.path())
+        .output()
+        .expect("it starts");
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    let chart = std::fs::read_to_string(folder.path().join("day.svg")).expect("a chart");
+    assert!(chart.starts_with("<svg"), "{chart:.100}");
+    (report, output)
+}
+
+#[test]
+fn a_killed_portal_and_a_ledger_that_is_down_leave_nobody_oversold_doubled_half_enrolled_or_lost() {
+    let (report, output) =
+        day(&["--students", "300", "--sections", "12", "--kill", "1", "--outage", "1s", "--seed", "7"]);
+    assert!(output.status.success(), "{report:#}\n{}", String::from_utf8_lossy(&output.stderr));
+    for kind in ["oversold", "duplicates", "half_enrolled", "lost", "unexplained"] {
+        assert_eq!(report["verdict"][kind]["count"], 0, "{report:#}");
+    }
+    assert_eq!(report["kills"].as_array().map(Vec::len), Some(1), "{report:#}");
+    // It was a day: seats were given, others were sold out, and some things were refused.
+    let at_least = |count: &Value, least: u64| assert!(count.as_u64() >= Some(least), "{report:#}");
+    at_least(&report["verdict"]["enrolled"], 100);
+    at_least(&report["verdict"]["sold_out"], 100);
+    at_least(&report["verdict"]["not_eligible"], 1);
+    at_least(&report["figures"]["looks"]["count"], 1_000);
+}
+
+#[test]
+fn a_naive_application_is_seen_to_oversell() {
+    let (report, output) = day(&[
+        "--strategy",
+        "naive",
+        "--students",
+        "600",
+        "--sections",
+        "3",
+        "--double-clicks",
+        "1",
+        "--kill",
+        "0",
+        "--outage",
+        "0s",
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    assert!(report["verdict"]["oversold"]["count"].as_u64() > Some(0), "{report:#}");
+}
+
+#[test]
+fn row_locks_survive_the_same_day() {
+    let (report, output) = day(&[
+        "--strategy",
+        "pessimistic",
+        "--students",
+        "300",
+        "--sections",
+        "12",
+        "--kill",
+        "1",
+        "--outage",
+        "1s",
+    ]);
+    assert!(output.status.success(), "{report:#}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(report["verdict"]["enrolled"].as_u64() > Some(100), "{report:#}");
+}
