@@ -63,7 +63,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
                 true => Vec::new(),
                 false => start_workers(&office, &pace, &stopping),
             };
-            (AnySeats::Tidegate(seats), Some(client), staff)
+            (AnySeats::Tidegate(Box::new(seats)), Some(client), staff)
         }
         other => anyhow::bail!("the strategy {other:?} is not built yet"),
     };
