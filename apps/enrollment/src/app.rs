@@ -47,7 +47,7 @@ pub struct Waits {
     title: String,
     /// How many are before.
     ahead: Option<u32>,
-    since: Moment,
+    since: Option<Moment>,
     gives: Option<SectionId>,
     estimate: Option<Estimate>,
 }

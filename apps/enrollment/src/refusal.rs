@@ -236,7 +236,7 @@ impl Asked<'_> {
     }
 
     fn line(&self, section: &Section) -> Vec<Possible> {
-        let now = self.board.section(&section.id).filter(|now| now.door == Door::Open);
+        let now = self.board.section(&section.id).filter(|now| now.door == Door::Open && now.free == 0);
         let words = |now: &Free| match now.waiting {
             0 => format!("Wait in line for {}: you would be the first.", section.id),
             waiting => format!("Wait in line for {}: {} before you.", section.id, many_are(waiting)),

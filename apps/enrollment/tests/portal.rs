@@ -374,7 +374,7 @@ fn an_offer_that_lapses_goes_to_the_next_in_line() {
     assert!(late["possible"].as_array().expect("a list").iter().any(|way| way["action"] == "join"), "{late}");
     portal.until("the mails that told of the offers", |portal| {
         let told = |student: &&String| portal.story(student)["notices"].as_array().map(Vec::len) == Some(1);
-        [sleeps, wakes].iter().all(|student| told(student))
+        [sleeps, wakes].iter().all(told)
     });
     let whats: Vec<String> = portal.story(sleeps)["events"]
         .as_array()
@@ -389,12 +389,50 @@ fn an_offer_that_lapses_goes_to_the_next_in_line() {
     assert_whole(&portal);
 }
 
+#[test]
+fn an_offer_gives_up_the_old_seat_once_and_only_while_it_is_there() {
+    let portal = Portal::start(SOON);
+    let [want, old] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    portal.resize(&want, 1);
+    let students = portal.students_for(&want);
+    let [has, keeps, drops] = [&students[0], &students[1], &students[2]];
+    let press = |student: &str, action: &str, section: &str, key: &str| {
+        portal.press(student, action, &json!({ "section": section }), key)
+    };
+    assert_eq!(press(has, "enrol", &want, "k").status, 201);
+    for student in [keeps, drops] {
+        assert_eq!(press(student, "enrol", &old, "k").status, 201);
+        let body = json!({ "give": old, "want": want, "when_offered": true });
+        let waits = portal.press(student, "swap", &body, "w");
+        assert_eq!(
+            (waits.status, &waits.json()["when_offered"]["gives"]),
+            (202, &json!(old)),
+            "{}",
+            waits.body
+        );
+        assert_eq!(portal.press(student, "swap", &body, "w").json(), waits.json(), "said again, the same");
+    }
+    // One still has the old seat when the offer comes; accepting it twice is accepting it once.
+    assert_eq!(press(has, "drop", &want, "d").status, 200);
+    let accepted = press(keeps, "accept", &want, "a");
+    assert_eq!(accepted.status, 201, "{}", accepted.body);
+    assert_eq!(press(keeps, "accept", &want, "a").json(), accepted.json());
+    // The other has given the old one back by then; there is nothing to give up, and nothing is undone twice.
+    assert_eq!(press(drops, "drop", &old, "d").status, 200);
+    assert_eq!(press(keeps, "drop", &want, "d").status, 200);
+    let accepted = press(drops, "accept", &want, "a");
+    assert_eq!(accepted.status, 201, "{}", accepted.body);
+    assert_eq!(press(drops, "accept", &want, "a").json(), accepted.json());
+    portal.settled();
+    assert_eq!(assert_whole(&portal), [(drops.clone(), want)]);
+}
+
 /// The engine in a server of its own: the same portal, and what it knows outlives a portal that is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_runs_with_a_server_of_its_own() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let options = tidegate_engine::Options::default();
-    let engine = tidegate_engine::Engine::open(&folder.path().join("engine"), options).expect("it opens");
+    let engine = tidegate_engine::Engine::open(folder.path().join("engine"), options).expect("it opens");
     let listen = "127.0.0.1:0".parse().expect("an address");
     let server = tidegate_server::Server::listen(listen, tidegate_server::Options::default()).await;
     let server = server.expect("it listens");

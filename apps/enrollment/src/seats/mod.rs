@@ -126,8 +126,8 @@ pub struct Place {
     pub section: SectionId,
     /// How many are before; none while an opening that draws the order lies ahead.
     pub ahead: Option<u32>,
-    /// Since when.
-    pub since: Moment,
+    /// Since when; the answer to joining does not say, so that the same request has the same answer.
+    pub since: Option<Moment>,
     /// The section that is given up when the offer is accepted.
     pub gives: Option<SectionId>,
 }
@@ -388,7 +388,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub enum AnySeats {
     /// [`Strategy::Tidegate`].
-    Tidegate(tidegate::TidegateSeats),
+    Tidegate(Box<tidegate::TidegateSeats>),
     /// The others.
     Postgres(Arc<postgres::PostgresSeats>),
 }

@@ -317,8 +317,12 @@ impl Seats for TidegateSeats {
             return Ok(Joined::Offered(Offer { section: section.id.clone(), until, gives: None }));
         }
         let waiting = done.iter().find_map(|result| result.waiting()).expect("who joins is offered or waits");
-        let since = waiting.joined_at.map_or_else(crate::downstream::now, Timestamp::unix_ms);
-        Ok(Joined::Waits(Place { section: section.id.clone(), ahead: waiting.ahead, since, gives: None }))
+        Ok(Joined::Waits(Place {
+            section: section.id.clone(),
+            ahead: waiting.ahead,
+            since: None,
+            gives: None,
+        }))
     }
 
     async fn leave(&self, wish: &Wish) -> Result<(), Refused> {
@@ -339,19 +343,14 @@ impl Seats for TidegateSeats {
         let story = self.story(&wish.student).await?;
         let mut refused = Refused::of(Why::NoOffer);
         for id in Self::grants_of(&story, &section.id) {
-            // What the offer gives up, as long as it stands; said again later, the same conditions must be said.
-            let offer = self.client.grant(id).show().await.map_err(|error| away(&error))?;
-            let gives = match offer.gives {
-                Some(gives) => {
-                    self.client.grant(gives).show().await.ok().map(|grant| section_of(&grant.pool))
-                }
-                None => None,
-            };
-            let gives = gives.and_then(|gives| self.catalogue.section(&gives));
+            let gives = given_for(&story, id).and_then(|gives| self.catalogue.section(&gives));
             let transaction = self.within_the_rules(self.client.transaction(), student, section, gives, true);
             let mut transaction = self.with_writes(transaction.confirm(id), wish);
             if let Some(gives) = gives {
-                transaction = transaction.enqueue(chain::undo(&self.client, &student.id, &gives.id));
+                // The rules allow for what is given up, so it must be there to be given.
+                transaction = transaction
+                    .when(Condition::has_all(student.id.as_str(), [pool_of(&gives.id)]))
+                    .enqueue(chain::undo(&self.client, &student.id, &gives.id));
             }
             match transaction.idempotency_key(key_of(wish, "")).commit().await {
                 Ok(done) => {
@@ -575,7 +574,7 @@ impl TidegateSeats {
                     return Ok(Swapped::WhenOffered(Place {
                         section: want.id.clone(),
                         ahead: waiting.ahead,
-                        since: waiting.joined_at.map_or_else(crate::downstream::now, Timestamp::unix_ms),
+                        since: None,
                         gives: Some(give.id.clone()),
                     }));
                 }
@@ -688,6 +687,19 @@ fn section_of_job(job: &Job) -> Option<SectionId> {
     said.map(|section| section.as_str().into()).or_else(left)
 }
 
+/// The section that is given up when this offer is accepted; or that was, if it has been: so that the same press said again is
+/// the same request. What the student has given back meanwhile is not given up any more.
+fn given_for(story: &HolderStory, offer: GrantId) -> Option<SectionId> {
+    let has = |id: GrantId| story.grants.iter().find(|grant| grant.id == id);
+    if let Some(held) = has(offer).filter(|grant| grant.state == GrantState::Held) {
+        return held.gives.and_then(has).map(|old| section_of(&old.pool));
+    }
+    let is_accepted = |entry: &&StoryEntry| entry.what == Happened::Confirmed && entry.grant == Some(offer);
+    let accepted = story.story.iter().find(is_accepted)?;
+    let is_given = |entry: &&StoryEntry| entry.what == Happened::Swapped && entry.at == accepted.at;
+    story.story.iter().find(is_given)?.pool.as_deref().map(section_of)
+}
+
 /// A holder's story as a student's.
 fn told(student: &StudentId, story: &HolderStory) -> Story {
     let section_of_grant = |id: Option<GrantId>| {
@@ -718,7 +730,7 @@ fn told(student: &StudentId, story: &HolderStory) -> Story {
         .map(|waiting| Place {
             section: section_of(&waiting.pool),
             ahead: waiting.ahead,
-            since: waiting.joined_at.map_or(0, Timestamp::unix_ms),
+            since: waiting.joined_at.map(Timestamp::unix_ms),
             gives: section_of_grant(waiting.gives),
         })
         .collect();
