@@ -144,10 +144,16 @@ impl Flips {
     pub(crate) fn flip(&mut self, disk: &SimulatedDisk, durable: u64, chance: &mut Chance) -> Option<Flip> {
         let mut names = disk.list().ok()?;
         names.sort_unstable();
+        // Frames may have been written over what was unused. (Of other bytes, a crash may bring back the old ones.)
+        self.live.retain(|flip| {
+            flip.place != Place::Unused
+                || names.contains(&flip.file)
+                    && around(&disk.bytes_of(&flip.file), flip.offset) == flip.around
+        });
         let last = names.iter().rev().find(|name| segment_first(name).is_some()).cloned();
         let wanted =
             [Place::Payload, Place::Header, Place::Records, Place::Meta, Place::Spare, Place::Unused]
-                [chance.weighted(&[8, 2, 3, 2, 1, 1])];
+                [chance.weighted(&[8, 2, 3, 4, 1, 1])];
         let candidates: Vec<&String> = names
             .iter()
             .filter(|name| match wanted {
@@ -272,9 +278,8 @@ impl Flips {
     /// In words, if what stopped it is nothing that was flipped.
     pub(crate) fn stopped(&mut self, error: &OpenError, disk: &SimulatedDisk) -> Result<Place, String> {
         let named = |damage: &Damage| {
-            let named = |flip: &&Flip| {
-                flip.frame > 0 && flip.file == damage.file && flip.frame_at == damage.offset
-            };
+            let named =
+                |flip: &&Flip| flip.frame > 0 && flip.file == damage.file && flip.frame_at == damage.offset;
             self.live.iter().find(named).map(|flip| flip.place)
         };
         // Without the newer slot of the meta file the older one is heard, which may miss what has been trimmed since.
@@ -288,6 +293,10 @@ impl Flips {
             place.ok_or_else(|| format!("the log does not open: {error}; flipped were {:?}", self.live))?;
         for flip in self.live.extract_if(.., |flip| flip.place != Place::Payload) {
             disk.flip(&flip.file, flip.offset, flip.mask);
+        }
+        // What was mended may lie just before what was not.
+        for left in &mut self.live {
+            left.around = around(&disk.bytes_of(&left.file), left.offset);
         }
         Ok(place)
     }

@@ -751,6 +751,10 @@ impl World {
                         flip.file,
                         flip.offset
                     ));
+                    // Before anything else is written that could tell of what was hit.
+                    if self.chance.percent(8) {
+                        return self.crash(Survival::Everything);
+                    }
                 }
                 Ok(())
             }

@@ -21,6 +21,8 @@ pub struct PoolPlan {
     pub drawn: u64,
     pub closing: u64,
     pub telling: u64,
+    /// How many times as long as the shortest holds and offers last.
+    pub patience: u64,
     /// Units of a pool, at most.
     pub capacity_max: u64,
     /// Of a hundred wishes, how many are for more than one unit.
@@ -60,6 +62,7 @@ impl PoolPlan {
             drawn: one_of(&[0, 40, 80]),
             closing: one_of(&[0, 0, 15, 40]),
             telling: one_of(&[0, 50, 90]),
+            patience: one_of(&[1, 1, 20, 400]),
             capacity_max: one_of(&[1, 3, 6, 10]),
             several: one_of(&[0, 20, 50]),
             limits,
