@@ -35,7 +35,7 @@ fn call(ask: PoolCall) -> Option<Call> {
 fn pool(scene: &mut Scene<'_>) -> String {
     let number = scene.chance.below(scene.plan.pools.pools);
     // Half of them are in one place.
-    if number % 2 == 0 { format!("pool-{number}") } else { format!("pool-{number}@here") }
+    if number.is_multiple_of(2) { format!("pool-{number}") } else { format!("pool-{number}@here") }
 }
 
 /// A pool that is there, now and then one that nobody has made.

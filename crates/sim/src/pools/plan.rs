@@ -36,7 +36,7 @@ impl PoolPlan {
     pub fn new(seed: u64, families: &[u64]) -> Self {
         let mut chance = Chance::of_step(seed, u64::MAX);
         let mut one_of = |list: &[u64]| list[chance.below(list.len() as u64) as usize];
-        let share = one_of(&[0, 15, 30, 60, 85]);
+        let share = one_of(&[0, 0, 20, 40, 75]);
         let families = families.iter().map(|usual| usual * one_of(&[0, 1, 1, 2, 2, 4])).collect();
         // Which of two lines is first when there is room for one grant is no rule, so there is one line.
         let grants_max = one_of(&[0, 0, 0, 0, 0, 0, 3, 6]);
