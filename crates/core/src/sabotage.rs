@@ -27,7 +27,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("damaged_job_forgotten", "a job whose payload is damaged is neither handed out nor failed"),
     ("pool_oversold", "a pool gives one unit more than it has"),
     ("pool_claims_ignored", "what a transaction takes of a pool first is free for it once more"),
-    ("lapse_lost_on_restate", "a hold that is written anew never lapses"),
+    ("lapse_lost_on_recovery", "a hold that a replay brings in never lapses"),
     ("line_reordered_on_restate", "those in line who are written anew are served the last first"),
     ("condition_skipped", "a transaction is done though its holder has what it must not"),
     ("retry_grants_again", "a key that has brought a grant brings another"),

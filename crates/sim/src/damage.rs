@@ -144,7 +144,7 @@ impl Flips {
     pub(crate) fn flip(&mut self, disk: &SimulatedDisk, durable: u64, chance: &mut Chance) -> Option<Flip> {
         let wanted =
             [Place::Payload, Place::Header, Place::Records, Place::Meta, Place::Spare, Place::Unused]
-                [chance.weighted(&[8, 2, 3, 2, 1, 1])];
+                [chance.weighted(&[8, 2, 3, 4, 1, 1])];
         self.flip_in(wanted, disk, durable, chance)
     }
 
@@ -158,6 +158,12 @@ impl Flips {
     ) -> Option<Flip> {
         let mut names = disk.list().ok()?;
         names.sort_unstable();
+        // Frames may have been written over what was unused. (Of other bytes, a crash may bring back the old ones.)
+        self.live.retain(|flip| {
+            flip.place != Place::Unused
+                || names.contains(&flip.file)
+                    && around(&disk.bytes_of(&flip.file), flip.offset) == flip.around
+        });
         let last = names.iter().rev().find(|name| segment_first(name).is_some()).cloned();
         let candidates: Vec<&String> = names
             .iter()
@@ -301,6 +307,10 @@ impl Flips {
             place.ok_or_else(|| format!("the log does not open: {error}; flipped were {:?}", self.live))?;
         for flip in self.live.extract_if(.., |flip| flip.place != Place::Payload) {
             disk.flip(&flip.file, flip.offset, flip.mask);
+        }
+        // What was mended may lie just before what was not.
+        for left in &mut self.live {
+            left.around = around(&disk.bytes_of(&left.file), left.offset);
         }
         Ok(place)
     }

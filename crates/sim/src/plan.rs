@@ -162,7 +162,7 @@ impl Plan {
             inbox_calls_max: rare(chance, 4, 64) as usize,
             waiters_max: rare(chance, 2, 32) as usize,
             spares: chance.below(3) as usize,
-            slack_bytes: [2_048, 6_000, 30_000][chance.below(3) as usize],
+            slack_bytes: [500, 2_048, 30_000][chance.below(3) as usize],
             step_bytes: [600, 4_096, 16_384][chance.below(3) as usize],
             disk_bytes: if small_disk { chance.between(60_000, 140_000) } else { 0 },
             disk_reserve_bytes: if small_disk { chance.between(10_000, 40_000) } else { 0 },

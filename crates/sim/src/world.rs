@@ -767,7 +767,12 @@ impl World {
                 // What is being synced is not at rest.
                 if self.slow.is_none() {
                     let flip = self.flips.flip(&self.disk, self.durable, &mut self.chance);
+                    let flipped = flip.is_some();
                     self.note_flip(flip);
+                    // Before anything else is written that could tell of what was hit.
+                    if flipped && self.chance.percent(8) {
+                        return self.crash(Survival::Everything);
+                    }
                 }
                 Ok(())
             }

@@ -35,7 +35,7 @@ fn call(ask: PoolCall) -> Option<Call> {
 fn pool(scene: &mut Scene<'_>) -> String {
     let number = scene.chance.below(scene.plan.pools.pools);
     // Half of them are in one place.
-    if number % 2 == 0 { format!("pool-{number}") } else { format!("pool-{number}@here") }
+    if number.is_multiple_of(2) { format!("pool-{number}") } else { format!("pool-{number}@here") }
 }
 
 /// A pool that is there, now and then one that nobody has made.
@@ -124,16 +124,28 @@ fn operation(scene: &mut Scene<'_>) -> PoolOperation {
             scene,
             |grant| grant.state == GrantState::Taken,
             |scene, give| {
+                let mine = scene.twin.pools.grants.get(&give.sequence()).map(|grant| grant.pool.clone());
+                let others = scene.twin.pools.pools.keys().filter(|pool| Some(*pool) != mine.as_ref());
+                let others: Vec<String> = others.cloned().collect();
+                let other = scene.chance.pick(&others).cloned().filter(|_| scene.chance.percent(90));
                 PoolOperation::Swap(Swap {
                     give,
-                    pool: any_pool(scene),
+                    pool: other.unwrap_or_else(|| any_pool(scene)),
                     units: scene.chance.percent(30).then(|| units(scene)),
                     group: group(scene),
                     when_offered: scene.chance.percent(60),
                 })
             },
         ),
-        6 => PoolOperation::Join(wish(scene)),
+        6 => {
+            let mut wish = wish(scene);
+            let ahead = scene.twin.pools.pools.iter().filter(|(_, pool)| pool.seed.is_some() && !pool.opened);
+            let ahead: Vec<String> = ahead.map(|(name, _)| name.clone()).collect();
+            if let Some(drawn) = scene.chance.pick(&ahead).filter(|_| scene.chance.percent(60)) {
+                wish.pool.clone_from(drawn);
+            }
+            PoolOperation::Join(wish)
+        }
         _ => {
             let line: Vec<(String, String)> = scene
                 .twin
@@ -201,20 +213,20 @@ fn configure(scene: &mut Scene<'_>) -> Option<Call> {
         config.holder_units_max = [0, 1, 1, 2, 4][scene.chance.below(5) as usize];
     }
     if changes(scene) {
-        config.hold_ms = scene.chance.between(1_000, 30_000);
+        config.hold_ms = scene.chance.between(1_000, 30_000) * plan.patience;
         config.hold_ms_max = config.hold_ms + scene.chance.below(60_000);
-        config.offer_ms = scene.chance.between(1_000, 100_000);
-    }
-    if changes(scene) {
-        let lined = scene.chance.percent(plan.lined);
-        config.waitlist_max = if lined { [1, 3, 8, 50][scene.chance.below(4) as usize] } else { 0 };
+        config.offer_ms = scene.chance.between(1_000, 100_000) * plan.patience;
     }
     if changes(scene) {
         let opens = scene.chance.percent(plan.ahead.max(15));
-        let ahead = scene.chance.percent(plan.ahead);
-        config.opens_at = if opens { moment(scene, &pool, ahead) } else { 0 };
         let shuffle = scene.chance.percent(plan.drawn);
+        let ahead = scene.chance.percent(if shuffle { plan.ahead.max(60) } else { plan.ahead });
+        config.opens_at = if opens || shuffle { moment(scene, &pool, ahead) } else { 0 };
         config.opening = if shuffle { Opening::Shuffle } else { Opening::Fifo } as i32;
+    }
+    if changes(scene) {
+        let lined = scene.chance.percent(plan.lined) || config.opening == Opening::Shuffle as i32;
+        config.waitlist_max = if lined { [1, 3, 8, 50][scene.chance.below(4) as usize] } else { 0 };
     }
     if changes(scene) {
         let closes = scene.chance.percent(plan.closing);
@@ -279,7 +291,7 @@ fn with_pools(scene: &mut Scene<'_>) -> Option<Call> {
     command.conditions.extend((0..conditions).map(|_| condition(scene)));
     let one_holder = scene.chance.percent(50).then(|| holder(scene));
     for _ in 0..scene.chance.between(1, 4) {
-        if scene.chance.percent(25) {
+        if scene.chance.percent(40) {
             let (operation, blob) = transaction::operation(scene);
             command.operations.push(operation);
             blobs.push(blob);
@@ -313,7 +325,12 @@ fn read_holder(scene: &mut Scene<'_>) -> Option<Call> {
 }
 
 fn entrants(scene: &mut Scene<'_>) -> Option<Call> {
-    let pool = any_pool(scene);
+    let drawn = scene.twin.pools.pools.iter().filter(|(_, pool)| pool.seed.is_some());
+    let drawn: Vec<String> = drawn.map(|(name, _)| name.clone()).collect();
+    let pool = match scene.chance.pick(&drawn).cloned() {
+        Some(drawn) if scene.chance.percent(80) => drawn,
+        _ => any_pool(scene),
+    };
     let from = if scene.chance.percent(30) { scene.chance.below(10) } else { 0 };
     call(PoolCall::Entrants { pool, from, limit: scene.chance.between(1, 20) as usize })
 }

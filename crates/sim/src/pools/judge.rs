@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_core::State;
-use tidegate_core::pool::view::{GrantView, HolderView, PoolView, WaitView};
+use tidegate_core::pool::view::{GrantView, Happened, HolderView, PoolView, StoryEntry, WaitView};
 use tidegate_core::pool::{GrantId, GrantState};
 
 use crate::twin::Twin;
@@ -178,8 +178,12 @@ impl Progress {
             (entrant.map_or(u64::MAX, |entrant| entrant.rank), number)
         };
         let of_pool = || before.iter().filter(|(_, wait)| wait.pool == offer.pool);
-        let mine = of_pool().find(|(holder, _)| *holder == offer.holder);
-        let mine = place(mine.map_or(u64::MAX, |(_, wait)| wait.number));
+        // Its story says to which joining it is an offer, unless that was forgotten in the same turn.
+        let story = state.holder(&offer.holder).unwrap_or_default().story;
+        let is_this = |entry: &&StoryEntry| {
+            entry.grant == offer.id.sequence() && matches!(entry.happened, Happened::Offered(_))
+        };
+        let Some(mine) = story.iter().find(is_this).map(|entry| place(entry.value)) else { return Ok(()) };
         let same = |wait: &WaitView| wait.units == offer.units && wait.group == offer.group;
         let still = |holder: &Arc<str>, number: u64| {
             self.line

@@ -21,6 +21,8 @@ pub struct PoolPlan {
     pub drawn: u64,
     pub closing: u64,
     pub telling: u64,
+    /// How many times as long as the shortest holds and offers last.
+    pub patience: u64,
     /// Units of a pool, at most.
     pub capacity_max: u64,
     /// Of a hundred wishes, how many are for more than one unit.
@@ -34,7 +36,7 @@ impl PoolPlan {
     pub fn new(seed: u64, families: &[u64]) -> Self {
         let mut chance = Chance::of_step(seed, u64::MAX);
         let mut one_of = |list: &[u64]| list[chance.below(list.len() as u64) as usize];
-        let share = one_of(&[0, 15, 30, 60, 85]);
+        let share = one_of(&[0, 0, 20, 40, 75]);
         let families = families.iter().map(|usual| usual * one_of(&[0, 1, 1, 2, 2, 4])).collect();
         // Which of two lines is first when there is room for one grant is no rule, so there is one line.
         let grants_max = one_of(&[0, 0, 0, 0, 0, 0, 3, 6]);
@@ -60,6 +62,7 @@ impl PoolPlan {
             drawn: one_of(&[0, 40, 80]),
             closing: one_of(&[0, 0, 15, 40]),
             telling: one_of(&[0, 50, 90]),
+            patience: one_of(&[1, 1, 20, 400]),
             capacity_max: one_of(&[1, 3, 6, 10]),
             several: one_of(&[0, 20, 50]),
             limits,

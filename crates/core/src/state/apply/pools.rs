@@ -131,9 +131,6 @@ impl State {
         let is_new = self.pools.find_grant(restated.grant.grant).is_none();
         self.bring_in_grant(&restated.grant, Time(restated.granted_at));
         if let Some(slot) = self.pools.find_grant(restated.grant.grant).filter(|_| is_new) {
-            if sabotage::is("lapse_lost_on_restate") {
-                self.pools.grant_lists.unlink(slot);
-            }
             let Grant { pool, group, .. } = self.pools.grants.get(slot);
             if let Some(group) = group.clone().filter(|_| sabotage::is("quota_not_counted_on_restate")) {
                 self.pools.pools.get_mut(*pool).groups.remove(&group);

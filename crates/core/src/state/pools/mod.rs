@@ -279,6 +279,9 @@ impl Pools {
 
     /// A replay does not say whose line a crash cut off from being served.
     pub(crate) fn finish_replay(&mut self) {
+        if crate::sabotage::is("lapse_lost_on_recovery") {
+            self.grant_index.values().for_each(|&slot| self.grant_lists.unlink(slot));
+        }
         let pools = (0..self.pools.end()).filter(|&pool| self.pools.try_entry(pool).is_some());
         self.unserved = pools.filter(|&pool| self.pools.get(pool).first_who_fits().is_some()).collect();
     }

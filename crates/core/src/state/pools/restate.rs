@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::super::{State, Turn};
 use super::{Grant, Pool};
-use crate::pool::order::AFTER_OPENING;
 use crate::pool::record::{
     EndedRestated, GrantEnded, GrantRestated, Granted, Joined, PoolConfigured, PoolRestated,
     StoryEntryRestated, StoryRestated,
@@ -68,11 +67,11 @@ impl State {
             holder: String::from(&**self.pools.holders.name(waiter.holder)),
             units: waiter.units,
             group: waiter.group.as_deref().map(Into::into),
-            rank: match waiter.rank {
-                AFTER_OPENING if crate::sabotage::is("line_reordered_on_restate") => u64::MAX - waiter.number,
-                rank => rank,
+            rank: waiter.rank,
+            number: match crate::sabotage::is("line_reordered_on_restate") {
+                true => (1 << 40) - waiter.number,
+                false => waiter.number,
             },
-            number: waiter.number,
             gives: waiter.gives,
             joined_at: waiter.joined_at.0,
             version: self.pools.pools.get(waiter.pool).version,
