@@ -12,18 +12,7 @@ fn day(options: &[&str]) -> (Value, Output) {
     let folder = tempfile::Builder::new().permissions(anybody).tempdir_in(env!("CARGO_TARGET_TMPDIR"));
     let folder = folder.expect("a directory");
     let output = Command::new(env!("CARGO_BIN_EXE_enrollment"))
-        .args([
-            "day",
-            "--students",
-            "300",
-            "--sections",
-            "12",
-            "--within",
-            "3s",
-            "--json",
-            "--chart",
-            "day.svg",
-        ])
+        .args(["day", "--within", "2s", "--json", "--chart", "day.svg"])
         .args(options)
         .current_dir(folder.path())
         .output()

@@ -22,6 +22,8 @@ use super::{
 
 /// So much of the students wait for the opening.
 const EARLY: f64 = 0.2;
+/// How slowly the others come: in this part of the time, all but one in e of them.
+const TRICKLE: f64 = 0.235;
 /// So much of them also click for something they may not have.
 const FORBIDDEN: f64 = 0.05;
 /// So much of the courses with two sections that would do are clicked for in both at once.
@@ -161,8 +163,11 @@ fn visit(
     let early = chance.happens(EARLY);
     let arrives = match early {
         true => shape.opens.mul_f64(chance.share()),
-        // Half of all within the first sixth: the rest trickles in.
-        false => shape.opens + shape.within.mul_f64((-(1.0 - chance.share()).ln() * 0.24).min(1.0)),
+        // Half of all within the first sixth: the rest trickles in, and nobody comes after the end.
+        false => {
+            let share = chance.share() * (1.0 - (-1.0 / TRICKLE).exp());
+            shape.opens + shape.within.mul_f64((-(1.0 - share).ln() * TRICKLE).min(1.0))
+        }
     };
     let refreshes = (0..chance.count(shape.refreshes)).map(|_| REFRESHING.mul_f64(chance.share())).collect();
     let try_of = |section: Section, chance: &mut Chance| Try {

@@ -59,7 +59,7 @@ pub(crate) fn draw(drawing: &Drawing<'_>) -> String {
     let time = Scale::time((BUCKET * buckets as u32).as_secs_f64(), (LEFT, RIGHT));
     let mut svg = Svg::new(WIDTH, HEIGHT);
     svg.text((MARGIN, 38.0), "start", 20.0, INK, "600", &drawing.title);
-    svg.text((MARGIN, 62.0), "start", 13.0, FAINT_INK, "400", &drawing.subtitle);
+    svg.text((MARGIN, 62.0), "start", fitting(&drawing.subtitle, 13.0), FAINT_INK, "400", &drawing.subtitle);
     bands(&mut svg, drawing, &time);
     people(&mut svg, drawing, &time, buckets);
     waiting(&mut svg, drawing, &time, buckets);
@@ -71,6 +71,13 @@ pub(crate) fn draw(drawing: &Drawing<'_>) -> String {
     }
     svg.text((RIGHT, WAITING.1 + 42.0), "end", 12.0, FAINT_INK, "400", "time since the start of the run");
     svg.end()
+}
+
+/// The size in which a text goes from margin to margin, but not more than `most`. A letter is some six tenths as wide as
+/// it is high.
+fn fitting(text: &str, most: f64) -> f64 {
+    let widest = (WIDTH - 2.0 * MARGIN) / (0.6 * text.chars().count().max(1) as f64);
+    (widest.min(most) * 10.0).floor() / 10.0
 }
 
 /// What was done to the portal, behind the lines.
@@ -153,10 +160,10 @@ fn waiting(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale, buckets: usize) {
     }
     let key = WAITING.0 - 30.0;
     svg.text((LEFT, key), "start", 12.0, FAINT_INK, "400", "an enrol click's answer took:");
-    svg.line(&[(LEFT + 172.0, key - 4.0), (LEFT + 194.0, key - 4.0)], CLICKS, 2.2);
-    svg.text((LEFT + 199.0, key), "start", 12.0, INK, "400", "p99");
-    svg.line(&[(LEFT + 236.0, key - 4.0), (LEFT + 258.0, key - 4.0)], MEDIAN, 1.6);
-    svg.text((LEFT + 263.0, key), "start", 12.0, INK, "400", "p50, of those pressed in each half second");
+    svg.line(&[(LEFT + 188.0, key - 4.0), (LEFT + 210.0, key - 4.0)], CLICKS, 2.2);
+    svg.text((LEFT + 215.0, key), "start", 12.0, INK, "400", "p99");
+    svg.line(&[(LEFT + 252.0, key - 4.0), (LEFT + 274.0, key - 4.0)], MEDIAN, 1.6);
+    svg.text((LEFT + 279.0, key), "start", 12.0, INK, "400", "p50, of those pressed in each half second");
 }
 
 fn value_axis(svg: &mut Svg, scale: &Scale, (_, bottom): (f64, f64)) {

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn values_are_placed_within_the_axis() {
         let scale = Scale::count(98.0, (400.0, 100.0));
-        assert_eq!((scale.at(0.0), scale.at(60.0), scale.at(1e9)), (400.0, 250.0, 100.0));
+        assert_eq!((scale.at(0.0), scale.at(50.0), scale.at(1e9)), (400.0, 250.0, 100.0));
         let latencies = Scale::latency(1.0, 100.0, (400.0, 100.0));
         assert_eq!((latencies.at(0.0), latencies.at(10.0), latencies.at(100.0)), (400.0, 250.0, 100.0));
     }
