@@ -8,7 +8,7 @@ use tidegate_sim::shrink::shrink;
 use tidegate_sim::{Ran, jobs, run, run_many, run_steps, sabotage};
 
 /// Seeds within which every bug is found.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 300;
 const STEPS: u64 = 4_000;
 /// Bugs of each room whose histories are shrunk as well; to so many steps, with so many tries.
 const SHRUNK: [&str; 4] =
@@ -56,7 +56,10 @@ fn every_deliberate_bug_is_found() {
     let mut table = String::new();
     let mut missed = Vec::new();
     let mut to_shrink = Vec::new();
-    for (name, what) in sabotage::bugs() {
+    // Some of them, if somebody says so: BUGS=one,another
+    let wanted = std::env::var("BUGS").ok();
+    let is_wanted = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted.split(',').any(|it| it == name));
+    for (name, what) in sabotage::bugs().into_iter().filter(|(name, _)| is_wanted(name)) {
         sabotage::choose(name);
         let Some(ran) = first_found() else {
             missed.push(format!("{name} ({what})"));
@@ -74,7 +77,7 @@ fn every_deliberate_bug_is_found() {
     std::panic::set_hook(hook);
     assert!(missed.is_empty(), "not found within {SEEDS} seeds: {missed:#?}\nfound:\n{table}");
     assert_eq!(sound, None, "and without them nothing is");
-    assert_eq!(to_shrink.len(), SHRUNK.len(), "all of these are bugs");
+    assert!(wanted.is_some() || to_shrink.len() == SHRUNK.len(), "all of these are bugs");
     for (name, ran) in to_shrink {
         sabotage::choose(name);
         shrinks(name, &ran, &mut table);
