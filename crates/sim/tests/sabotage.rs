@@ -9,7 +9,7 @@ use tidegate_sim::shrink::shrink;
 use tidegate_sim::{Ran, jobs, run, run_many, run_steps, sabotage};
 
 /// Seeds within which every bug is found.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 300;
 const STEPS: u64 = 4_000;
 /// Bugs of each room whose histories are shrunk as well; to so many steps, with so many tries.
 const SHRUNK: [&str; 4] =

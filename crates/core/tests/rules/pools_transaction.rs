@@ -77,7 +77,7 @@ fn of_two_pools_that_something_is_given_back_to_the_one_named_first_is_served_fi
         "pool name=b waitlist=5
          pool name=a waitlist=5
          all take anna pool=a ; take bert pool=b -> 1 taken, 2 taken
-         all join carl pool=a ; join dora pool=b -> waits 1 behind 0, waits 1 behind 0
+         all join carl pool=a ; join dora pool=b -> 2 times waits 1 behind 0
          transact give_back 1 ; give_back 2 -> 1 released, 2 released
          holder carl grants                 -> 3
          holder dora grants                 -> 4",
