@@ -108,6 +108,8 @@ pub const VERSION: RangeInclusive<u64> = 0..=(1 << 53) - 1;
 pub const UNITS_BELOW: RangeInclusive<u64> = 1..=(1 << 53) - 1;
 /// Pools that one reading of many may name.
 pub const POOL_NAMES: RangeInclusive<u64> = 1..=1_000;
+/// Bytes of all names together that a query names, with the commas: they fit into the head of a request.
+pub const POOL_NAMES_BYTES: RangeInclusive<u64> = 1..=24_576;
 /// Pools that one caller may watch: each event names the version of each of them, to go on from.
 pub const WATCHED_POOLS: RangeInclusive<u64> = 1..=1_000;
 

@@ -305,7 +305,7 @@ fn query_parameter(name: &str) -> Value {
         "reason" => ("That died for this reason.", Shape::Word(EndReason::WORDS)),
         "limit" => ("At most so many on a page. Default 100.", Shape::Integer(&limits::PAGE_JOBS)),
         "cursor" => ("The page after the one that named this cursor.", Shape::Text(&limits::CURSOR_BYTES)),
-        "names" => ("Names of pools, with commas between them.", Shape::Text(&(1..=129_000))),
+        "names" => ("Names of pools, with commas between them.", Shape::Text(&limits::POOL_NAMES_BYTES)),
         "wait_ms" => ("Waits so long for the job's end. Default 0.", Shape::Integer(&limits::WAIT_MS)),
         other => unreachable!("the table names the query parameter {other}, which is not described here"),
     };

@@ -118,9 +118,9 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<Routed<'a>> {
         (Verb::Post, ["v1", "pools", "requests"]) => (Call::RequestPools, ""),
         (Verb::Get, ["v1", "pools"]) => (Call::ListPools, ""),
         (Verb::Get, ["v1", "pools", "watch"]) => (Call::WatchPools, ""),
-        (Verb::Get, &["v1", "pools", pool]) => (Call::GetPool, pool),
-        (Verb::Put, &["v1", "pools", pool]) => (Call::ConfigurePool, pool),
-        (Verb::Delete, &["v1", "pools", pool]) => (Call::DeletePool, pool),
+        (Verb::Get, &["v1", "pools", pool]) if !POOL_WORDS.contains(&pool) => (Call::GetPool, pool),
+        (Verb::Put, &["v1", "pools", pool]) if !POOL_WORDS.contains(&pool) => (Call::ConfigurePool, pool),
+        (Verb::Delete, &["v1", "pools", pool]) if !POOL_WORDS.contains(&pool) => (Call::DeletePool, pool),
         (Verb::Post, &["v1", "pools", pool, "resize"]) => (Call::ResizePool, pool),
         (Verb::Get, &["v1", "pools", pool, "entrants"]) => (Call::ListEntrants, pool),
         (Verb::Get, &["v1", "grants", id]) => (Call::GetGrant, id),
@@ -141,6 +141,9 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<Routed<'a>> {
 
 /// Words that stand where a job's id could.
 const SETTLING: [&str; 4] = ["complete", "fail", "extend", "release"];
+
+/// Words that stand where a pool's name could. No pool is called so.
+pub(crate) const POOL_WORDS: [&str; 2] = ["watch", "requests"];
 
 /// The methods there are. `HEAD` is `GET`, whose body is left out when it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

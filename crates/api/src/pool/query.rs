@@ -113,6 +113,7 @@ fn names(
     count: &std::ops::RangeInclusive<u64>,
 ) -> Result<Option<Vec<String>>, Refused> {
     let Some(value): Option<Cow<'_, str>> = parameters.take("names") else { return Ok(None) };
+    syntax::text("names", &value, &limits::POOL_NAMES_BYTES)?;
     let names: Vec<String> = value.split(',').map(str::to_owned).collect();
     syntax::items("names", names.len(), count)?;
     let mut seen = std::collections::HashSet::with_capacity(names.len());
@@ -147,6 +148,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_query_is_named() {
         let many = format!("names={}", (0..1_001).map(|n| format!("p{n}")).collect::<Vec<_>>().join(","));
+        let long = format!("names={}", vec!["a".repeat(128); 200].join(","));
         for (query, code, field) in [
             ("name=a", Code::UnknownField, "name"),
             ("names=", Code::InvalidValue, "names"),
@@ -156,6 +158,7 @@ mod tests {
             ("cursor=a%20b", Code::InvalidValue, "cursor"),
             ("limit=0", Code::InvalidValue, "limit"),
             (&many, Code::TooManyItems, "names"),
+            (&long, Code::InvalidValue, "names"),
         ] {
             let refusal = PoolsQuery::read(query).unwrap_err();
             assert_eq!((refusal.code, refusal.field.as_deref()), (code, Some(field)), "{query}");

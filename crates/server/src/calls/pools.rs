@@ -23,14 +23,15 @@ use tidegate_engine::{Answer, CallError, Engine, IdempotencyKey, PoolSeen};
 use crate::calls::items::Bad;
 use crate::door::{Asked, Door, Refusing, now};
 use crate::reply::{Reply, json, json_bytes, marked};
+use crate::route::POOL_WORDS;
 
 /// About how many bytes a grant takes in JSON.
 const GRANT_BYTES: usize = 240;
 
-/// A pool's name in a path. A few words stand where a name could, and are none.
+/// A pool's name in a path. A few words stand where a name could, and are none however they are encoded.
 pub(crate) fn pool_name(variable: &str) -> Result<&str, Refused> {
     syntax::name("pool", variable)?;
-    syntax::ensure(!matches!(variable, "watch" | "requests"), || {
+    syntax::ensure(!POOL_WORDS.contains(&variable), || {
         let allowed = "a name other than `watch` and `requests`, which are paths of their own";
         Refusal::invalid_value("pool", variable, allowed)
     })?;

@@ -106,7 +106,11 @@ fn a_configuration_that_cannot_be_is_refused_by_its_field() {
     }
     let too_long = format!(r#"{{"capacity":1,"attributes":{{"a":"{}"}}}}"#, "x".repeat(1_025));
     assert_eq!(house.put("/v1/pools/p", too_long).json["field"], "attributes.a");
-    for name in ["watch", "requests", "a@b@c", "@b", "a%20b"] {
+    for (name, allowed) in [("watch", "GET, HEAD"), ("requests", "POST")] {
+        let said = house.put(&format!("/v1/pools/{name}"), r#"{"capacity":1}"#);
+        assert_eq!((said.status, said.header("allow")), (405, Some(allowed)), "{name}");
+    }
+    for name in ["w%61tch", "%72equests", "a@b@c", "@b", "a%20b"] {
         let said = house.put(&format!("/v1/pools/{name}"), r#"{"capacity":1}"#);
         assert_eq!((said.code(), &said.json["field"]), ("invalid_value", &json!("pool")), "{name}");
     }
