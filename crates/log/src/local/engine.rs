@@ -537,11 +537,22 @@ impl Log for LocalLog {
 
     fn read(&self, from: Sequence) -> Result<Box<dyn FrameReader>, ReadError> {
         let index = &self.shared.index;
-        let from = if from == Sequence::ZERO { index.first() } else { from };
-        if from != index.next() {
-            index.run_from(from)?;
+        let begin = |from| {
+            if from != index.next() {
+                index.run_from(from)?;
+            }
+            Ok(Box::new(LocalReader::new(Arc::clone(index), self.shared.identity, from)))
+        };
+        if from != Sequence::ZERO {
+            return Ok(begin(from)?);
         }
-        Ok(Box::new(LocalReader::new(Arc::clone(index), self.shared.identity, from)))
+        loop {
+            match begin(index.first()) {
+                // A trim came between the look and the reading: the beginning is later now.
+                Err(ReadError::Trimmed { .. }) => {}
+                reader => return Ok(reader?),
+            }
+        }
     }
 
     fn payload(&self, at: Sequence) -> Result<PayloadSource, ReadError> {
