@@ -64,7 +64,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
                 true => Vec::new(),
                 false => start_workers(&office, &pace, &stopping),
             };
-            (AnySeats::Tidegate(seats), Some(client), staff)
+            (AnySeats::Tidegate(Box::new(seats)), Some(client), staff)
         }
         strategy => {
             let url = args.postgres.as_deref();

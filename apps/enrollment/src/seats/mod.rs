@@ -386,7 +386,7 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub enum AnySeats {
     /// [`Strategy::Tidegate`].
-    Tidegate(tidegate::TidegateSeats),
+    Tidegate(Box<tidegate::TidegateSeats>),
     /// The others.
     Postgres(Arc<postgres::PostgresSeats>),
 }
