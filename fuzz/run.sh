@@ -33,9 +33,9 @@ bytes_max() {
   case $1 in record | segments) echo 16384 ;; *) echo 4096 ;; esac
 }
 
-# How many inputs a short run makes: some eight seconds each.
+# How many inputs a short run makes: some four seconds each.
 inputs() {
-  case $1 in segments | door) echo 6000 ;; record) echo 20000 ;; history) echo 3000 ;; *) echo 500000 ;; esac
+  case $1 in segments | door) echo 3000 ;; record) echo 10000 ;; history) echo 1500 ;; *) echo 250000 ;; esac
 }
 
 began=$SECONDS
