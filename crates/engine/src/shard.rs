@@ -89,6 +89,8 @@ pub(crate) struct Shard {
     publish_at: Option<Time>,
     published_at: Time,
     pub(crate) cleaner: Cleaner,
+    /// Pools that are shown and that this log knows nothing of, to be shown no more: a damaged disk has lost them since.
+    lost_pools: Vec<Arc<str>>,
 }
 
 /// What the core collects in a turn beside records.
@@ -171,6 +173,8 @@ impl Shard {
         let now = options.clock.now();
         let pace = Pace::new(state.now(), now);
         let (epoch, last) = (recovery.epoch, recovery.last);
+        let shown = doors.published.pools().all().into_iter().map(|seen| Arc::clone(&seen.view.name));
+        let lost_pools = shown.filter(|name| state.pool(name).is_none()).collect();
         doors.published.update(|figures| figures.recovery = Some(recovery));
         Ok(Self {
             number,
@@ -192,6 +196,7 @@ impl Shard {
             publish_at: Some(Time(0)),
             published_at: Time(0),
             cleaner: Cleaner::new(options.cleaning),
+            lost_pools,
             options: Arc::clone(options),
         })
     }
@@ -276,7 +281,8 @@ impl Shard {
 
     /// Copies the pools that have changed since the last turn, for publishing.
     fn changed_pools(&mut self) -> Vec<PoolChange> {
-        let names = self.state.take_changed_pools();
+        let mut names = self.state.take_changed_pools();
+        names.extend(std::mem::take(&mut self.lost_pools));
         let change = |name: Arc<str>| PoolChange { view: self.state.pool(&name), name };
         names.into_iter().map(change).collect()
     }
