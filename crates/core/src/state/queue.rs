@@ -150,3 +150,34 @@ impl Queue {
         self.lanes.iter().fold(0, |mask, lane| mask | lane.mask)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kinds come and go: a lane is kept as long as it has jobs, and a few are kept without.
+    #[test]
+    fn lanes_without_jobs_are_given_back_but_for_a_few() {
+        let (mut lists, mut free) = (Lists::new(0), Vec::new());
+        let mut queue = Queue::new(QueueConfig::DEFAULT, &mut lists);
+        let kinds = SPARE_LANES as u16 + 4;
+        for kind in 0..kinds {
+            let lane = queue.lane(kind, &mut lists, &mut free);
+            lane.mask |= 1 << 5;
+            let list = lane.lists + 5;
+            lists.reach(u32::from(kind));
+            lists.push_back(list, u32::from(kind));
+        }
+        queue.left_lane(3, 4, &lists, &mut free);
+        queue.left_lane(3, 5, &lists, &mut free);
+        assert_eq!((queue.lanes.len(), queue.mask()), (kinds as usize, 1 << 5), "there is a job in each");
+        for kind in 0..kinds {
+            lists.unlink(u32::from(kind));
+            queue.left_lane(kind, 5, &lists, &mut free);
+        }
+        assert_eq!((queue.lanes.len(), queue.mask(), free.len()), (SPARE_LANES, 0, 4));
+        let blocks = lists.count();
+        queue.lane(99, &mut lists, &mut free);
+        assert_eq!((lists.count(), free.len()), (blocks, 3), "what was given back is used again");
+    }
+}

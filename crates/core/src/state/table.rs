@@ -124,12 +124,12 @@ mod tests {
         assert!(shares.iter().all(|share| (10..100).contains(share)), "{shares:?}");
     }
 
-    /// Among so many, some share all of a hash that the table looks at.
+    /// There are 2^15 ways for a hash to choose a part and what the part looks at: among so many names some share theirs.
     #[test]
     fn one_name_is_another_in_each_scope() {
         let mut table = Table::new(7);
-        let indexes: Vec<u32> = (0..2_000).map(|scope| table.insert(scope, "name", ())).collect();
-        for scope in 0..4_000 {
+        let indexes: Vec<u32> = (0..40_000).map(|scope| table.insert(scope, "name", ())).collect();
+        for scope in 0..50_000 {
             assert_eq!(table.find(scope, "name"), indexes.get(scope as usize).copied());
         }
     }

@@ -210,6 +210,7 @@ mod tests {
         for time in [5, 100, 70_000, 1 << 40] {
             wheel.insert(&mut lists, 0, time);
             assert!(wheel.advance(&mut lists, time, 10, |_| time));
+            assert_eq!(wheel.next(&lists), Some(time), "it is due");
             assert_eq!(lists.pop_front(wheel.due()), Some(0));
             assert!(wheel.advance(&mut lists, time + 64, 10, |_| time));
             assert_eq!(wheel.next(&lists), None, "{time}");

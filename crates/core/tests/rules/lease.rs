@@ -246,16 +246,16 @@ fn positions_count_all_kinds_and_higher_priorities() {
 /// A walk writes jobs anew in the order of their ids; their places in line are another.
 #[test]
 fn jobs_keep_their_places_after_a_restart_from_a_walk_on() {
-    let mut world = check_in(
-        World::new(),
-        "enqueue times=4
-         lease                              -> 1
-         fail 1 retry_after=0               -> 1 ready",
-    );
-    let target = world.next_frame();
-    world.walk(target, |_| ());
-    world.state = world.replayed_from(target);
-    check_in(world, "lease 9 -> 2 3 4 1");
+    for (times, order) in [(2, "2 1"), (3, "2 3 1"), (4, "2 3 4 1")] {
+        let mut world = check_in(
+            World::new(),
+            &format!("enqueue times={times}\nlease -> 1\nfail 1 retry_after=0 -> 1 ready"),
+        );
+        let target = world.next_frame();
+        world.walk(target, |_| ());
+        world.state = world.replayed_from(target);
+        check_in(world, &format!("lease 9 -> {order}"));
+    }
 }
 
 #[test]

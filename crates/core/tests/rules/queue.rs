@@ -144,6 +144,22 @@ fn at_most_so_many_ended_jobs_of_a_state_are_kept_the_latest() {
 }
 
 #[test]
+fn a_state_with_too_many_takes_nothing_from_another() {
+    check(
+        "configure retain_max=2
+         enqueue times=5
+         cancel 5
+         lease 4
+         complete 1 2 3 4
+         after 0
+         queue counts                       -> 2 completed 1 cancelled
+         show 2                             -> not kept
+         show 3 state                       -> completed
+         show 5 state                       -> cancelled",
+    );
+}
+
+#[test]
 fn a_shorter_retention_counts_for_what_has_ended_already() {
     check(
         "enqueue
