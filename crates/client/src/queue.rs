@@ -298,7 +298,7 @@ fn json(kind: &str, job: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// Whole milliseconds; what is longer than any bound stays so, and is refused by name.
-fn ms(span: Duration) -> u64 {
+pub(crate) fn ms(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -166,7 +166,7 @@ impl Held {
                 ..
             }) => items.len() * ITEM_BYTES,
             Some(Told::Job(Some((view, _)))) => (view.payload.len + view.result.len) as usize,
-            Some(Told::Page(_) | Told::Causes(_) | Told::Pool(_)) => usize::MAX / 2,
+            Some(Told::Page(_) | Told::Causes(_) | Told::Pool(_)) => usize::MAX,
             _ => 0,
         }
     }

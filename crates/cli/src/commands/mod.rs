@@ -57,3 +57,9 @@ pub(crate) fn word<T: Clone + Send + Sync + 'static>(
 pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| format!("it must be {}", Timestamp::ALLOWED))
 }
+
+/// A value parser for what travels or is shown by name.
+pub(crate) fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -22,7 +22,7 @@ use tidegate_api::words::GrantState;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::wish::ms;
+use crate::queue::ms;
 use crate::settings::fresh_key;
 use crate::{Client, Error};
 

@@ -183,7 +183,7 @@ impl GrantHandle {
     /// # Errors
     /// `hold_lapsed`, `not_held`, `grant_ended`, `grant_unknown`, or no answer.
     pub async fn extend(&self, hold: Option<Duration>) -> Result<Grant, Error> {
-        self.client.extend_grant(self.id, &ExtendWish { hold_ms: hold.map(wish::ms) }).await
+        self.client.extend_grant(self.id, &ExtendWish { hold_ms: hold.map(crate::queue::ms) }).await
     }
 
     /// Gives it back; an offer is declined.

@@ -11,6 +11,7 @@ use tidegate_api::pool::wish::{HoldWish, TakeWish};
 use tidegate_api::value::Text;
 
 use super::Pool;
+use crate::queue::ms;
 use crate::{Client, Error};
 
 /// The kinds of wishes.
@@ -204,9 +205,4 @@ impl Wanted for wanted::Join {
     async fn send(client: Client, pool: String, wish: Parts) -> Result<PoolAnswer, Error> {
         client.join(&pool, &wish.take_wish()).await
     }
-}
-
-/// Whole milliseconds; what is longer than any bound stays so, and is refused by name.
-pub(super) fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

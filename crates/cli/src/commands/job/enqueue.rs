@@ -19,7 +19,7 @@ use tidegate::{
 };
 
 use crate::{
-    commands::{self, word},
+    commands::{self, name_and_value, word},
     duration::Millis,
     failure::{ItemsRefused, Misuse},
     output::{Out, Paint, paint_of_state},
@@ -400,9 +400,4 @@ pub(crate) fn filled(job: NewJob<'_>, options: &NewJob<'_>) -> NewJob<'static> {
         traceparent: text(job.traceparent, &options.traceparent),
         metadata: job.metadata.or_else(|| options.metadata.clone()).map(Metadata::into_owned),
     }
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -7,7 +7,7 @@ use tidegate::api::time::Timestamp;
 use tidegate::api::words::Opening;
 
 use super::show::show;
-use crate::commands::timestamp;
+use crate::commands::{name_and_value, timestamp};
 use crate::duration::Millis;
 use crate::failure::Misuse;
 use crate::output::Out;
@@ -131,11 +131,6 @@ fn over(under: PoolConfig, args: &Args) -> PoolConfig {
             false => Some(args.attributes.iter().cloned().collect()),
         },
     }
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn quota(text: &str) -> Result<Quota, String> {
