@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use http::Method;
@@ -118,27 +118,37 @@ impl Browser {
         }
     }
 
-    /// The first element that a selector finds; waits until there is one.
-    pub(crate) async fn find(&self, selector: &str) -> Element {
+    /// Waits until a selector finds something.
+    pub(crate) async fn find(&self, selector: &str) {
         self.until(&format!("a {selector}"), &format!("document.querySelector({})", json!(selector))).await;
-        match self.client.find(Locator::Css(selector)).await {
-            Ok(element) => element,
-            Err(failure) => panic!("{selector}: {failure}"),
-        }
     }
 
     /// Presses what a selector finds, as soon as it is there and can be pressed.
     pub(crate) async fn press(&self, selector: &str) {
         let started = Instant::now();
         // The page may draw it anew between the look and the press; then nothing was pressed, and it is looked for again.
-        while let Err(failure) = self.find(selector).await.click().await {
+        while let Err(failure) = self.pressed(selector).await {
             assert!(started.elapsed() < PATIENCE, "{selector}: {failure}");
         }
     }
 
+    async fn pressed(&self, selector: &str) -> Result<(), CmdError> {
+        self.find(selector).await;
+        self.client.find(Locator::Css(selector)).await?.click().await
+    }
+
     /// What can be read in what a selector finds; waits until it is there.
     pub(crate) async fn text(&self, selector: &str) -> String {
-        self.find(selector).await.text().await.unwrap_or_else(|failure| panic!("{selector}: {failure}"))
+        let read = format!("document.querySelector({})?.innerText ?? null", json!(selector));
+        let started = Instant::now();
+        // Found and read in one step: between two, the page may draw it anew.
+        loop {
+            if let Value::String(text) = self.value(&read).await {
+                return text;
+            }
+            assert!(started.elapsed() < PATIENCE, "waited too long for a {selector}");
+            tokio::time::sleep(POLL_EVERY).await;
+        }
     }
 
     /// Waits until what a selector finds can be read to say `words`.
