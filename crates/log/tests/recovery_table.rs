@@ -323,6 +323,37 @@ fn a_log_whose_meta_file_has_lost_a_slot_is_not_taken_for_closed() {
     assert!(recovery.torn.is_some(), "what is cut off is told of");
 }
 
+/// A rewrite that a crash tears must leave what stood there before, so it never goes where the latest one stands.
+#[test]
+fn the_meta_file_is_rewritten_in_turn_so_that_a_torn_rewrite_leaves_the_one_before() {
+    let (disk, ..) = written();
+    let generations = |disk: &SimulatedDisk| {
+        let meta = disk.bytes_of("meta");
+        [&meta[..4_096], &meta[4_096..]].map(|slot| -> u64 {
+            let text = std::str::from_utf8(slot).expect("a slot is text");
+            let line = text.lines().find_map(|line| line.strip_prefix("generation "));
+            line.expect("a generation").parse().expect("a number")
+        })
+    };
+    let check = |disk: &SimulatedDisk, epoch: Epoch| {
+        let [first, second] = generations(disk);
+        assert_eq!(first.abs_diff(second), 1, "the slots hold the last two: {first}, {second}");
+        // The latest one is torn: the log opens as the one before says.
+        let torn = disk.after_crash(Survival::Everything);
+        torn.flip("meta", if first > second { 40 } else { 4_096 + 40 }, 1);
+        let recovery = open(&torn).expect("the other slot is enough").recovery;
+        assert_eq!(recovery.last, Sequence(FRAMES));
+        assert!(recovery.epoch >= epoch, "{} after {epoch}", recovery.epoch);
+    };
+    for _ in 0..4 {
+        let opened = open(&disk).expect("it opens");
+        let epoch = opened.recovery.epoch;
+        check(&disk, epoch);
+        opened.log.close().expect("it closes");
+        check(&disk, epoch);
+    }
+}
+
 #[test]
 fn a_lost_or_damaged_meta_file_and_a_newer_format_are_refused_by_name() {
     let (whole, ..) = written();

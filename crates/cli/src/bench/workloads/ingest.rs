@@ -48,11 +48,13 @@ pub(super) async fn singles_against_bare(bench: &mut Bench) -> anyhow::Result<Ve
     }
     bench.check_left(&queue, singles.jobs).await?;
     let ratio = percent(singles.jobs_per_s(), bares.jobs_per_s());
+    // A plain request does not go through the library that `bare` goes through; yet it does more, so it should not win.
+    let doubt = if ratio > 100.0 { ", which says that the machine was not quiet: measure again" } else { "" };
     let under_way = under_way(SINGLES);
     let row_of_singles = row("ingest-single", format!("one job a request, {under_way}"), &singles).fact(
         "of_bare_percent",
         ratio,
-        format!("{ratio} % of bare"),
+        format!("{ratio} % of bare{doubt}"),
     );
     Ok(vec![row("bare", format!("the same requests, nothing done, {under_way}"), &bares), row_of_singles])
 }
