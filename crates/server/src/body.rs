@@ -192,19 +192,31 @@ pub(crate) enum Media {
 /// Without it, what curl says when it is not told otherwise (a form) and what says nothing is taken for JSON.
 pub(crate) fn media(head: &Parts) -> Result<Media, Refused> {
     let said = head.headers.get(CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
-    let essence = said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let is = |media_type: &str| essence.eq_ignore_ascii_case(media_type.as_bytes());
-    if is("application/json") {
-        return Ok(Media::Json);
+    if let Some(media) = media_of(said) {
+        return Ok(media);
     }
-    if is("application/x-ndjson") {
-        return Ok(Media::Ndjson);
-    }
-    let says_nothing = essence.is_empty() || is("application/x-www-form-urlencoded");
+    let essence = essence(said);
+    let says_nothing =
+        essence.is_empty() || essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded");
     if says_nothing && !head.headers.contains_key(ORIGIN) {
         return Ok(Media::Json);
     }
     Err(unsupported(essence))
+}
+
+/// What this value of `Content-Type` says; none if it is not understood.
+pub(crate) fn media_of(said: &[u8]) -> Option<Media> {
+    let is = |media_type: &str| essence(said).eq_ignore_ascii_case(media_type.as_bytes());
+    if is("application/json") {
+        Some(Media::Json)
+    } else {
+        is("application/x-ndjson").then_some(Media::Ndjson)
+    }
+}
+
+/// A media type without its parameters.
+fn essence(said: &[u8]) -> &[u8] {
+    said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 /// The refusal of a media type that is not understood, or not here.

@@ -27,6 +27,7 @@ use crate::calls::watch::{self as watching, Watchers};
 use crate::calls::{dead, enqueue, grants, health, jobs, pools, queues, stream, transactions, work};
 use crate::reply::{Reply, marked, problem};
 use crate::route::{Call, nowhere, route};
+use crate::row::{Answers, Row};
 use crate::written::Written;
 
 /// What every request needs. Clones share it.
@@ -59,17 +60,14 @@ impl Door {
 
     /// Answers a request. A bug that panics is answered too, and logged.
     pub(crate) async fn answer(&self, request: Request<RequestBody>) -> Reply {
-        let mut answer = pin!(self.answer_or_panic(request));
-        let answered = std::future::poll_fn(|context| {
-            match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
-                Ok(poll) => poll.map(Some),
-                Err(_panic) => Poll::Ready(None),
-            }
-        });
-        answered.await.unwrap_or_else(|| {
-            tracing::error!("a request made the server panic; the panic's own message says where");
-            problem(Refusal::new(Code::Internal, "The server made a mistake; its log says more."))
-        })
+        caught(self.answer_or_panic(request)).await.unwrap_or_else(|()| problem(mistake()))
+    }
+
+    /// Answers requests that enqueue one job each, likewise.
+    pub(crate) async fn answer_row(&self, row: Row) -> Answers {
+        let jobs = caught(row.answer(self)).await;
+        let jobs = jobs.unwrap_or_else(|()| vec![Err(mistake().into()); row.jobs()]);
+        Answers { queue: row.into_queue(), jobs }
     }
 
     async fn answer_or_panic(&self, request: Request<RequestBody>) -> Reply {
@@ -81,9 +79,7 @@ impl Door {
             return nowhere(&head.method, head.uri.path());
         };
         let asked = Asked { door: self, head: &head, body };
-        self.dispatch(call, &variable, asked)
-            .await
-            .unwrap_or_else(|Refusing { refusal, replayed }| marked(problem(*refusal), replayed))
+        self.dispatch(call, &variable, asked).await.unwrap_or_else(Refusing::into_reply)
     }
 
     async fn dispatch(&self, call: Call, variable: &str, asked: Asked<'_>) -> Result<Reply, Refusing> {
@@ -176,6 +172,25 @@ impl Door {
     }
 }
 
+/// What a future comes to; nothing if it panics, which is logged.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, ()> {
+    let mut future = pin!(future);
+    let ended = std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_panic) => Poll::Ready(Err(())),
+        }
+    });
+    ended.await.inspect_err(|()| {
+        tracing::error!("a request made the server panic; the panic's own message says where");
+    })
+}
+
+/// What is said of a request that made the server panic.
+fn mistake() -> Refusal {
+    Refusal::new(Code::Internal, "The server made a mistake; its log says more.")
+}
+
 /// A request whose call is known.
 pub(crate) struct Asked<'a> {
     /// Who answers.
@@ -226,7 +241,7 @@ pub(crate) fn idempotency_key(head: &Parts, body: &[u8]) -> Result<Option<Idempo
 }
 
 /// A refusal of a whole request, and whether it repeats what an earlier request was told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refusing {
     refusal: Refused,
     replayed: bool,
@@ -265,6 +280,11 @@ impl Refusing {
     pub(crate) fn of_transaction(error: &CallError, said: &pool::Said<'_>) -> Self {
         let refusal = pool::transaction_error(error, said, now());
         Self { refusal: Box::new(refusal), replayed: is_replayed(error) }
+    }
+
+    /// What its caller hears.
+    pub(crate) fn into_reply(self) -> Reply {
+        marked(problem(*self.refusal), self.replayed)
     }
 
     /// The refusal of one item that is the whole request.

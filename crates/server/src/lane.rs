@@ -13,8 +13,9 @@
 //! the beginning, and so are its answers and its timeouts.
 //!
 //! Requests that follow each other without waiting are taken one after the other, with one exception: those that enqueue
-//! into one queue are all given to its shard as they come, so that many share one sync, and answered in order. The
-//! shard's inbox is a line, so they still have their effects in the order in which they were sent.
+//! into one queue are all given to its shard as they come, so that many share one sync, and answered in order; what lies in the
+//! buffer together is one call (`row`). The shard's inbox is a line, so they still have their effects in the order in
+//! which they were sent.
 //!
 //! Promises: the same handlers, limits and answers as behind hyper; requests of a connection have their effects and are
 //! answered in order, and no answer is kept back by the request behind it; a caller who goes away while a request waits
@@ -29,8 +30,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{HeaderName, HeaderValue};
-use http::{Method, Request, Uri};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -40,7 +41,8 @@ use crate::door::Door;
 use crate::limits::{
     CONNECTION_BUFFER_BYTES, HEAD_TIMEOUT, LANE_ENQUEUES, LANE_HEADERS, LANE_READ_BYTES, LANE_REST_TIMEOUT,
 };
-use crate::reply::{Reply, ReplyBody};
+use crate::reply::{JSON, Reply, ReplyBody};
+use crate::row::{Answers, Found};
 
 /// An answer's body up to this length is written together with its head; a longer one is not copied once more.
 const TOGETHER_BYTES: usize = 4 << 10;
@@ -87,37 +89,65 @@ pub(crate) enum Left<S> {
 /// Enqueues into one queue that were begun and are not answered yet, in the order in which they came.
 #[derive(Default)]
 struct Begun {
-    answers: VecDeque<(Answering, usize)>,
-    /// The path of all of them.
-    path: String,
-    /// What all of them took in the buffer.
+    answers: VecDeque<(Answering, Size)>,
+    /// The queue of all of them.
+    queue: String,
+    /// What all of them are.
+    size: Size,
+}
+
+/// Jobs, and what their requests took in the buffer.
+#[derive(Debug, Default, Clone, Copy)]
+struct Size {
+    jobs: usize,
     bytes: usize,
 }
 
-/// A request that its handler has, and what will be answered.
-type Answering = Pin<Box<dyn Future<Output = Reply> + Send>>;
+/// Requests that their handler has, and what will be answered.
+type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// What is written to the caller.
+enum Answered {
+    One(Reply),
+    Row(Answers),
+}
 
 impl Begun {
-    /// Whether this request, of so many bytes, may begin before those are answered.
-    fn takes(&self, request: &Request<RequestBody>, bytes: usize) -> bool {
+    /// Whether requests into this queue, the first of so many bytes, may begin before those are answered.
+    fn takes(&self, queue: &str, bytes: usize) -> bool {
         self.answers.is_empty()
-            || (is_enqueue(request)
-                && request.uri().path() == self.path
-                && self.answers.len() < LANE_ENQUEUES
-                && self.bytes + bytes <= CONNECTION_BUFFER_BYTES)
+            || (queue == self.queue
+                && self.size.jobs < LANE_ENQUEUES
+                && self.size.bytes + bytes <= CONNECTION_BUFFER_BYTES)
     }
 
-    fn push(&mut self, request_path: String, answer: Answering, bytes: usize) {
-        self.path = request_path;
-        self.answers.push_back((answer, bytes));
-        self.bytes += bytes;
+    /// Gives them to their handler: its first step brings them into the shard's inbox.
+    async fn begin(&mut self, queue: &str, size: Size, mut answer: Answering) {
+        let first = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+        if let Poll::Ready(answered) = first {
+            answer = Box::pin(future::ready(answered));
+        }
+        if self.queue != queue {
+            queue.clone_into(&mut self.queue);
+        }
+        self.answers.push_back((answer, size));
+        self.size.jobs += size.jobs;
+        self.size.bytes += size.bytes;
+    }
+
+    /// The oldest was answered.
+    fn end(&mut self) {
+        if let Some((_, size)) = self.answers.pop_front() {
+            self.size.jobs -= size.jobs;
+            self.size.bytes -= size.bytes;
+        }
     }
 }
 
-/// Enqueues, and whatever else is posted to such a path.
-fn is_enqueue(request: &Request<RequestBody>) -> bool {
-    let path = request.uri().path();
-    request.method() == Method::POST && path.starts_with("/v1/queues/") && path.ends_with("/jobs")
+/// What an enqueue names as its queue, and whatever else is posted to such a path.
+fn enqueue_queue(request: &Request<RequestBody>) -> Option<&str> {
+    let path = request.uri().path().strip_prefix("/v1/queues/")?.strip_suffix("/jobs")?;
+    (request.method() == Method::POST).then_some(path)
 }
 
 /// What woke a lane that had nothing to do.
@@ -161,10 +191,20 @@ impl<S: Stream> Lane<S> {
                 // Nothing is begun on a thread that was there for an answer only.
                 anywhere::come_home().await;
             }
-            let look = match &rest {
-                Some((bytes, _)) if self.buffer.len() < *bytes => {
-                    Look::Rest { bytes: *bytes, is_known: true }
+            let is_awaited = rest.as_ref().is_some_and(|(bytes, _)| self.buffer.len() < *bytes);
+            if !is_awaited
+                && let Some(found) = Found::at(&self.buffer, LANE_ENQUEUES, CONNECTION_BUFFER_BYTES)
+            {
+                (rest, rest_until) = (None, None);
+                self.is_http1 = true;
+                if !self.begin_row(found, &mut begun).await? {
+                    return Ok(Left::Ended);
                 }
+                active_at = Instant::now();
+                continue;
+            }
+            let look = match &rest {
+                Some((bytes, _)) if is_awaited => Look::Rest { bytes: *bytes, is_known: true },
                 _ => look(&self.buffer),
             };
             if !begun.answers.is_empty() && !matches!(look, Look::Whole { .. }) {
@@ -182,14 +222,13 @@ impl<S: Stream> Lane<S> {
                     self.read_bytes = bytes.max(LANE_READ_BYTES);
                     let whole = self.buffer.split_to(bytes).freeze();
                     let request = request(&whole, head_bytes);
-                    while !request
-                        .as_ref()
-                        .map_or(begun.answers.is_empty(), |request| begun.takes(request, bytes))
-                    {
+                    let queue = request.as_ref().and_then(enqueue_queue);
+                    while !queue.map_or(begun.answers.is_empty(), |queue| begun.takes(queue, bytes)) {
                         if !self.go_on(&mut begun, false).await? {
                             return Ok(Left::Ended);
                         }
                     }
+                    let queue = queue.map(str::to_owned);
                     let Some(request) = request else {
                         // What http does not take hyper does not take either, and it knows what to say.
                         self.flush().await?;
@@ -197,8 +236,12 @@ impl<S: Stream> Lane<S> {
                         return Ok(Left::ForHyper { stream: self.stream, read, is_http1: true });
                     };
                     drop(whole);
-                    if is_enqueue(&request) && !(begun.answers.is_empty() && self.buffer.is_empty()) {
-                        self.begin(request, bytes, &mut begun).await;
+                    if let Some(queue) = queue
+                        && !(begun.answers.is_empty() && self.buffer.is_empty())
+                    {
+                        let door = self.door.clone();
+                        let answer = async move { Answered::One(door.answer(request).await) };
+                        begun.begin(&queue, Size { jobs: 1, bytes }, Box::pin(answer)).await;
                         continue;
                     }
                     match self.answer(request).await? {
@@ -251,28 +294,33 @@ impl<S: Stream> Lane<S> {
         }
     }
 
-    /// Gives an enqueue to its handler, behind those that are begun already.
-    async fn begin(&mut self, request: Request<RequestBody>, bytes: usize, begun: &mut Begun) {
-        let (door, path) = (self.door.clone(), request.uri().path().to_owned());
-        let mut answer: Answering = Box::pin(async move { door.answer(request).await });
-        // The first poll brings it into the shard's inbox.
-        match poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await {
-            Poll::Ready(reply) => begun.push(path, Box::pin(future::ready(reply)), bytes),
-            Poll::Pending => begun.push(path, answer, bytes),
+    /// Begins enqueues that were found in the buffer, behind those that are begun already; false if the connection is over.
+    async fn begin_row(&mut self, found: Found, begun: &mut Begun) -> io::Result<bool> {
+        while !begun.takes(found.queue(&self.buffer), found.bytes) {
+            // What comes meanwhile stands behind them.
+            if !self.go_on(begun, false).await? {
+                return Ok(false);
+            }
         }
+        let (door, bytes) = (self.door.clone(), found.bytes);
+        self.read_bytes = bytes.max(LANE_READ_BYTES);
+        let row = found.row(&self.buffer.split_to(bytes).freeze());
+        let (queue, size) = (row.queue().to_owned(), Size { jobs: row.jobs(), bytes });
+        begun.begin(&queue, size, Box::pin(async move { Answered::Row(door.answer_row(row).await) })).await;
+        Ok(true)
     }
 
     /// Waits until the oldest of those that are begun is answered, or, with `or_read`, until more was read; false if the
     /// connection is over.
     async fn go_on(&mut self, begun: &mut Begun, or_read: bool) -> io::Result<bool> {
-        let (oldest, bytes) = begun.answers.front_mut().expect("the caller saw that there is one");
-        let mut reply = poll_fn(|context| Poll::Ready(oldest.as_mut().poll(context))).await;
-        if reply.is_pending() {
+        let (oldest, _) = begun.answers.front_mut().expect("the caller saw that there is one");
+        let mut answered = poll_fn(|context| Poll::Ready(oldest.as_mut().poll(context))).await;
+        if answered.is_pending() {
             self.flush().await?;
             let mut is_gone = false;
-            reply = poll_fn(|context| {
-                if let Poll::Ready(reply) = oldest.as_mut().poll(context) {
-                    return Poll::Ready(Ok(Poll::Ready(reply)));
+            answered = poll_fn(|context| {
+                if let Poll::Ready(answered) = oldest.as_mut().poll(context) {
+                    return Poll::Ready(Ok(Poll::Ready(answered)));
                 }
                 while self.buffer.len() < CONNECTION_BUFFER_BYTES {
                     if self.buffer.capacity() == self.buffer.len() {
@@ -291,10 +339,13 @@ impl<S: Stream> Lane<S> {
                 return Ok(false);
             }
         }
-        let Poll::Ready(reply) = reply else { return Ok(true) };
-        begun.bytes -= *bytes;
-        begun.answers.pop_front();
-        self.put(reply, begun.answers.is_empty()).await?;
+        let Poll::Ready(answered) = answered else { return Ok(true) };
+        begun.end();
+        let is_last = begun.answers.is_empty();
+        match answered {
+            Answered::One(reply) => self.put(reply, is_last).await?,
+            Answered::Row(answers) => self.put_row(answers, is_last).await?,
+        }
         if begun.answers.is_empty() && *self.stop.borrow() {
             self.flush().await?;
             return Ok(false);
@@ -353,33 +404,68 @@ impl<S: Stream> Lane<S> {
         pin!(self.stream.read_buf(&mut self.buffer)).poll(context)
     }
 
-    /// Puts an answer behind those that wait to be written; a long one is written at once. After the last one a server
-    /// that stops closes the connection.
+    /// Puts the answers to a row behind those that wait to be written.
+    async fn put_row(&mut self, answers: Answers, is_last: bool) -> io::Result<()> {
+        let Answers { queue, jobs } = answers;
+        let (mut body, mut left) = (Vec::with_capacity(96), jobs.len());
+        for answer in jobs {
+            left -= 1;
+            let is_last = is_last && left == 0;
+            match answer {
+                Ok(accepted) => {
+                    body.clear();
+                    accepted.write(&mut body, &queue);
+                    let json = [(CONTENT_TYPE.as_str(), JSON.as_bytes())];
+                    self.put_head(accepted.status(), json, body.len(), is_last);
+                    self.out.extend_from_slice(&body);
+                    if self.out.len() >= OUT_BYTES {
+                        self.flush().await?;
+                    }
+                }
+                Err(refusing) => self.put(refusing.into_reply(), is_last).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an answer behind those that wait to be written; a long one is written at once.
     async fn put(&mut self, reply: Reply, is_last: bool) -> io::Result<()> {
         let (head, body) = reply.into_parts();
         let ReplyBody::Whole(body) = body else { unreachable!("only streams are answered in pieces") };
         let mut body = body.unwrap_or_default();
+        let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        self.put_head(head.status, headers, body.len(), is_last);
+        if body.len() <= TOGETHER_BYTES {
+            self.out.extend_from_slice(&body);
+            return if self.out.len() < OUT_BYTES { Ok(()) } else { self.flush().await };
+        }
+        let written = self.stream.write_all_buf(&mut Buf::chain(self.out.as_slice(), &mut body)).await;
+        self.out.clear();
+        written
+    }
+
+    /// The head of an answer. After the last one a server that stops closes the connection.
+    fn put_head<'a>(
+        &mut self,
+        status: StatusCode,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        body_bytes: usize,
+        is_last: bool,
+    ) {
         let out = &mut self.out;
         out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(head.status.as_str().as_bytes());
+        out.extend_from_slice(status.as_str().as_bytes());
         out.push(b' ');
-        out.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
-        for (name, value) in &head.headers {
-            put_header(out, name.as_str(), value.as_bytes());
+        out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        for (name, value) in headers {
+            put_header(out, name, value);
         }
-        put_header(out, "content-length", itoa::Buffer::new().format(body.len()).as_bytes());
+        put_header(out, "content-length", itoa::Buffer::new().format(body_bytes).as_bytes());
         if is_last && *self.stop.borrow() {
             put_header(out, "connection", b"close");
         }
         with_date(|date| put_header(out, "date", date.as_bytes()));
         out.extend_from_slice(b"\r\n\r\n");
-        if body.len() <= TOGETHER_BYTES {
-            out.extend_from_slice(&body);
-            return if out.len() < OUT_BYTES { Ok(()) } else { self.flush().await };
-        }
-        let written = self.stream.write_all_buf(&mut Buf::chain(self.out.as_slice(), &mut body)).await;
-        self.out.clear();
-        written
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -472,7 +558,7 @@ fn is_watch(target: &str) -> bool {
 }
 
 /// The length that the headers announce; none if they ask for anything that is not plain.
-fn body_bytes(headers: &[httparse::Header<'_>]) -> Option<usize> {
+pub(crate) fn body_bytes(headers: &[httparse::Header<'_>]) -> Option<usize> {
     let mut length = None;
     for header in headers {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `serve` | listening, connections, the graceful end |
 //! | `lane` | the short way of plain HTTP/1.1 requests; hyper has the rest |
+//! | `row` | single jobs that follow each other without waiting: one call of the engine |
 //! | `anywhere` | a connection goes on where its answer comes from, when the machine is at rest |
 //! | `door` | what is behind every request; the dispatch |
 //! | `route` | from method and path to a call |
@@ -28,6 +29,7 @@ mod lane;
 pub mod limits;
 mod reply;
 mod route;
+mod row;
 mod serve;
 mod written;
 

@@ -27,7 +27,8 @@ pub const LANE_READ_BYTES: usize = 8 * KIB;
 /// Headers of a request on the short way. Clients send about ten.
 pub const LANE_HEADERS: usize = 32;
 
-/// Enqueues of one connection that are under way at a time on the short way. More wait in its buffer.
+/// Enqueues of one connection that become one call on the short way, and beyond which no more are begun. The others wait in its
+/// buffer.
 pub const LANE_ENQUEUES: usize = 64;
 
 /// How long the rest of a request may take to come on the short way, before the general server goes on waiting for it.

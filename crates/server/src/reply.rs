@@ -55,9 +55,12 @@ impl Body for ReplyBody {
     }
 }
 
+/// The media type of what is not a problem.
+pub(crate) const JSON: &str = "application/json";
+
 /// JSON that has been written already.
 pub(crate) fn json_bytes(status: StatusCode, json: impl Into<Bytes>) -> Reply {
-    reply(status, "application/json", ReplyBody::Whole(Some(json.into())))
+    reply(status, JSON, ReplyBody::Whole(Some(json.into())))
 }
 
 /// JSON of an answer's type.

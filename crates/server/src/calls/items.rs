@@ -12,7 +12,7 @@ pub(crate) struct Bad {
 
 impl Bad {
     /// Sorts a list: the bad items are kept, the good ones go to `good`, in order.
-    pub(crate) fn sort<T>(items: Vec<Item<T>>, mut good: impl FnMut(T)) -> Self {
+    pub(crate) fn sort<T>(items: impl IntoIterator<Item = Item<T>>, mut good: impl FnMut(T)) -> Self {
         let mut bad = Vec::new();
         for (place, item) in items.into_iter().enumerate() {
             match item {
@@ -63,7 +63,7 @@ mod tests {
             letter => Ok(letter),
         });
         let mut good = Vec::new();
-        let bad = Bad::sort(items.collect(), |letter| good.push(letter));
+        let bad = Bad::sort(items, |letter| good.push(letter));
         let mut out = Vec::new();
         bad.write(&mut out, good, |out, letter| out.extend_from_slice(format!("\"{letter}\"").as_bytes()));
         let written: Vec<serde_json::Value> = serde_json::from_slice(&out).unwrap();

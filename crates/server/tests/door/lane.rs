@@ -123,6 +123,63 @@ fn enqueues_in_a_row_have_their_effects_and_answers_in_order() {
     assert_eq!(connection.hear("POST", JOBS).json["id"], "0-182");
 }
 
+/// What is taken together is answered as it is one by one behind the general server.
+#[test]
+fn a_row_is_answered_as_its_requests_are_alone() {
+    let unique = r#"{"unique":{"key":"u"}}"#;
+    let rejects = r#"{"unique":{"key":"u","on_conflict":"reject"}}"#;
+    let key = ("idempotency-key", "one");
+    let list = r#"[{},{"kind":7}]"#;
+    let requests: Vec<(&str, Vec<(&'static str, &'static str)>, &str)> = vec![
+        (JOBS, vec![JSON], r#"{"kind":"k","payload":{"a":1}}"#),
+        (JOBS, vec![JSON], unique),
+        (JOBS, vec![JSON], unique),
+        (JOBS, vec![JSON], rejects),
+        (JOBS, vec![JSON], "{nonsense"),
+        (JOBS, vec![JSON], r#"{"priority":17}"#),
+        (JOBS, vec![JSON], r#"{"payload_base64":"?"}"#),
+        (JOBS, vec![JSON, key], "{}"),
+        (JOBS, vec![JSON, key], "{}"),
+        (JOBS, vec![JSON, key], r#"{"priority":1}"#),
+        (JOBS, vec![JSON], list),
+        (JOBS, vec![JSON], " {\n}"),
+        (JOBS, vec![JSON, ("origin", "http://elsewhere")], "{}"),
+        (JOBS, vec![("origin", "http://elsewhere")], "{}"),
+        (JOBS, vec![("content-type", "application/json; charset=utf-8")], r#"{"delay_ms":60000}"#),
+        ("/v1/queues/other/jobs", vec![JSON], "{}"),
+        ("/v1/queues/not%20a%20name/jobs", vec![JSON], "{}"),
+        (JOBS, vec![JSON], r#"{"kind":"last"}"#),
+    ];
+    let listen = |in_a_row: bool, general: Option<(&'static str, &'static str)>| -> Vec<Said> {
+        let house = House::open();
+        let mut connection = house.connect();
+        let texts = requests.iter().map(|(path, headers, body)| {
+            let headers: Vec<_> = headers.iter().copied().chain(general).collect();
+            request("POST", path, &headers, body.as_bytes())
+        });
+        let texts: Vec<Vec<u8>> = texts.collect();
+        if in_a_row {
+            connection.write(&texts.concat());
+            return requests.iter().map(|(path, ..)| connection.hear("POST", path)).collect();
+        }
+        let mut one = |(text, (path, ..)): (&Vec<u8>, &(&str, _, _))| {
+            connection.write(text);
+            connection.hear("POST", path)
+        };
+        texts.iter().zip(&requests).map(&mut one).collect()
+    };
+    let (row, alone) = (listen(true, None), listen(false, None));
+    let general = listen(false, Some(GENERAL));
+    for (((row, alone), general), request) in row.iter().zip(&alone).zip(&general).zip(&requests) {
+        assert_eq!(steady(row), steady(general), "{request:?}");
+        assert_eq!(steady(alone), steady(general), "{request:?}");
+    }
+    let statuses: Vec<u16> = row.iter().map(|said| said.status).collect();
+    let expected = [201, 201, 200, 409, 400, 400, 400, 201, 201, 422, 200, 201, 201, 415, 201, 201, 400, 201];
+    assert_eq!(statuses, expected);
+    assert_eq!(row.last().unwrap().json["id"], "0-9");
+}
+
 #[test]
 fn enqueues_in_a_row_do_not_wait_for_each_other() {
     let (house, log) = breakable(false);
