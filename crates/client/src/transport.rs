@@ -122,6 +122,17 @@ impl Transport {
         .await
     }
 
+    /// Says `body` to `path`, which comes to the same however often it is said.
+    pub(crate) async fn repeat<T: DeserializeOwned>(
+        &self,
+        settings: &Settings,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let (method, wait, again) = (Method::POST, Duration::ZERO, Again::AsItIs);
+        self.read(settings, Call { method, path, body: json(body), wait, again }).await
+    }
+
     /// Says what a worker has to say.
     pub(crate) async fn work(
         &self,

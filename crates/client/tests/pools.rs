@@ -106,6 +106,56 @@ async fn a_lock_is_lost_when_nobody_answers_before_its_end_and_when_it_is_taken_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_waiting_is_in_nobodys_way() {
+    let house = House::open().await;
+    // Offers stand for an hour: nobody waits for one to lapse.
+    let lock = house.client.lock("report").time_to_live(Duration::from_secs(3_600));
+    let held = lock.acquire().await.expect("nobody has it");
+    let mut watch = house.client.watch_pools(["report"]).expect("a name");
+    let mut stands = async |what: &str, so: fn(&tidegate::api::pool::view::Pool) -> bool| loop {
+        let news =
+            timeout(PATIENCE, watch.next()).await.unwrap_or_else(|_| panic!("waited too long: {what}"));
+        if so(&news.expect("answered").pool.expect("a pool")) {
+            return;
+        }
+    };
+    for round in 0..3 {
+        let waiting = tokio::spawn({
+            let lock = lock.clone();
+            async move { lock.acquire().await.map(drop) }
+        });
+        stands("somebody waits", |pool| pool.waiting == 1).await;
+        waiting.abort();
+        assert!(waiting.await.expect_err("given up").is_cancelled(), "round {round}");
+        stands("nobody waits", |pool| pool.waiting == 0).await;
+    }
+    held.release().await.expect("ours");
+    let next = timeout(PATIENCE, lock.acquire()).await.expect("at once").expect("nobody is before us");
+    drop(next);
+    stands("it is given back", |pool| pool.held == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_of_a_client_with_a_key_is_acquired_again_and_again() {
+    let house = House::open().await;
+    let keyed = house.client.with_idempotency_key("mine").expect("a key");
+    let lock = keyed.lock("report");
+    let mut fence = 0;
+    for _ in 0..3 {
+        let held = lock.acquire().await.expect("free");
+        assert!(held.fence() > fence, "a hold of its own, not an earlier one's answer");
+        fence = held.fence();
+        held.release().await.expect("ours");
+        assert!(lock.try_acquire().await.expect("answered").is_some_and(|held| held.fence() > fence));
+        fence += 1;
+        // It is given back in the background.
+        while house.client.pool("report").show().await.expect("there").held > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_semaphore_has_as_many_as_it_has() {
     let house = House::open().await;
     let gpus = house.client.semaphore("gpus", 2);

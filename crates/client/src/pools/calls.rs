@@ -170,11 +170,11 @@ impl Client {
             engine => engine.confirm_grant(settings, &path, id).await)
     }
 
-    /// Holds for longer.
+    /// Holds for longer. Needs no idempotency key: said twice, it holds from the second time on.
     pub async fn extend_grant(&self, id: GrantId, wish: &ExtendWish) -> Result<Grant, Error> {
         let (settings, path) = (&self.settings, grant_path(id, "/extend"));
         either!(self,
-            http => http.post(settings, &path, wish, AT_ONCE).await,
+            http => http.repeat(settings, &path, wish).await,
             engine => engine.extend_grant(settings, &path, id, wish).await)
     }
 

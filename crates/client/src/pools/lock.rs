@@ -10,18 +10,20 @@
 //! lock avoids double work; it does not exclude it. Where what is guarded is itself a pool or a job, a
 //! [transaction](crate::Transaction) needs no lock at all.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate_api::id::GrantId;
 use tidegate_api::pool::config::PoolConfig;
 use tidegate_api::pool::grant::{Grant, PoolAnswer};
-use tidegate_api::pool::wish::TakeWish;
+use tidegate_api::pool::wish::{LeaveWish, TakeWish};
 use tidegate_api::refusal::Code;
 use tidegate_api::value::Text;
 use tidegate_api::words::GrantState;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::watch::PoolWatch;
 use crate::queue::ms;
 use crate::settings::fresh_key;
 use crate::{Client, Error};
@@ -58,18 +60,32 @@ pub struct Lock {
     name: String,
     units: u32,
     time_to_live: Duration,
+    names: Names,
+}
+
+/// Holders' names that nobody uses now. A name is used again, so that a pool's holders are as many as ever asked at a time.
+type Names = Arc<Mutex<Vec<String>>>;
+
+/// A holder who has, or waits for, a unit. Dropped, it gives up both in the background.
+#[derive(Debug)]
+struct Place {
+    client: Client,
+    pool: String,
+    /// None once nothing is to be given up.
+    holder: Option<String>,
+    /// Whether anything was asked for.
+    asked: bool,
+    names: Names,
 }
 
 /// A unit in our hands, extended in the background until it is released, dropped or lost.
 #[derive(Debug)]
 pub struct Held {
-    client: Client,
     grant: Grant,
     /// Whether it is lost.
     lost: watch::Receiver<bool>,
     renewal: tokio::task::JoinHandle<()>,
-    /// Given back in order already.
-    released: bool,
+    place: Place,
 }
 
 /// How long a unit is certainly ours.
@@ -88,9 +104,13 @@ impl Client {
         self.semaphore(name, 1)
     }
 
-    /// A semaphore of this name for so many at a time. If there is a pool of this name, it stays as it is.
+    /// A semaphore of this name for so many at a time. If there is a pool of this name, it stays as it is; everybody should give
+    /// the same number, since of two who make it at the same time the later one's counts.
+    ///
+    /// Every acquisition is a request of its own: an idempotency key of this client is not used.
     pub fn semaphore(&self, name: impl Into<String>, units: u32) -> Lock {
-        Lock { client: self.clone(), name: name.into(), units, time_to_live: TIME_TO_LIVE }
+        let client = self.without_idempotency_key();
+        Lock { client, name: name.into(), units, time_to_live: TIME_TO_LIVE, names: Names::default() }
     }
 }
 
@@ -103,37 +123,47 @@ impl Lock {
         self
     }
 
-    /// Waits in line, as long as it takes, first come first served. A future that is dropped leaves its place behind, which passes to the
-    /// next when the time to live is over.
+    /// Waits in line, as long as it takes, first come first served. A future that is dropped leaves the line in the background, if
+    /// the program lives that long; otherwise its turn passes to the next when the time to live is over.
+    ///
+    /// Who waits looks for itself whenever the pool changes: a line of thousands is better made of jobs with an ordering key.
     ///
     /// # Errors
     /// A refusal (`waitlist_full`), or no answer within the client's deadline.
     pub async fn acquire(&self) -> Result<Held, Error> {
-        let holder = fresh_key();
         self.made().await?;
         // Watched before joining, so that no change falls between.
         let mut news = self.client.watch_pools([self.name.as_str()])?;
-        let mut looked = Instant::now();
-        let wish = TakeWish { holder: Text::from(holder.as_str()), units: None, group: None };
-        if let PoolAnswer::Grant(grant) = self.client.join(&self.name, &wish).await? {
-            return self.held(grant, looked).await;
+        let mut place = self.place();
+        loop {
+            let asked = Instant::now();
+            let (grant, asked) = match place.join().await? {
+                PoolAnswer::Grant(grant) => (Some(grant), asked),
+                PoolAnswer::Waiting(_) => self.offered(&place, &mut news).await?,
+            };
+            // An offer that came and lapsed before it was seen: once more from the end of the line.
+            let Some(grant) = grant else { continue };
+            match self.term(&grant, asked).await {
+                Err(error) if is_over(&error) => {}
+                term => return Ok(self.held(place, grant, term?)),
+            }
         }
+    }
+
+    /// Waits for an offer; none if it came and is over, or the place in line is. And when it was not there yet.
+    async fn offered(&self, place: &Place, news: &mut PoolWatch) -> Result<(Option<Grant>, Instant), Error> {
+        let mut looked = Instant::now();
         loop {
             // What was heard says only that it is worth a look.
-            if let Ok(heard) = timeout(LOOK_AGAIN, news.next()).await {
+            if let Ok(heard) = timeout(LOOK_AGAIN.min(self.time_to_live / 3), news.next()).await {
                 heard?;
             }
             let before = Instant::now();
-            let story = self.client.holder(&holder).await?;
+            let story = self.client.holder(place.holder()).await?;
             let ours = |grant: &Grant| grant.pool == self.name && grant.state == GrantState::Held;
-            if let Some(offer) = story.grants.into_iter().find(ours) {
-                return self.held(offer, looked).await;
-            }
-            if story.waiting.is_empty() {
-                // The offer came and lapsed while nobody could be asked: once more from the end of the line.
-                if let PoolAnswer::Grant(grant) = self.client.join(&self.name, &wish).await? {
-                    return self.held(grant, before).await;
-                }
+            let offer = story.grants.into_iter().find(ours);
+            if offer.is_some() || !story.waiting.iter().any(|waiting| waiting.pool == self.name) {
+                return Ok((offer, looked));
             }
             looked = before;
         }
@@ -146,11 +176,25 @@ impl Lock {
     pub async fn try_acquire(&self) -> Result<Option<Held>, Error> {
         self.made().await?;
         let asked = Instant::now();
-        match self.client.pool(&self.name).hold(fresh_key()).hold_for(self.time_to_live).await {
-            Ok(grant) => self.held(grant, asked).await.map(Some),
-            Err(error) if error.code() == Some(Code::SoldOut) => Ok(None),
+        let mut place = self.place();
+        place.asked = true;
+        match self.client.pool(&self.name).hold(place.holder()).hold_for(self.time_to_live).await {
+            Ok(grant) => {
+                let term = self.term(&grant, asked).await?;
+                Ok(Some(self.held(place, grant, term)))
+            }
+            Err(error) if error.code() == Some(Code::SoldOut) => {
+                place.over();
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
+    }
+
+    fn place(&self) -> Place {
+        let holder = lock(&self.names).pop().unwrap_or_else(fresh_key);
+        let (client, pool) = (self.client.clone(), self.name.clone());
+        Place { client, pool, holder: Some(holder), asked: false, names: Arc::clone(&self.names) }
     }
 
     /// Makes the pool if there is none.
@@ -170,22 +214,85 @@ impl Lock {
         self.client.configure_pool(&self.name, &config).await.map(drop)
     }
 
-    /// Takes over a hold that was granted at some time after `asked`: from its first extension on we know how long it is ours.
-    async fn held(&self, grant: Grant, asked: Instant) -> Result<Held, Error> {
-        let client = self.client.without_idempotency_key();
-        let (id, time) = (grant.id, self.time_to_live);
+    /// How long a hold is ours that was granted at some time after `asked`: from its first extension on we know.
+    async fn term(&self, grant: &Grant, asked: Instant) -> Result<Term, Error> {
+        let time = self.time_to_live;
         let whole = match (grant.granted_at, grant.extendable_until) {
             (Some(from), Some(to)) => Duration::from_millis(to.unix_ms().saturating_sub(from.unix_ms())),
             _ => Duration::from_millis(CEILING_MS),
         };
         let mut term = Term { ceiling: asked + whole, end: asked };
         let before = Instant::now();
-        client.grant(id).extend(Some(time)).await?;
+        self.client.grant(grant.id).extend(Some(time)).await?;
         term.extended(before, time);
-        let (tell, lost) = watch::channel(false);
-        let renewal = tokio::spawn(renew(client.at_most(time), id, time, term, tell));
-        Ok(Held { client, grant, lost, renewal, released: false })
+        Ok(term)
     }
+
+    fn held(&self, place: Place, grant: Grant, term: Term) -> Held {
+        let (tell, lost) = watch::channel(false);
+        let client = self.client.at_most(self.time_to_live);
+        let renewal = tokio::spawn(renew(client, grant.id, self.time_to_live, term, tell));
+        Held { grant, lost, renewal, place }
+    }
+}
+
+/// Whether what was held is not held any more.
+fn is_over(error: &Error) -> bool {
+    matches!(error.code(), Some(Code::HoldLapsed | Code::GrantEnded))
+}
+
+fn lock(names: &Names) -> MutexGuard<'_, Vec<String>> {
+    // Nothing panics half-way through a push or a pop.
+    names.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Place {
+    fn holder(&self) -> &str {
+        self.holder.as_deref().unwrap_or_default()
+    }
+
+    async fn join(&mut self) -> Result<PoolAnswer, Error> {
+        self.asked = true;
+        let wish = TakeWish { holder: Text::from(self.holder()), units: None, group: None };
+        self.client.join(&self.pool, &wish).await
+    }
+
+    /// Nothing is left to be given up: the name is free.
+    fn over(&mut self) {
+        lock(&self.names).extend(self.holder.take());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.asked {
+            return self.over();
+        }
+        let Some(holder) = self.holder.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (client, pool, names) = (self.client.clone(), self.pool.clone(), Arc::clone(&self.names));
+        runtime.spawn(async move {
+            if give_up(&client, &pool, &holder).await.is_ok() {
+                lock(&names).push(holder);
+            }
+        });
+    }
+}
+
+/// Gives up whatever a holder has of a pool, or waits for there.
+async fn give_up(client: &Client, pool: &str, holder: &str) -> Result<(), Error> {
+    match client.leave(pool, &LeaveWish { holder: Text::from(holder) }).await {
+        Err(error) if error.code() != Some(Code::NotWaiting) => return Err(error),
+        // Who had a place had no unit; who had none may have one.
+        Ok(_) | Err(_) => {}
+    }
+    for grant in client.holder(holder).await?.grants.iter().filter(|grant| grant.pool == pool) {
+        match client.grant(grant.id).release().await {
+            Err(error) if !is_over(&error) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 impl Term {
@@ -244,21 +351,17 @@ impl Held {
     /// # Errors
     /// It was lost before (`hold_lapsed`), or no answer: then it lapses by itself.
     pub async fn release(mut self) -> Result<(), Error> {
-        self.released = true;
         self.renewal.abort();
-        self.client.grant(self.grant.id).release().await.map(drop)
+        let released = self.place.client.grant(self.grant.id).release().await;
+        if released.is_ok() || released.as_ref().is_err_and(is_over) {
+            self.place.over();
+        }
+        released.map(drop)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.renewal.abort();
-        if self.released || self.is_lost() {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let handle = self.client.grant(self.grant.id);
-            runtime.spawn(async move { handle.release().await });
-        }
     }
 }

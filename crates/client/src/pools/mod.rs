@@ -1,7 +1,7 @@
 //! Pools: what is scarce, given out exactly once.
 //!
 //! [`Client::pool`] is a pool by its name, [`Client::grant`] a grant by its id; their methods are one call each, and every call
-//! that changes something carries an idempotency key, so that a lost answer does not become a second seat. What several pools and
+//! that would do something else the second time carries an idempotency key, so that a lost answer does not become a second seat. What several pools and
 //! queues do together is a [`Transaction`](crate::Transaction). [`Client::watch_pools`] follows changes, [`Client::lock`] is a pool of one
 //! unit that is held for as long as somebody works.
 //!
