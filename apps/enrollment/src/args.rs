@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::duration;
+use app_kit::duration;
+
 use crate::seats::Strategy;
 
 /// How to serve.

@@ -9,11 +9,12 @@
 //! | [`refusal`] | a refusal in words: what changed, what is still possible | deciding |
 //! | [`board`] | how sections stand, read once for all who look | |
 //! | [`pace`], [`room`], [`tally`] | estimates, the waiting room, the day's numbers | anything that must last |
-//! | [`web`] | routes, pages, the listener | rules |
+//! | [`web`] | routes, pages | rules |
 //! | [`chain`] | what follows an enrolment or a drop, step by step | an opinion about who gets a seat |
 //! | [`downstream`] | three systems of their own: mail, academic record, fee ledger | retries; the queue has them |
 //!
-//! It is an app on the public SDK: everything about pools and jobs is `tidegate`'s.
+//! It is an app on the public SDK: everything about pools and jobs is `tidegate`'s. What it shares with the other app is
+//! `app_kit`'s.
 
 pub mod app;
 mod args;
@@ -21,7 +22,6 @@ pub mod board;
 pub mod catalogue;
 pub mod chain;
 pub mod downstream;
-pub mod duration;
 pub mod eligibility;
 pub mod pace;
 pub mod refusal;

@@ -2,9 +2,9 @@
 
 mod day;
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use app_kit::program;
 use clap::{Parser, Subcommand};
 use enrollment::{ServeArgs, serve};
 
@@ -41,26 +41,10 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => run(args),
+        Command::Serve(args) => program::serve("ENROLLMENT_LOG", serve::run(args)),
         Command::Day(args) => day::run(args),
     };
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "enrollment: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .parse_lossy(std::env::var("ENROLLMENT_LOG").unwrap_or_else(|_| "info".into()));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve::run(args))?;
-    Ok(ExitCode::SUCCESS)
+    program::end("enrollment", done)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use app_kit::listen::{Listener, serve};
+use app_kit::program::{note, stop_signal};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tidegate::{Client, Worker};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -22,7 +23,7 @@ use crate::seats::postgres::PostgresSeats;
 use crate::seats::tidegate::{Setup, TidegateSeats};
 use crate::seats::{AnySeats, Strategy};
 use crate::tally::Tally;
-use crate::web::{Listener, Reach, router, serve};
+use crate::web::{BOUNDS, Reach, router};
 
 /// Students who may wait for one section.
 const WAITLIST_MAX: u32 = 10_000;
@@ -94,7 +95,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     introduce(&args, &app, &format!("http://{address}"));
 
-    serve(listener, router(Reach::new(Arc::clone(&app)), args.faults), stop).await;
+    serve(listener, router(Reach::new(Arc::clone(&app)), args.faults), BOUNDS, stop).await;
     note("stopping: what is under way may end");
     stopping.send_replace(true);
     for worker in staff {
@@ -197,29 +198,4 @@ fn raise_the_limit_of_files() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }
-}
-
-/// The first signal stops the portal in order; at the second, the process ends as by a crash, which loses nothing either.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            std::process::exit(130)
-        });
-    })
-}
-
-/// Tells whoever started the portal.
-#[expect(clippy::print_stderr, reason = "a program's own words to whoever started it")]
-fn note(text: &str) {
-    eprintln!("{text}");
 }

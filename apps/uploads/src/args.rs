@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::duration;
+use app_kit::duration;
 
 /// How to serve.
 #[derive(Clone, Debug, clap::Args)]

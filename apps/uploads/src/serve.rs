@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use app_kit::listen::{Listener, serve};
+use app_kit::program::{note, stop_signal};
 use tidegate::Client;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::args::ServeArgs;
@@ -14,7 +15,7 @@ use crate::mail::Mailer;
 use crate::pool::Pool;
 use crate::staff::Staff;
 use crate::store::{Store, StoreOptions};
-use crate::web::{Listener, Reach, router, serve};
+use crate::web::{BOUNDS, Reach, router};
 use crate::work::Places;
 
 /// Thumbnails under way for each thread that makes them: one in hand, some being read or written.
@@ -33,7 +34,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen at {}; --listen takes another address", args.listen))?;
     let address = listener.address()?;
     let public_url = args.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let threads = args.thumbnail_threads.map_or_else(cores, usize::from);
+    let threads = args.thumbnail_threads.map_or_else(app_kit::cpu::cores, usize::from);
 
     let store = open_store(&args).await?;
     let client = open_engine(&args).await?;
@@ -69,7 +70,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     introduce(&args, &app, &format!("http://{address}"));
 
     let reach = Reach::new(Arc::clone(&app), Arc::clone(&staff));
-    serve(listener, router(reach, address, args.admin), stop).await;
+    serve(listener, router(reach, address, args.admin), BOUNDS, stop).await;
     note("stopping: what is under way may end");
     staff.stop().await;
     telling.abort();
@@ -155,33 +156,4 @@ fn introduce(args: &ServeArgs, app: &App, url: &str) {
     if !args.listen.ip().is_loopback() {
         note("warning: this address can be reached from other machines, and there is no authentication");
     }
-}
-
-/// The first signal stops the service in order; at the second, the process ends as by a crash, which loses nothing either.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            std::process::exit(130)
-        });
-    })
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Tells whoever started the service.
-#[expect(clippy::print_stderr, reason = "a program's own words to whoever started it")]
-fn note(text: &str) {
-    eprintln!("{text}");
 }

@@ -1,25 +1,25 @@
 //! The service from outside, as a process with real files, a real mail server and real kills: what its HTTP promises.
 
-#![allow(clippy::print_stderr, reason = "what the service says belongs into a failed test's output")]
-
 #[path = "support/http.rs"]
 mod http;
-#[path = "support/service.rs"]
-mod process;
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use app_testkit::http::Answer;
+use app_testkit::program::Program;
+use app_testkit::{PATIENCE, POLL_EVERY};
 use serde_json::Value;
 
-use http::{Answer, Form, get, post, post_form, send};
-use process::Service;
+use http::{Form, get, post, post_form, send};
 use support::{MailServer, files};
 
 /// Steps are retried at once, and twice in all unless a test says otherwise.
 const QUICK: [&str; 4] = ["--retry-delay", "20ms", "--max-attempts", "2"];
-/// Patience with a busy machine; nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+
+fn start(options: &[&str]) -> Program {
+    Program::start(env!("CARGO_BIN_EXE_uploads"), options)
+}
 
 fn png(side: u32) -> Vec<u8> {
     let image = image::RgbImage::from_fn(side, side, |x, y| image::Rgb([x as u8, y as u8, 90]));
@@ -28,7 +28,7 @@ fn png(side: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
-fn upload(service: &Service, image: &[u8], email: &str, key: Option<&str>) -> Answer {
+fn upload(service: &Program, image: &[u8], email: &str, key: Option<&str>) -> Answer {
     let form = Form::new().text("email", email).file("image", "cat.png", image);
     post_form(&service.url(), "/uploads", key, form)
 }
@@ -38,14 +38,14 @@ fn id_of(answer: &Answer) -> String {
     answer.json()["id"].as_str().expect("an id").to_owned()
 }
 
-fn status(service: &Service, id: &str) -> Value {
+fn status(service: &Program, id: &str) -> Value {
     let answer = get(&service.url(), &format!("/uploads/{id}"));
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }
 
 /// Asks until all three steps are as expected.
-fn wait_for(service: &Service, id: &str, expected: [&str; 3]) -> Value {
+fn wait_for(service: &Program, id: &str, expected: [&str; 3]) -> Value {
     let start = Instant::now();
     loop {
         let status = status(service, id);
@@ -54,7 +54,7 @@ fn wait_for(service: &Service, id: &str, expected: [&str; 3]) -> Value {
             return status;
         }
         assert!(start.elapsed() < PATIENCE, "{expected:?} is never reached: {status:#}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(POLL_EVERY);
     }
 }
 
@@ -67,7 +67,7 @@ fn check_refusal(answer: &Answer, status: u16, code: &str) {
 
 #[test]
 fn an_upload_is_accepted_and_its_three_steps_are_done() {
-    let service = Service::start(&QUICK);
+    let service = start(&QUICK);
     let answer = upload(&service, &png(500), "ann@example.org", Some("first"));
     let id = id_of(&answer);
     assert_eq!(answer.header("location"), Some(&*format!("/uploads/{id}")));
@@ -93,7 +93,7 @@ fn an_upload_is_accepted_and_its_three_steps_are_done() {
 
 #[test]
 fn the_same_key_never_makes_a_second_upload_not_even_at_the_same_time() {
-    let service = Service::start(&QUICK);
+    let service = start(&QUICK);
     let (image, other) = (png(40), png(41));
     let answers: Vec<Answer> = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..8)
@@ -117,7 +117,7 @@ fn the_same_key_never_makes_a_second_upload_not_even_at_the_same_time() {
 
 #[test]
 fn what_cannot_be_taken_is_refused_by_name_and_leaves_nothing() {
-    let service = Service::start(&QUICK);
+    let service = start(&QUICK);
     let url = service.url();
     let small = png(8);
     let image = || Form::new().file("image", "a.png", &small);
@@ -152,7 +152,7 @@ fn what_cannot_be_taken_is_refused_by_name_and_leaves_nothing() {
 
 #[test]
 fn a_corrupt_image_ends_in_a_dead_letter_with_its_cause_and_the_other_steps_go_on() {
-    let service = Service::start(&QUICK);
+    let service = start(&QUICK);
     let mut corrupt = png(200);
     corrupt.truncate(corrupt.len() / 2);
     let id = id_of(&upload(&service, &corrupt, "ann@example.org", None));
@@ -170,7 +170,7 @@ fn a_corrupt_image_ends_in_a_dead_letter_with_its_cause_and_the_other_steps_go_o
 fn a_mail_server_that_says_later_is_asked_later_and_the_mail_goes_out_once() {
     let mail = MailServer::start();
     let smtp = format!("smtp://127.0.0.1:{}", mail.port);
-    let service = Service::start(&["--smtp", &smtp, "--retry-delay", "1h", "--max-attempts", "5"]);
+    let service = start(&["--smtp", &smtp, "--retry-delay", "1h", "--max-attempts", "5"]);
     // "451 4.7.1 too many, try again in 1 seconds", twice; the policy alone would wait for an hour.
     let id = id_of(&upload(&service, &png(20), "fail-451-2@example.org", None));
     let status = wait_for(&service, &id, ["done", "done", "done"]);
@@ -183,7 +183,7 @@ fn a_mail_server_that_says_later_is_asked_later_and_the_mail_goes_out_once() {
 fn five_failures_make_a_dead_letter_and_its_redrive_delivers_once() {
     let mail = MailServer::start();
     let smtp = format!("smtp://127.0.0.1:{}", mail.port);
-    let service = Service::start(&["--smtp", &smtp, "--retry-delay", "10ms"]);
+    let service = start(&["--smtp", &smtp, "--retry-delay", "10ms"]);
     mail.refuse(Some("550 5.7.1 rejected by policy"));
     let id = id_of(&upload(&service, &png(20), "ann@example.org", None));
     let status = wait_for(&service, &id, ["done", "failed", "done"]);
@@ -204,7 +204,7 @@ fn five_failures_make_a_dead_letter_and_its_redrive_delivers_once() {
 #[test]
 fn a_killed_service_comes_back_with_everything_it_has_answered_and_finishes_it() {
     // Nobody works anything off before the kill.
-    let mut service = Service::start(&[&QUICK[..], &["--no-workers"]].concat());
+    let mut service = start(&[&QUICK[..], &["--no-workers"]].concat());
     let ids: Vec<String> = (0..20)
         .map(|number| id_of(&upload(&service, &png(30 + number), &format!("{number}@example.org"), None)))
         .collect();
@@ -222,7 +222,7 @@ fn a_killed_service_comes_back_with_everything_it_has_answered_and_finishes_it()
 /// A crash between an image and its jobs: nobody was told of the image, and it is there.
 #[test]
 fn an_image_without_jobs_gets_them_at_the_next_start() {
-    let mut service = Service::start(&QUICK);
+    let mut service = start(&QUICK);
     service.kill();
     let upload = uploads::store::UploadId::random();
     let image = uploads::store::NewImage {
@@ -251,7 +251,7 @@ fn an_image_without_jobs_gets_them_at_the_next_start() {
 /// The store remembers a client's key for longer than the engine remembers its own.
 #[test]
 fn a_key_that_the_engine_has_forgotten_still_makes_no_second_upload_and_no_second_mail() {
-    let mut service = Service::start(&QUICK);
+    let mut service = start(&QUICK);
     let id = id_of(&upload(&service, &png(30), "ann@example.org", Some("old")));
     wait_for(&service, &id, ["done", "done", "done"]);
     service.kill();
@@ -268,13 +268,13 @@ fn a_key_that_the_engine_has_forgotten_still_makes_no_second_upload_and_no_secon
 fn where_mails_go_out_an_address_is_needed() {
     let mail = MailServer::start();
     let smtp = format!("smtp://127.0.0.1:{}", mail.port);
-    let service = Service::start(&["--smtp", &smtp]);
+    let service = start(&["--smtp", &smtp]);
     check_refusal(&upload(&service, &png(20), "", None), 422, "invalid_email");
 }
 
 #[test]
 fn the_page_is_served_under_a_strict_policy() {
-    let service = Service::start(&QUICK);
+    let service = start(&QUICK);
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
         ("/app.css", "text/css; charset=utf-8"),

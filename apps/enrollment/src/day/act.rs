@@ -6,10 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use enrollment::{downstream::System, duration};
+use app_kit::{duration, engine_server::EngineServer, program::note};
+use enrollment::downstream::System;
 use tokio::time::sleep_until;
 
-use super::{engine::EngineServer, note, plan::Plan, portal::Portal};
+use super::{plan::Plan, portal::Portal};
 
 /// The system that goes down.
 const FAILING: System = System::Fee;

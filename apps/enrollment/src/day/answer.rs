@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use app_kit::wire::Response;
 use serde::Deserialize;
 
-use super::{audit::Heard, wire::Response};
+use super::audit::Heard;
 
 /// If the portal says that it is busy and not until when.
 const BUSY: Duration = Duration::from_millis(200);
@@ -74,8 +75,9 @@ fn come_back(answer: &Response<'_>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use app_kit::wire::Head;
+
     use super::*;
-    use crate::day::wire::Head;
 
     #[track_caller]
     fn check(status: u16, body: &str, expected: Meaning) {

@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use enrollment::{duration, seats::Strategy};
+use app_kit::duration;
+use enrollment::seats::Strategy;
 
 use super::plan::Shape;
 

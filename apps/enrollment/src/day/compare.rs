@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use enrollment::{duration, seats::Strategy};
-
-use super::{
-    audit::Verdict,
-    progress::Contention,
-    report::{Report, Style, thousands},
+use app_kit::{
+    duration,
+    words::{Style, thousands},
 };
+use enrollment::seats::Strategy;
+
+use super::{audit::Verdict, progress::Contention, report::Report};
 
 /// Every strategy, ours last.
 pub(crate) const ALL: [Strategy; 5] =
@@ -126,7 +126,7 @@ mod tests {
         let mut ours = report(Strategy::Tidegate, Verdict::default());
         ours.contention = None;
         let reports = [naive, ours];
-        let text = table(&reports, Style { colours: false });
+        let text = table(&reports, Style::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("strategy  enrolments   /s  click p50"), "{text}");

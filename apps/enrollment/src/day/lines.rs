@@ -9,12 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use app_kit::wire::{Broken, Connection, Response};
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout_at},
 };
-
-use super::wire::{Broken, Connection, Response};
 
 /// Before a connection is tried again: doubled each time up to the second value.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
@@ -50,7 +49,7 @@ impl Lines {
         let call = async {
             let _place = self.places.acquire().await.expect("nobody closes it");
             let mut connection = self.connected().await;
-            let answer = connection.exchange(request).await?;
+            let answer = connection.exchange(request, &[]).await?;
             let (closes, read) = (answer.head.closes, read(&answer));
             if !closes {
                 self.idle.lock().expect("no holder panics").push(connection);

@@ -12,12 +12,9 @@ mod act;
 mod answer;
 mod args;
 mod audit;
-mod chance;
 mod chart;
 mod compare;
-mod cpu;
 mod ends;
-mod engine;
 mod lines;
 mod load;
 mod plan;
@@ -27,7 +24,6 @@ mod report;
 mod servers;
 #[cfg(test)]
 mod strategies_tests;
-mod wire;
 
 use std::{
     fs,
@@ -41,12 +37,14 @@ use std::{
 };
 
 use anyhow::Context;
-use enrollment::{catalogue::Catalogue, duration, seats::Strategy};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    time::sleep,
+use app_kit::{
+    cpu, duration,
+    engine_server::EngineServer,
+    program::{note, unless_interrupted},
+    words::{Style, thousands},
 };
+use enrollment::{catalogue::Catalogue, seats::Strategy};
+use tokio::{sync::oneshot, time::sleep};
 
 pub(crate) use self::args::Args;
 use self::{
@@ -54,12 +52,11 @@ use self::{
     audit::Verdict,
     chart::Drawing,
     ends::{Account, Doing},
-    engine::EngineServer,
     load::{Load, Tally},
     plan::Plan,
     portal::Portal,
     progress::Progress,
-    report::{Cpu, Figures, Report, Span, Style, thousands},
+    report::{Cpu, Figures, Report, Span},
     servers::{Postgres, Redis},
 };
 
@@ -90,15 +87,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let data = std::path::absolute(data)?;
     let strategies = if args.compare { compare::ALL.to_vec() } else { vec![args.strategy] };
-    let reports = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        // Whatever ends the day, the processes it started and its directory go with it.
-        tokio::select! {
-            reports = live(&args, &strategies, &data) => reports,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-            _ = terminate.recv() => anyhow::bail!("interrupted"),
-        }
-    })?;
+    // Whatever ends the day, the processes it started and its directory go with it.
+    let reports = runtime.block_on(unless_interrupted(live(&args, &strategies, &data)))?;
     let style = Style::of_stdout();
     let shown = match (args.json, args.compare, &reports[..]) {
         (true, true, _) => serde_json::to_string_pretty(&reports)? + "\n",
@@ -124,7 +114,7 @@ async fn live(args: &Args, strategies: &[Strategy], data: &Path) -> anyhow::Resu
         let report = day.live().await.with_context(|| compare::name(*strategy))?;
         if args.compare && !args.json {
             // The table comes last; whoever waits for it sees each as it ends.
-            note(&report.text(Style { colours: false }));
+            note(&report.text(Style::PLAIN));
         }
         reports.push(report);
     }
@@ -153,7 +143,7 @@ impl Servers {
     fn cpu(&self) -> Duration {
         let postgres = self.postgres.as_ref().and_then(|server| cpu::used_by_family(server.id()));
         let redis = self.redis.as_ref().and_then(|server| cpu::used(server.id()));
-        let engine = self.engine.as_ref().map(EngineServer::cpu);
+        let engine = self.engine.as_ref().and_then(EngineServer::cpu);
         postgres.unwrap_or_default() + redis.unwrap_or_default() + engine.unwrap_or_default()
     }
 
@@ -227,7 +217,7 @@ impl Day<'_> {
             students: self.args.students,
             sections: self.args.sections,
             seed: self.args.seed,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cpu::cores(),
             figures: Figures::of(&tally, &events, self.plan.shape.opens),
             retries: tally.retries.clone(),
             contention,
@@ -389,10 +379,4 @@ impl Day<'_> {
             events,
         }
     }
-}
-
-/// Says something beside the report.
-fn note(text: &str) {
-    // A note that cannot be shown is no reason to stop.
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -10,15 +10,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use app_kit::chance::Chance;
 use enrollment::{
     catalogue::{Catalogue, CourseId, Student},
     eligibility::judge_alone,
 };
 
-use super::{
-    audit::{Section, Wish},
-    chance::Chance,
-};
+use super::audit::{Section, Wish};
 
 /// So much of the students wait for the opening.
 const EARLY: f64 = 0.2;

@@ -1,11 +1,15 @@
 //! Says every two seconds how the day goes, and looks at what it costs the strategy.
 
 use std::{
-    io::{self, IsTerminal, Write},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use app_kit::{
+    duration,
+    program::note,
+    words::{Style, thousands},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     task::JoinHandle,
@@ -16,7 +20,7 @@ use super::{
     audit::Moment,
     load::{Load, Tally, What},
     portal::Caller,
-    report::{Latency, thousands},
+    report::Latency,
 };
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -70,7 +74,7 @@ impl Progress {
     pub(crate) fn start(name: &'static str, caller: Caller, load: Load, start: Instant) -> Progress {
         let contention = Arc::new(Mutex::new(Lives::default()));
         let lives = Arc::clone(&contention);
-        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let style = Style::of_stderr();
         let task = tokio::spawn(async move {
             let mut ticks = interval(LOOK_EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,9 +90,7 @@ impl Progress {
                 if now >= tell_at {
                     tell_at = now + EVERY;
                     let line = line(name, now - start, &load.tally(), &mut told);
-                    let line = if colours { format!("\x1b[2m{line}\x1b[0m") } else { line };
-                    // Progress that cannot be shown is no reason to stop.
-                    let _ = writeln!(io::stderr().lock(), "{line}");
+                    note(&style.paint("2", &line));
                 }
             }
         });
@@ -120,7 +122,7 @@ fn line(name: &str, at: Duration, tally: &Tally, told: &mut Told) -> String {
     let latency = Latency::of(clicks);
     let p99 = match latency.count {
         0 => "none answered".to_owned(),
-        _ => format!("p99 {}", enrollment::duration::latency(latency.p99)),
+        _ => format!("p99 {}", duration::latency(latency.p99)),
     };
     let retries: u64 = tally.retries.values().sum();
     format!(

@@ -1,13 +1,12 @@
 //! What a day came to, for people and, with `--json`, for programs.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    io::{self, IsTerminal},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-use enrollment::{duration, seats::Strategy};
+use app_kit::{
+    duration,
+    words::{Style, thousands},
+};
+use enrollment::seats::Strategy;
 use serde::Serialize;
 
 use super::{
@@ -254,48 +253,6 @@ fn write_verdict(text: &mut String, verdict: &Verdict, style: Style) -> std::fmt
 
 fn ms(ms: u64) -> String {
     duration::span(Duration::from_millis(ms))
-}
-
-/// A number with its thousands apart.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Whether words are stressed by colours.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Style {
-    pub(crate) colours: bool,
-}
-
-impl Style {
-    /// Colours on a terminal, unless `NO_COLOR` is set.
-    pub(crate) fn of_stdout() -> Style {
-        Style { colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
-    }
-
-    pub(crate) fn head(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    pub(crate) fn good(self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    pub(crate) fn bad(self, text: &str) -> String {
-        self.paint("31", text)
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
 }
 
 #[cfg(test)]

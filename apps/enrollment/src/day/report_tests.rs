@@ -91,7 +91,7 @@ fn a_good_day_says_so_in_one_line() {
         Verdict { seats: 9_000, enrolled: 9_100, sold_out: 30_000, not_eligible: 700, ..Verdict::default() };
     let report = report(Strategy::Tidegate, verdict);
     assert!(report.is_good());
-    let text = report.text(Style { colours: false });
+    let text = report.text(Style::PLAIN);
     for part in [
         "enrol, outside the kills          52,000   0.90 ms   2.00 ms   12.3 ms    1.40 s\n",
         "9,100 enrolments: 812/s until nine in ten were made, 1,204 in the best second; 31,000 clicks refused",
@@ -113,14 +113,9 @@ fn a_day_with_anything_wrong_is_not_good() {
     let oversold = Findings { count: 12, first: vec!["cs101-1 has 10 seats, and 22 are in it".into()] };
     let bad = report(Strategy::Naive, Verdict { oversold, ..Verdict::default() });
     assert!(!bad.is_good());
-    let text = bad.text(Style { colours: false });
+    let text = bad.text(Style::PLAIN);
     assert!(text.contains("oversold 12\n  cs101-1 has 10 seats, and 22 are in it\n"), "{text}");
     assert!(!Report { verdict: None, ..bad.clone() }.is_good());
     let failed = report(Strategy::Tidegate, Verdict::default());
     assert!(!Report { failures: vec!["x".into()], ..failed }.is_good());
-}
-
-#[test]
-fn thousands_are_apart() {
-    assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
 }

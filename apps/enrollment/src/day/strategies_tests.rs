@@ -15,6 +15,8 @@ use super::servers::{Postgres, Redis};
 
 const SEATS: usize = 10;
 const CROWD: usize = 60;
+/// So often one presses again before it is no patience any more.
+const PRESSES_MAX: usize = 10;
 
 /// Servers, and a university in which a section has [`SEATS`] seats and a crowd that may have them.
 struct Campus {
@@ -58,13 +60,21 @@ impl Campus {
         Wish { student: self.crowd[student].id.clone(), section: self.section.id.clone(), key: key.into() }
     }
 
-    /// The whole crowd presses at once, everybody twice with one key.
+    /// The whole crowd presses at once, everybody twice with one key. Whoever waits for longer than a strategy lets them
+    /// (where syncing is slow) presses again with that key, as a page does.
     async fn rush(&self, seats: &Arc<PostgresSeats>) -> Vec<(usize, Result<Enrolled, Refused>)> {
         let mut presses = JoinSet::new();
         for press in 0..CROWD * 2 {
             let (student, seats) = (press % CROWD, Arc::clone(seats));
             let wish = self.wish(student, &format!("key-{student}"));
-            presses.spawn(async move { (student, seats.enrol(&wish).await) });
+            presses.spawn(async move {
+                let mut answer = seats.enrol(&wish).await;
+                for _ in 0..PRESSES_MAX {
+                    let Err(Refused { why: Why::Away(_), .. }) = &answer else { break };
+                    answer = seats.enrol(&wish).await;
+                }
+                (student, answer)
+            });
         }
         presses.join_all().await
     }

@@ -4,7 +4,6 @@
 //! real portal stands behind the university's own login.
 
 mod guard;
-mod listen;
 mod page;
 mod registrar;
 mod student;
@@ -13,6 +12,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app_kit::listen::Bounds;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
@@ -30,7 +30,8 @@ use crate::downstream::{Health, System, now};
 use crate::refusal::Told;
 use crate::seats::Refused;
 
-pub use listen::{Listener, serve};
+/// How much is taken in at once. A body is a section's name, or a list of them.
+pub const BOUNDS: Bounds = Bounds { connections: 16_384, body_bytes: 256 << 10 };
 
 /// What every handler can reach.
 #[derive(Clone, Debug)]

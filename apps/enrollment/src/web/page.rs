@@ -1,10 +1,7 @@
 //! The pages: a few files in the program itself.
 
+use app_kit::page::file;
 use axum::Router;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Reach;
@@ -15,7 +12,7 @@ const POLICY: &str =
 macro_rules! files {
     ($($path:literal = $file:literal, $content_type:literal;)*) => {
         pub(super) fn routes() -> Router<Reach> {
-            Router::new()$(.route($path, get(async || file($content_type, include_str!(concat!("../page/", $file))))))*
+            Router::new()$(.route($path, get(async || file($content_type, POLICY, include_str!(concat!("../page/", $file))))))*
         }
     };
 }
@@ -32,16 +29,4 @@ files! {
     "/student.js" = "student.js", "text/javascript; charset=utf-8";
     "/registrar.js" = "registrar.js", "text/javascript; charset=utf-8";
     "/support.js" = "support.js", "text/javascript; charset=utf-8";
-}
-
-fn file(content_type: &'static str, text: &'static str) -> Response {
-    let headers = [
-        (CONTENT_TYPE, content_type),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-        // A new version of the program has new pages.
-        (CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, text).into_response()
 }

@@ -1,13 +1,12 @@
 //! The pages in a real browser, against the real portal: headless Chromium. Each scene is one or two people's way through them;
 //! its name says what holds.
 
-mod browser;
 #[path = "../support/mod.rs"]
 mod support;
 
+use app_testkit::browser::Browser;
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
 use crate::support::portal::Portal;
 
 /// A step that fails is tried again soon, so that a scene does not wait for it.
@@ -20,6 +19,18 @@ fn stage(portal: &Portal, seats: u32) -> (String, Vec<String>) {
     let students = portal.students_for(&section);
     assert!(students.len() >= 4, "there are students for it");
     (section, students)
+}
+
+/// A browser whose pages say of themselves when they are drawn.
+async fn browser() -> Browser {
+    Browser::start("document.documentElement.dataset.ready").await
+}
+
+/// A browser that shows this.
+async fn open(url: &str) -> Browser {
+    let browser = browser().await;
+    browser.go(url).await;
+    browser
 }
 
 fn page(portal: &Portal, student: &str) -> String {
@@ -37,7 +48,7 @@ fn button(section: &str, action: &str) -> String {
 fn enrol(portal: &Portal, student: &str, section: &str) {
     let answer =
         portal.press(student, "enrol", &json!({ "section": section }), &format!("by-http-{student}"));
-    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
 fn enrolled_in(portal: &Portal, section: &str) -> Vec<String> {
@@ -62,8 +73,7 @@ async fn of_two_who_press_for_the_last_seat_one_has_it_and_the_other_hears_why_n
     let portal = Portal::start(SOON);
     let (section, students) = stage(&portal, 1);
     let (one, other) = (&students[0], &students[1]);
-    let [mine, theirs] =
-        [Browser::open(&page(&portal, one)).await, Browser::open(&page(&portal, other)).await];
+    let [mine, theirs] = [open(&page(&portal, one)).await, open(&page(&portal, other)).await];
     let press = format!("document.querySelector({}).click()", json!(button(&section, "enrol")));
     for browser in [&mine, &theirs] {
         browser.find(&button(&section, "enrol")).await;
@@ -72,24 +82,19 @@ async fn of_two_who_press_for_the_last_seat_one_has_it_and_the_other_hears_why_n
     for browser in [&mine, &theirs] {
         browser.find(&format!("{} .told", row(&section))).await;
     }
-    let kinds = [
-        mine.value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section)))
-            .await,
-        theirs
-            .value(&format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section)))
-            .await,
-    ];
+    let kind = format!("document.querySelector('{} .told').dataset.code ?? 'done'", row(&section));
+    let kinds = [mine.value(&kind).await, theirs.value(&kind).await];
     let loser = match (kinds[0].as_str(), kinds[1].as_str()) {
         (Some("done"), Some("sold_out")) => &theirs,
         (Some("sold_out"), Some("done")) => &mine,
         other => panic!("one wins and one loses: {other:?}"),
     };
     assert_eq!(enrolled_in(&portal, &section).len(), 1);
-    let told = loser.text(&format!("{} .told", row(&section))).await;
-    assert!(told.contains("has no free seat"), "{told}");
-    assert!(told.contains("What is still possible"), "{told}");
+    let told = format!("{} .told", row(&section));
+    loser.says(&told, "has no free seat").await;
+    loser.says(&told, "What is still possible").await;
     // One of the things that are possible is to wait, and a press on it does that.
-    loser.press(&format!("{} .told [data-way=join]", row(&section))).await;
+    loser.press(&format!("{told} [data-way=join]")).await;
     loser.says("#lines-panel", "you are the first").await;
     portal.settled();
     for system in ["mail", "record", "fee"] {
@@ -101,7 +106,7 @@ async fn of_two_who_press_for_the_last_seat_one_has_it_and_the_other_hears_why_n
 async fn two_presses_and_a_reload_are_one_enrolment() {
     let portal = Portal::start(SOON);
     let (section, students) = stage(&portal, 5);
-    let browser = Browser::open(&page(&portal, &students[0])).await;
+    let browser = open(&page(&portal, &students[0])).await;
     let enrol_button = button(&section, "enrol");
     browser.find(&enrol_button).await;
     let key = format!("sessionStorage.getItem('key:{}:enrol:{section}')", students[0]);
@@ -120,16 +125,21 @@ async fn two_presses_and_a_reload_are_one_enrolment() {
     // The page is loaded again, and asks again by itself, under the same key.
     browser.reload().await;
     browser.find(&button(&section, "drop")).await;
-    assert_ne!(browser.value(&key).await, before, "it is answered; another press is another wish");
+    // It is answered; another press is another wish.
+    browser.until("another key", &format!("{key} !== {before}")).await;
     let path = format!("/api/students/{}/enrol", students[0]);
     let header = format!("Idempotency-Key: {}\r\n", before.as_str().expect("a key"));
-    let again =
-        support::http::ask(&portal.url(), "POST", &path, &header, &json!({ "section": section }).to_string());
-    assert_eq!(again.status, 201, "the press itself, said once more, is the press that was: {}", again.body);
+    let again = portal.ask("POST", &path, &header, &json!({ "section": section }).to_string());
+    assert_eq!(
+        again.status,
+        201,
+        "the press itself, said once more, is the press that was: {}",
+        again.text()
+    );
     assert_eq!(enrolled_in(&portal, &section), [students[0].clone()]);
 
     // And a true double click, of another student.
-    let other = Browser::open(&page(&portal, &students[1])).await;
+    let other = open(&page(&portal, &students[1])).await;
     other.find(&enrol_button).await;
     other.run(&twice, vec![]).await;
     other.find(&button(&section, "drop")).await;
@@ -146,16 +156,16 @@ async fn a_seat_that_is_given_back_is_offered_to_the_first_in_line() {
     let (section, students) = stage(&portal, 1);
     let [has, first, second] = [&students[0], &students[1], &students[2]];
     enrol(&portal, has, &section);
-    let waits = Browser::open(&page(&portal, first)).await;
+    let waits = open(&page(&portal, first)).await;
     waits.press(&button(&section, "join")).await;
     waits.says("#lines-panel", "you are the first").await;
     waits.says("#lines-panel", "Not known yet").await;
-    let behind = Browser::open(&page(&portal, second)).await;
+    let behind = open(&page(&portal, second)).await;
     behind.press(&button(&section, "join")).await;
     behind.says("#lines-panel", "1 student before you").await;
 
     let dropped = portal.press(has, "drop", &json!({ "section": section }), "drop-1");
-    assert_eq!(dropped.status, 200, "{}", dropped.body);
+    assert_eq!(dropped.status, 200, "{}", dropped.text());
     // Nobody loads anything: the offer comes by itself, with its time.
     waits.says("#offers-panel", "more").await;
     behind.says("#lines-panel", "you are the first").await;
@@ -177,11 +187,11 @@ async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
     enrol(&portal, student, &section);
     portal.settled();
     portal.make("fee", "down");
-    let browser = Browser::open(&page(&portal, student)).await;
+    let browser = open(&page(&portal, student)).await;
     browser.press(&button(&section, "drop")).await;
     browser.says("#mine-none", "No seat yet").await;
 
-    let support = Browser::open(&format!("{}/support/{student}", portal.url())).await;
+    let support = open(&format!("{}/support/{student}", portal.url())).await;
     support.says("#steps", "because the fee ledger answers 503").await;
     support.says("#steps", "then the academic record is undone, then a mail says so").await;
     support.says("#summary", "is not done yet, and will be").await;
@@ -201,6 +211,7 @@ async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
     // The story is in order, and has the whole of it.
     support.says("#events", "took a seat in").await;
     let order = "[...document.querySelectorAll('#events li')].map((entry) => entry.dataset.what)";
+    support.until("the drop in the story", &format!("{order}.includes('dropped')")).await;
     let order = support.value(order).await;
     let whats: Vec<&str> = order.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     let at =
@@ -220,17 +231,19 @@ async fn a_seat_is_swapped_and_never_lost() {
     enrol(&portal, &students[0], &have);
     enrol(&portal, &students[1], &have);
 
-    let browser = Browser::open(&page(&portal, &students[0])).await;
+    let browser = open(&page(&portal, &students[0])).await;
     browser.press(&button(&want, "swap")).await;
     browser.find(&button(&want, "drop")).await;
     assert_eq!(enrolled_in(&portal, &want), [students[0].clone()]);
     assert_eq!(enrolled_in(&portal, &have), [students[1].clone()]);
 
     // The other one finds it full, keeps what there is, and waits.
-    let other = Browser::open(&page(&portal, &students[1])).await;
+    let other = open(&page(&portal, &students[1])).await;
     let now = portal.press(&students[1], "swap", &json!({ "give": have, "want": want }), "swap-now");
     assert_eq!((now.status, &now.json()["code"]), (409, &json!("sold_out")));
     assert_eq!(enrolled_in(&portal, &have), [students[1].clone()], "what one has is never lost");
+    // What is shown follows a moment later, and the button with it.
+    other.says(&format!("{} .section-seats", row(&want)), "full").await;
     other.press(&button(&want, "swap")).await;
     other.says("#lines-panel", &format!("{have} is given back when you accept")).await;
 
@@ -251,16 +264,15 @@ async fn a_seat_is_swapped_and_never_lost() {
 async fn a_refusal_says_what_changed_since_one_looked() {
     let portal = Portal::start(SOON);
     let (section, students) = stage(&portal, 1);
-    let browser = Browser::start().await;
+    let browser = browser().await;
     // This page hears of no change, as one behind a bad connection.
     browser.block(&["*/api/seats/watch"]).await;
     browser.go(&page(&portal, &students[0])).await;
     browser.says(&format!("{} .section-seats", row(&section)), "1 free").await;
-    let seen = browser.value(&format!("document.querySelector('{}').dataset.version", row(&section))).await;
+    let seen = browser.attr(&row(&section), "data-version").await;
     enrol(&portal, &students[1], &section);
     browser.press(&button(&section, "enrol")).await;
     let told = format!("{} .told", row(&section));
-    let seen = seen.as_str().expect("a version");
     browser
         .says(
             &told,
@@ -277,20 +289,21 @@ async fn a_refusal_says_what_changed_since_one_looked() {
 async fn the_waiting_room_opens_by_itself() {
     let portal = Portal::start(&["--retry-delay", "200ms", "--opens-in", "1h"]);
     let (section, students) = stage(&portal, 2);
-    let browser = Browser::open(&page(&portal, &students[0])).await;
+    let browser = open(&page(&portal, &students[0])).await;
     browser.says("#room", "1 student here; you came as number 1").await;
-    let countdown = browser.text("#countdown").await;
-    assert!(countdown.starts_with("59:") || countdown == "1:00:00", "{countdown}");
-    assert_eq!(
-        browser.value(&format!("document.querySelector('{}')", button(&section, "enrol"))).await,
-        Value::Null
-    );
+    // However long it took to come here, the clock runs.
+    let countdown = "document.querySelector('#countdown').innerText";
+    browser.until("a clock", &format!("/^(1:00|[0-5]?\\d):[0-5]\\d$/.test({countdown})")).await;
+    let before = browser.text("#countdown").await;
+    browser.until("the clock to run", &format!("{countdown} !== {}", json!(before))).await;
+    let buttons = format!("document.querySelectorAll('{}').length", button(&section, "enrol"));
+    assert_eq!(browser.value(&buttons).await, json!(0), "nothing to press before the opening");
     let early = portal.press(&students[1], "enrol", &json!({ "section": section }), "early");
     assert_eq!((early.status, &early.json()["code"]), (409, &json!("not_open")));
     assert_eq!(early.json()["possible"][0]["action"], "wait");
 
     let opened = portal.post("/api/registrar/openings", &json!({ "opens_in_ms": 1_500 }));
-    assert_eq!(opened.status, 200, "{}", opened.body);
+    assert_eq!(opened.status, 200, "{}", opened.text());
     browser.press(&button(&section, "enrol")).await;
     browser.find(&button(&section, "drop")).await;
     browser.says("#room", "The enrolment is").await;
@@ -301,7 +314,7 @@ async fn the_waiting_room_opens_by_itself() {
 async fn a_draw_is_taken_part_in_before_the_opening() {
     let portal = Portal::start(&["--retry-delay", "200ms", "--opens-in", "1h", "--shuffle"]);
     let (section, students) = stage(&portal, 1);
-    let browser = Browser::open(&page(&portal, &students[0])).await;
+    let browser = open(&page(&portal, &students[0])).await;
     browser.says("#room-words", "the draw").await;
     browser.press(&button(&section, "join")).await;
     browser.says("#lines-panel", "the order is drawn at the opening").await;
@@ -313,9 +326,9 @@ async fn the_registrar_changes_seats_and_students_see_it_at_once() {
     let (section, students) = stage(&portal, 2);
     enrol(&portal, &students[0], &section);
     enrol(&portal, &students[1], &section);
-    let student = Browser::open(&page(&portal, &students[2])).await;
+    let student = open(&page(&portal, &students[2])).await;
     student.says(&format!("{} .section-seats", row(&section)), "full").await;
-    let registrar = Browser::open(&format!("{}/registrar", portal.url())).await;
+    let registrar = open(&format!("{}/registrar", portal.url())).await;
     let set = format!(
         "const row = document.querySelector('tr{}'); const input = row.querySelector('input');
          input.value = arguments[0]; input.dispatchEvent(new Event('input')); row.querySelector('button').click();",
@@ -337,7 +350,7 @@ async fn every_page_fits_a_phone_and_the_console_is_quiet() {
     let portal = Portal::start(SOON);
     let (section, students) = stage(&portal, 1);
     enrol(&portal, &students[0], &section);
-    let browser = Browser::open(&page(&portal, &students[0])).await;
+    let browser = open(&page(&portal, &students[0])).await;
     browser.resize(360, 740).await;
     for path in
         [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()]

@@ -1,8 +1,6 @@
-//! What the tests have in common: the portal as a process, PostgreSQL, and plain HTTP.
+//! What the tests have in common: the portal as a process, and PostgreSQL.
 
 #![allow(dead_code, reason = "each test target uses its own part")]
-#![allow(clippy::print_stderr, reason = "what the portal said belongs to a test's output")]
 
-pub(crate) mod http;
 pub(crate) mod portal;
 pub(crate) mod postgres;

@@ -5,17 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use app_kit::{cpu, duration, engine_server::EngineServer, program::note};
 use tokio::time::sleep_until;
-
-use uploads::duration;
 
 use super::{
     Args,
-    cpu::{self, Usage},
-    engine::EngineServer,
-    note,
     plan::{self, Phase, Plan},
     service::Service,
+    usage::Usage,
 };
 
 /// What happened to the service while uploads came in.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use uploads::duration;
+use app_kit::duration;
 
 use super::plan::{Length, Shape};
 

@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use app_kit::wire::{Broken, Connection, Head, Response};
 use hdrhistogram::Histogram;
 use tokio::{
     sync::Notify,
@@ -25,12 +26,7 @@ use tokio::{
     time::{sleep, sleep_until, timeout_at},
 };
 
-use super::{
-    connection::{Broken, Connection},
-    plan::Plan,
-    request::Requests,
-    response::{self, Head, Response},
-};
+use super::{id::id, plan::Plan, request::Requests};
 
 /// So long an upload is sent again and again before it is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -253,7 +249,7 @@ impl Shared {
             return;
         }
         let Head { status, retry_after, replayed, .. } = answer.head;
-        match (status, response::id(answer.body)) {
+        match (status, id(answer.body)) {
             (202, Some(id)) => {
                 state.tally.replayed += u64::from(replayed);
                 self.accepted(&mut state, attempt.upload, id, now);

@@ -13,9 +13,7 @@ mod act;
 mod admin;
 mod args;
 mod chart;
-mod connection;
-mod cpu;
-mod engine;
+mod id;
 mod load;
 mod mails;
 mod names;
@@ -23,9 +21,9 @@ mod pictures;
 mod plan;
 mod report;
 mod request;
-mod response;
 mod sample;
 mod service;
+mod usage;
 
 use std::{
     collections::HashSet,
@@ -39,28 +37,27 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    time::timeout,
+use app_kit::{
+    cpu, duration,
+    engine_server::EngineServer,
+    program::{note, unless_interrupted},
+    words::{Style, thousands},
 };
-
-use uploads::duration;
+use tokio::{sync::oneshot, time::timeout};
 
 pub(crate) use self::args::Args;
 use self::{
     account::{Account, Verdict},
     act::Events,
     chart::Drawing,
-    cpu::Usage,
-    engine::EngineServer,
     load::{Load, Tally},
     names::Run,
     plan::{Phase, Plan},
-    report::{Cpu, Drain, Kill, Report, Retries, Style, thousands},
+    report::{Cpu, Drain, Kill, Report, Retries},
     request::Requests,
     sample::{Sample, Sampler},
-    service::{Service, Setup},
+    service::Service,
+    usage::Usage,
 };
 
 /// Between the service's being ready and the start of the run.
@@ -79,15 +76,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         _ => None,
     };
     let data = args.data.clone().or_else(|| temporary.as_ref().map(|directory| directory.path().to_owned()));
-    let report = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        // Whatever ends the run, the service it started and its directory go with it.
-        tokio::select! {
-            report = measure(&args, &plan, data, temporary.is_some()) => report,
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-            _ = terminate.recv() => anyhow::bail!("interrupted"),
-        }
-    })?;
+    // Whatever ends the run, the service it started and its directory go with it.
+    let report = runtime.block_on(unless_interrupted(measure(&args, &plan, data, temporary.is_some())))?;
     let shown = match args.json {
         true => serde_json::to_string_pretty(&report)? + "\n",
         false => report.text(Style::of_stdout()),
@@ -180,7 +170,7 @@ async fn open_service(
     if let Some(engine) = engine {
         arguments.extend(["--server".to_owned(), engine.url()]);
     }
-    Service::start(Setup { program, data, arguments }).await
+    Service::start(program, data, arguments).await
 }
 
 impl Surge<'_> {
@@ -389,10 +379,4 @@ fn chance() -> (u32, u64) {
 
 fn millis(duration: Duration) -> u64 {
     duration.as_millis() as u64
-}
-
-/// Says something beside the report.
-fn note(text: &str) {
-    // A note that cannot be shown is no reason to stop.
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use app_kit::chance::Chance;
+
 /// From the base rate to the peak in this time.
 pub(crate) const RAMP: Duration = Duration::from_millis(100);
 
@@ -208,17 +210,8 @@ impl Plan {
 
 /// So many moments within a span, in order; the same seed gives the same moments.
 pub(crate) fn chance_moments(seed: u64, count: usize, (from, to): (Duration, Duration)) -> Vec<Duration> {
-    let mut state = seed;
-    let mut next = || {
-        // SplitMix64, whose whole state is one number.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) >> 11
-    };
-    let share = |number: u64| number as f64 / (1u64 << 53) as f64;
-    let mut moments: Vec<Duration> = (0..count).map(|_| from + (to - from).mul_f64(share(next()))).collect();
+    let mut chance = Chance::from_number(seed);
+    let mut moments: Vec<Duration> = (0..count).map(|_| chance.span(from, to)).collect();
     moments.sort();
     moments
 }

@@ -1,15 +1,13 @@
 //! What a run came to, for people and, with `--json`, for programs.
 
-use std::{
-    fmt::Write,
-    io::{self, IsTerminal},
-    time::Duration,
-};
+use std::{fmt::Write, time::Duration};
 
+use app_kit::{
+    duration,
+    words::{Style, thousands},
+};
 use hdrhistogram::Histogram;
 use serde::Serialize;
-
-use uploads::duration;
 
 use super::{
     account::{Findings, Verdict},
@@ -297,48 +295,6 @@ fn seconds(ms: u64) -> String {
     duration::span(Duration::from_millis(ms))
 }
 
-/// A number with its thousands apart.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Whether words are stressed by colours.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Style {
-    colours: bool,
-}
-
-impl Style {
-    /// Colours on a terminal, unless `NO_COLOR` is set.
-    pub(crate) fn of_stdout() -> Style {
-        Style { colours: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
-    }
-
-    fn head(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    fn good(self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    fn bad(self, text: &str) -> String {
-        self.paint("31", text)
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,7 +354,7 @@ mod tests {
     #[test]
     fn a_good_run_says_so_in_one_line() {
         let report = report(Some(verdict()));
-        let text = report.text(Style { colours: false });
+        let text = report.text(Style::PLAIN);
         assert!(report.is_good());
         for part in [
             "1.40 s       0\n",
@@ -420,7 +376,7 @@ mod tests {
         let bad = Verdict { accounted: 1_188, missing, ..verdict() };
         let found = report(Some(bad));
         assert!(!found.is_good());
-        let text = found.text(Style { colours: false });
+        let text = found.text(Style::PLAIN);
         assert!(text.contains("missing 12\n  upload a is not in the account\n  … and 11 more\n"), "{text}");
         assert!(text.ends_with("12 missing, 0 doubled, 0 made up\n"), "{text}");
 
@@ -437,10 +393,5 @@ mod tests {
         assert_eq!(json["phases"][0]["latency_us"]["p99"], 12_300);
         assert_eq!(json["account"]["dead"]["thumbnail"]["not an image"], 1);
         assert_eq!(json["kills"][0]["away_ms"], 300);
-    }
-
-    #[test]
-    fn thousands_are_apart() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -4,11 +4,14 @@
 //! service is away or does not answer in time a sample has no backlog, and the chart a gap.
 
 use std::{
-    io::{self, IsTerminal, Write},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use app_kit::{
+    program::note,
+    words::{Style, thousands},
+};
 use serde::Serialize;
 use tokio::{
     sync::watch,
@@ -20,7 +23,6 @@ use super::{
     admin::{Admin, Backlog},
     load::Load,
     plan::{Phase, Plan},
-    report::thousands,
 };
 
 const EVERY: Duration = Duration::from_millis(200);
@@ -107,14 +109,13 @@ impl Sampler {
 /// The lines on standard error.
 struct Progress {
     plan: Plan,
-    colours: bool,
+    style: Style,
     last: Option<Sample>,
 }
 
 impl Progress {
     fn new(plan: Plan) -> Progress {
-        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Progress { plan, colours, last: None }
+        Progress { plan, style: Style::of_stderr(), last: None }
     }
 
     fn show(&mut self, sample: &Sample, waiting: impl FnOnce() -> u64) {
@@ -126,19 +127,17 @@ impl Progress {
             return;
         }
         let phase = if loaded { "drain" } else { self.plan.phase_at(sample.at()).name() };
-        let text = line(sample, self.last, phase, waiting(), self.colours);
+        let text = line(sample, self.last, phase, waiting(), self.style);
         self.last = Some(*sample);
-        // Progress that cannot be shown is no reason to stop.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        note(&text);
     }
 }
 
-fn line(sample: &Sample, last: Option<Sample>, phase: &str, waiting: u64, colours: bool) -> String {
+fn line(sample: &Sample, last: Option<Sample>, phase: &str, waiting: u64, style: Style) -> String {
     let last = last.unwrap_or(Sample { at_ms: 0, accepted: 0, backlog: None });
     let seconds = (sample.at_ms - last.at_ms) as f64 / 1_000.0;
     let rate = if seconds > 0.0 { (sample.accepted - last.accepted) as f64 / seconds } else { 0.0 };
-    let paint = |code: &str, text: String| if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text };
-    let phase = paint(if phase == "surge" { "1;33" } else { "1" }, format!("{phase:<10}"));
+    let phase = style.paint(if phase == "surge" { "1;33" } else { "1" }, &format!("{phase:<10}"));
     let accepted = format!(
         "accepted {:>9} {:>12}  unanswered {:>7}",
         thousands(sample.accepted),
@@ -146,12 +145,12 @@ fn line(sample: &Sample, last: Option<Sample>, phase: &str, waiting: u64, colour
         thousands(waiting),
     );
     let backlog = match sample.backlog {
-        None => paint("31", "the service does not answer".into()),
+        None => style.bad("the service does not answer"),
         Some(backlog) => {
             let [thumbnails, emails, notifications] = backlog.waiting().map(thousands);
             let dead = backlog.thumbnails.dead + backlog.emails.dead + backlog.notifications.dead;
             let dead =
-                if dead > 0 { paint("31", format!("  dead {}", thousands(dead))) } else { String::new() };
+                if dead > 0 { style.bad(&format!("  dead {}", thousands(dead))) } else { String::new() };
             format!(
                 "waiting: thumbnails {thumbnails:>9}  emails {emails:>9}  notifications {notifications:>9}{dead}"
             )
@@ -176,11 +175,11 @@ mod tests {
         let sample = Sample { at_ms: 4_000, accepted: 20_150, backlog: Some(backlog) };
         let last = Sample { at_ms: 3_000, accepted: 10_150, backlog: None };
         assert_eq!(
-            line(&sample, Some(last), "surge", 12, false),
+            line(&sample, Some(last), "surge", 12, Style::PLAIN),
             "    4.0 s  surge      accepted    20,150  (+10,000/s)  unanswered      12   \
              waiting: thumbnails    18,000  emails         7  notifications         0  dead 2"
         );
-        let away = line(&Sample { backlog: None, ..sample }, None, "surge", 9, true);
+        let away = line(&Sample { backlog: None, ..sample }, None, "surge", 9, Style::COLOURED);
         assert!(away.contains("\x1b[1;33msurge") && away.ends_with("does not answer\x1b[0m"), "{away}");
     }
 }

@@ -1,11 +1,10 @@
-//! The service's web: routes, and the listener in front of them.
+//! The service's web: routes, and how much of it is let in.
 //!
 //! What is not here: any rule about uploads. Each handler reads its request, asks the app, and writes down what it says.
 
 mod admin;
 mod events;
 mod guard;
-mod listen;
 mod page;
 mod receive;
 
@@ -14,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use app_kit::listen::Bounds;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -35,7 +35,9 @@ use crate::problem::{Code, Problem};
 use crate::staff::Staff;
 use crate::status::Status;
 
-pub use listen::{Listener, serve};
+/// How much is taken in at once.
+pub const BOUNDS: Bounds =
+    Bounds { connections: 4_096, body_bytes: receive::IMAGE_BYTES_MAX + receive::FORM_BYTES };
 
 /// Uploads that one list shows at most.
 const LIST_MAX: usize = 200;

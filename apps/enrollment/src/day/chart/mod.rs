@@ -4,10 +4,9 @@
 //! The drawing needs nothing but its text: no script, no style sheet, no font of its own. Every point lies within its
 //! frame. It decides nothing about the day.
 
-mod scale;
-mod svg;
-
 use std::time::Duration;
+
+use app_kit::chart::{FAINT_INK, INK, KILL, LEFT, RIGHT, Scale, Svg, WARM_INK, sheet, time_axis, value_axis};
 
 use super::{
     act::Events,
@@ -15,30 +14,21 @@ use super::{
     load::{Timed, What},
     report::Latency,
 };
-use scale::Scale;
-use svg::Svg;
 
-const WIDTH: f64 = 1_000.0;
 const HEIGHT: f64 = 620.0;
-const MARGIN: f64 = 28.0;
-const LEFT: f64 = 84.0;
-const RIGHT: f64 = 972.0;
 /// The frames of people and of waiting.
 const PEOPLE: (f64, f64) = (124.0, 320.0);
 const WAITING: (f64, f64) = (378.0, 560.0);
+/// Steps on the axis of people.
+const STEPS_MAX: f64 = 4.0;
 /// One point of a line.
 const BUCKET: Duration = Duration::from_millis(500);
 
-const INK: &str = "#1d2733";
-const FAINT_INK: &str = "#5b6775";
-const GRID: &str = "#e3e7ec";
 const ARRIVALS: &str = "#a9bdd3";
 const ENROLMENTS: &str = "#2a8256";
 const CLICKS: &str = "#1f5fa8";
 const MEDIAN: &str = "#8fb3d9";
-const KILL: &str = "#c62828";
 const OUTAGE: &str = "#e0a100";
-const OUTAGE_INK: &str = "#8a5a00";
 
 /// What is to be drawn.
 pub(crate) struct Drawing<'a> {
@@ -57,27 +47,12 @@ pub(crate) fn draw(drawing: &Drawing<'_>) -> String {
     let end = Duration::from_micros(last).max(drawing.arrivals.iter().max().copied().unwrap_or_default());
     let buckets = (end.as_micros() / BUCKET.as_micros()) as usize + 1;
     let time = Scale::time((BUCKET * buckets as u32).as_secs_f64(), (LEFT, RIGHT));
-    let mut svg = Svg::new(WIDTH, HEIGHT);
-    svg.text((MARGIN, 38.0), "start", 20.0, INK, "600", &drawing.title);
-    svg.text((MARGIN, 62.0), "start", fitting(&drawing.subtitle, 13.0), FAINT_INK, "400", &drawing.subtitle);
+    let mut svg = sheet(HEIGHT, &drawing.title, &drawing.subtitle);
     bands(&mut svg, drawing, &time);
     people(&mut svg, drawing, &time, buckets);
     waiting(&mut svg, drawing, &time, buckets);
-    for (value, text) in time.ticks() {
-        for (_, bottom) in [PEOPLE, WAITING] {
-            svg.segment((time.at(value), bottom), (time.at(value), bottom + 4.0), FAINT_INK);
-        }
-        svg.text((time.at(value), WAITING.1 + 20.0), "middle", 12.0, FAINT_INK, "400", &text);
-    }
-    svg.text((RIGHT, WAITING.1 + 42.0), "end", 12.0, FAINT_INK, "400", "time since the start of the run");
+    time_axis(&mut svg, &time, &[PEOPLE.1, WAITING.1]);
     svg.end()
-}
-
-/// The size in which a text goes from margin to margin, but not more than `most`. A letter is some six tenths as wide as
-/// it is high.
-fn fitting(text: &str, most: f64) -> f64 {
-    let widest = (WIDTH - 2.0 * MARGIN) / (0.6 * text.chars().count().max(1) as f64);
-    (widest.min(most) * 10.0).floor() / 10.0
 }
 
 /// What was done to the portal, behind the lines.
@@ -88,7 +63,7 @@ fn bands(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale) {
         for (top, bottom) in [PEOPLE, WAITING] {
             svg.pale_rect((x(from), top), ((x(to) - x(from)).max(1.0), bottom - top), OUTAGE, 0.16);
         }
-        svg.text((x(from), WAITING.0 - 10.0), "start", 12.0, OUTAGE_INK, "600", "fee ledger down");
+        svg.text((x(from), WAITING.0 - 10.0), "start", 12.0, WARM_INK, "600", "fee ledger down");
     }
     for (killed, back) in &drawing.events.kills {
         for (top, bottom) in [PEOPLE, WAITING] {
@@ -112,8 +87,8 @@ fn people(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale, buckets: usize) {
     let arrivals = per_second(drawing.arrivals.iter().map(|at| at.as_micros() as Moment), buckets);
     let enrolled = per_second(drawing.enrolled.iter().copied(), buckets);
     let most = arrivals.iter().chain(&enrolled).copied().fold(0.0, f64::max);
-    let scale = Scale::count(most, (PEOPLE.1, PEOPLE.0));
-    value_axis(svg, &scale, PEOPLE);
+    let scale = Scale::count(most, STEPS_MAX, (PEOPLE.1, PEOPLE.0));
+    value_axis(svg, &scale);
     let mut outline = Vec::new();
     for (bucket, rate) in arrivals.iter().enumerate() {
         outline.extend([(edge(time, bucket), scale.at(*rate)), (edge(time, bucket + 1), scale.at(*rate))]);
@@ -147,7 +122,7 @@ fn waiting(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale, buckets: usize) {
     let least = known.iter().map(|(_, latency)| ms(latency.p50)).fold(f64::MAX, f64::min);
     let most = known.iter().map(|(_, latency)| ms(latency.p99)).fold(0.0, f64::max);
     let scale = Scale::latency(least, most, (WAITING.1, WAITING.0));
-    value_axis(svg, &scale, WAITING);
+    value_axis(svg, &scale);
     for (colour, width, value) in [
         (MEDIAN, 1.6, (|latency: &Latency| latency.p50) as fn(&Latency) -> u64),
         (CLICKS, 2.2, |latency| latency.p99),
@@ -164,14 +139,6 @@ fn waiting(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale, buckets: usize) {
     svg.text((LEFT + 215.0, key), "start", 12.0, INK, "400", "p99");
     svg.line(&[(LEFT + 252.0, key - 4.0), (LEFT + 274.0, key - 4.0)], MEDIAN, 1.6);
     svg.text((LEFT + 279.0, key), "start", 12.0, INK, "400", "p50, of those pressed in each half second");
-}
-
-fn value_axis(svg: &mut Svg, scale: &Scale, (_, bottom): (f64, f64)) {
-    for (value, text) in scale.ticks() {
-        let y = scale.at(value);
-        svg.segment((LEFT, y), (RIGHT, y), if y == bottom { FAINT_INK } else { GRID });
-        svg.text((LEFT - 8.0, y + 4.0), "end", 12.0, FAINT_INK, "400", &text);
-    }
 }
 
 fn per_second(moments: impl Iterator<Item = Moment>, buckets: usize) -> Vec<f64> {
@@ -192,6 +159,8 @@ fn middle(time: &Scale, bucket: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use app_kit::chart::WIDTH;
+
     use super::*;
 
     #[test]

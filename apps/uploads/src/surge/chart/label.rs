@@ -1,5 +1,7 @@
 //! Finds places for the names of lines: beside their line, and clear of everything else where there is room.
 
+use app_kit::chart::text_width;
+
 /// Between a label and what it must not touch.
 const CLEARANCE: f64 = 7.0;
 /// Between a label and its own line.
@@ -75,7 +77,7 @@ impl Placer {
         size: f64,
     ) -> Option<(f64, f64)> {
         let peak = points.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1))?;
-        let (width, height) = (width(text, size), size);
+        let (width, height) = (text_width(text, size), size);
         let every = points.len().div_ceil(CANDIDATES).max(1);
         let anchors = points.iter().copied().step_by(every).chain([peak]);
         let candidates = anchors.flat_map(|(x, y)| {
@@ -116,11 +118,6 @@ impl Placer {
     }
 }
 
-/// About how wide a text is; fonts differ, so this is rather too wide.
-pub(super) fn width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * size * 0.6
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +142,8 @@ mod tests {
         let mut boxes: Vec<Area> = Vec::new();
         for (number, line) in lines.iter().enumerate() {
             let (x, y) = placer.place(number, line, "thumbnails", 10.0).expect("a place");
-            let found = Area { left: x, right: x + width("thumbnails", 10.0), top: y - 8.0, bottom: y + 2.0 };
+            let found =
+                Area { left: x, right: x + text_width("thumbnails", 10.0), top: y - 8.0, bottom: y + 2.0 };
             let near = |line: &[(f64, f64)]| {
                 let mut placer = Placer::new(frame());
                 placer.keep_clear_of_line(line, None);

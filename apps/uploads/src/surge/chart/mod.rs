@@ -5,35 +5,27 @@
 //! the run; what is in the title is handed in.
 
 mod label;
-mod scale;
-mod svg;
 
 use std::time::Duration;
 
-use self::{
-    label::{Area, Placer},
-    scale::Scale,
-    svg::Svg,
+use app_kit::{
+    chart::{
+        FAINT_INK, INK, KILL, LEFT, RIGHT, Scale, Svg, WARM_INK, sheet, text_width, time_axis, value_axis,
+    },
+    words::thousands,
 };
-use super::{admin::Backlog, report::thousands, sample::Sample};
 
-const WIDTH: f64 = 1_000.0;
+use self::label::{Area, Placer};
+use super::{admin::Backlog, sample::Sample};
+
 const HEIGHT: f64 = 640.0;
-const MARGIN: f64 = 28.0;
-const LEFT: f64 = 84.0;
-const RIGHT: f64 = 972.0;
 /// The backlog's frame, and that of the rate.
 const BACKLOG: (f64, f64) = (112.0, 430.0);
 const RATE: (f64, f64) = (478.0, 578.0);
 /// More points than this in one line are not told apart.
 const POINTS_MAX: usize = 1_200;
 
-const INK: &str = "#1d2733";
-const FAINT_INK: &str = "#5b6775";
-const GRID: &str = "#e3e7ec";
 const SURGE_FILL: &str = "#fdf1dc";
-const SURGE_INK: &str = "#8a5a00";
-const KILL: &str = "#c62828";
 const RATE_FILL: &str = "#a9bdd3";
 const STEPS: [&str; 3] = ["#1f5fa8", "#c4541a", "#2a8256"];
 
@@ -59,21 +51,13 @@ pub(crate) fn draw(drawing: &Drawing<'_>) -> String {
     let last = samples.last().map_or(Duration::ZERO, Sample::at);
     let end = last.max(drawing.offered.last().map_or(Duration::ZERO, |(at, _)| *at));
     let time = Scale::time(end.as_secs_f64(), (LEFT, RIGHT));
-    let mut svg = Svg::new(WIDTH, HEIGHT);
-    svg.text((MARGIN, 38.0), "start", fitting(&drawing.title, 20.0), INK, "600", &drawing.title);
-    svg.text((MARGIN, 62.0), "start", fitting(&drawing.subtitle, 13.0), FAINT_INK, "400", &drawing.subtitle);
+    let mut svg = sheet(HEIGHT, &drawing.title, &drawing.subtitle);
     shade_surge(&mut svg, drawing, &time);
     kills(&mut svg, drawing, &time);
     backlog(&mut svg, drawing, &samples, &time);
     rate(&mut svg, drawing, &samples, &time);
-    time_axis(&mut svg, &time);
+    time_axis(&mut svg, &time, &[BACKLOG.1, RATE.1]);
     svg.end()
-}
-
-/// The size in which a text goes from margin to margin, but not more than `most`.
-fn fitting(text: &str, most: f64) -> f64 {
-    let size = most * (WIDTH - 2.0 * MARGIN) / label::width(text, most).max(1.0);
-    (size.min(most) * 10.0).floor() / 10.0
 }
 
 fn shade_surge(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale) {
@@ -81,13 +65,13 @@ fn shade_surge(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale) {
     for (top, bottom) in [BACKLOG, RATE] {
         svg.rect((from, top), ((to - from).max(1.0), bottom - top), SURGE_FILL);
     }
-    svg.text((from, BACKLOG.0 - 10.0), "start", 12.0, SURGE_INK, "600", &drawing.surge_label);
+    svg.text((from, BACKLOG.0 - 10.0), "start", 12.0, WARM_INK, "600", &drawing.surge_label);
 }
 
 fn backlog(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scale) {
     let known = samples.iter().filter_map(|sample| sample.backlog);
     let most = known.flat_map(|backlog| backlog.waiting()).max().unwrap_or(0);
-    let jobs = Scale::count(most as f64, (BACKLOG.1, BACKLOG.0));
+    let jobs = Scale::count(most as f64, 6.0, (BACKLOG.1, BACKLOG.0));
     value_axis(svg, &jobs);
     svg.turned_text((22.0, (BACKLOG.0 + BACKLOG.1) / 2.0), 12.0, FAINT_INK, "jobs waiting");
 
@@ -120,7 +104,7 @@ fn backlog(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scal
         let anchor_end = at > (LEFT + RIGHT) / 2.0;
         let (anchor, text_x) = if anchor_end { ("end", at - 6.0) } else { ("start", at + 6.0) };
         svg.text((text_x, BACKLOG.0 + 18.0), anchor, 12.0, FAINT_INK, "400", text);
-        let width = label::width(text, 12.0);
+        let width = text_width(text, 12.0);
         let left = if anchor_end { text_x - width } else { text_x };
         let (top, bottom) = (BACKLOG.0 + 6.0, BACKLOG.0 + 22.0);
         placer.keep_clear_of(Area { left, right: left + width, top, bottom });
@@ -165,7 +149,7 @@ fn rate(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scale) 
         .collect();
     let offered = drawing.offered.iter().map(|(_, rate)| *rate);
     let most = stretches.iter().map(|(_, _, rate)| *rate).chain(offered).fold(0.0, f64::max);
-    let scale = Scale::few_counts(most, (RATE.1, RATE.0));
+    let scale = Scale::count(most, 3.0, (RATE.1, RATE.0));
     value_axis(svg, &scale);
 
     let mut outline = Vec::new();
@@ -187,25 +171,6 @@ fn rate(svg: &mut Svg, drawing: &Drawing<'_>, samples: &[Sample], time: &Scale) 
     svg.text((LEFT + 231.0, key_y), "start", 12.0, INK, "400", "offered");
 }
 
-fn value_axis(svg: &mut Svg, scale: &Scale) {
-    for (value, text) in scale.ticks() {
-        let y = scale.at(value);
-        svg.segment((LEFT, y), (RIGHT, y), if value == 0.0 { FAINT_INK } else { GRID });
-        svg.text((LEFT - 8.0, y + 4.0), "end", 12.0, FAINT_INK, "400", &text);
-    }
-}
-
-fn time_axis(svg: &mut Svg, time: &Scale) {
-    for (value, text) in time.ticks() {
-        let x = time.at(value);
-        for (_, bottom) in [BACKLOG, RATE] {
-            svg.segment((x, bottom), (x, bottom + 4.0), FAINT_INK);
-        }
-        svg.text((x, RATE.1 + 20.0), "middle", 12.0, FAINT_INK, "400", &text);
-    }
-    svg.text((RIGHT, RATE.1 + 42.0), "end", 12.0, FAINT_INK, "400", "time since the start of the run");
-}
-
 fn kills(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale) {
     for (killed, back) in drawing.kills {
         let (killed, back) = (x(time, *killed), x(time, *back));
@@ -221,8 +186,8 @@ fn kills(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale) {
         let times =
             if drawing.kills.len() == 1 { "once".into() } else { format!("{} times", drawing.kills.len()) };
         let text = format!("▼ service killed {times}");
-        let after_surge = x(time, drawing.surge.0) + label::width(&drawing.surge_label, 12.0) + 24.0;
-        let at = x(time, *first).max(after_surge).min(RIGHT - label::width(&text, 12.0));
+        let after_surge = x(time, drawing.surge.0) + text_width(&drawing.surge_label, 12.0) + 24.0;
+        let at = x(time, *first).max(after_surge).min(RIGHT - text_width(&text, 12.0));
         svg.text((at, BACKLOG.0 - 10.0), "start", 12.0, KILL, "600", &text);
     }
 }

@@ -1,5 +1,7 @@
 //! What can be said of a drawing without looking at it.
 
+use app_kit::chart::WIDTH;
+
 use super::*;
 use crate::surge::admin::Queue;
 

@@ -1,58 +1,150 @@
-//! Finds an answer in what a connection received, and nothing more.
+//! One HTTP connection of a load: a request out, an answer in, over HTTP/1.1 that is kept alive.
 //!
-//! The generator shares its machine with the service, so this reads only what an upload's answer is judged by. It
-//! promises the same answer however the bytes were cut on their way. It leaves out what the service does not use for
-//! these answers: chunked bodies, answers without a length and interim answers are each an error by name, never a
-//! wrong count.
+//! A load shares its machine with the service, so this reads only what an answer is judged by, and promises the same answer
+//! however the bytes were cut on their way. It leaves out what the services do not use for these answers: chunked bodies,
+//! answers without a length and interim answers are each an error by name, never a wrong count.
 
-use std::time::Duration;
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use memchr::memmem;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
+/// Room for an answer, which is some hundred bytes; a longer one gets more.
+const ANSWER_BYTES: usize = 4 * 1024;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-const BODY_BYTES_MAX: usize = 64 * 1024;
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
 
 /// One whole answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Response<'a> {
-    pub(crate) head: Head,
-    pub(crate) body: &'a [u8],
+pub struct Response<'a> {
+    /// What its head says.
+    pub head: Head,
+    /// Its body.
+    pub body: &'a [u8],
 }
 
 /// What an answer's head says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<Duration>,
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// How long to stay away.
+    pub retry_after: Option<Duration>,
     /// The service had answered this key before.
-    pub(crate) replayed: bool,
+    pub replayed: bool,
     /// The service closes the connection after this answer.
-    pub(crate) closes: bool,
+    pub closes: bool,
+}
+
+/// Why a request that was sent has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The system says why.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    /// It ended too early.
+    #[error("the service closed the connection before it had answered")]
+    Closed,
+    /// Something else came.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
 }
 
 /// Bytes that are no answer this reader understands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
+pub enum Malformed {
+    /// A head without an end.
     #[error("the answer's head is longer than {HEAD_BYTES_MAX} bytes")]
     HeadTooLong,
+    /// A body that no answer has.
     #[error("the answer's body is longer than {BODY_BYTES_MAX} bytes")]
     BodyTooLong,
+    /// Another protocol, perhaps.
     #[error("the answer does not begin with an HTTP/1.1 status line")]
     NoStatusLine,
+    /// Chunks, perhaps.
     #[error("the answer has no Content-Length")]
     NoLength,
+    /// A connection has one request under way.
     #[error("more bytes came than one answer has")]
     Surplus,
 }
 
+impl Connection {
+    /// A new one.
+    ///
+    /// # Errors
+    /// The system's: nobody listens, most likely.
+    pub async fn open(address: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { stream, received: Vec::with_capacity(ANSWER_BYTES) })
+    }
+
+    /// True if the service has closed it while nothing was under way. This asks the system only if the system has
+    /// said that there is something to know.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let nothing = self.stream.try_read(&mut [0]);
+        !matches!(nothing, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// One request in two pieces, of which the second may be empty; one answer. After an error the connection is of no more
+    /// use.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn exchange(&mut self, request: &[u8], tail: &[u8]) -> Result<Response<'_>, Broken> {
+        self.send(request, tail).await?;
+        self.received.clear();
+        let (head, body_length) = loop {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                return Err(Broken::Closed);
+            }
+            if let Some(answer) = read(&self.received)? {
+                break (answer.head, answer.body.len());
+            }
+        };
+        Ok(Response { head, body: &self.received[self.received.len() - body_length..] })
+    }
+
+    async fn send(&mut self, request: &[u8], tail: &[u8]) -> io::Result<()> {
+        let mut pieces = [IoSlice::new(request), IoSlice::new(tail)];
+        let mut pieces = &mut pieces[..];
+        IoSlice::advance_slices(&mut pieces, 0);
+        while !pieces.is_empty() {
+            match self.stream.write_vectored(pieces).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => IoSlice::advance_slices(&mut pieces, written),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The answer at the start of these bytes, or `None` until more of them are there. Bytes after it are an error: a
 /// connection has one request under way.
-pub(crate) fn read(bytes: &[u8]) -> Result<Option<Response<'_>>, Malformed> {
-    let Some(head_end) = memmem::find(bytes, b"\r\n\r\n") else {
+fn read(bytes: &[u8]) -> Result<Option<Response<'_>>, Malformed> {
+    let Some(head_end) = memmem::find(bytes, HEAD_END) else {
         return if bytes.len() > HEAD_BYTES_MAX { Err(Malformed::HeadTooLong) } else { Ok(None) };
     };
     let (head, length) = read_head(&bytes[..head_end])?;
-    let body = &bytes[head_end + 4..];
+    let body = &bytes[head_end + HEAD_END.len()..];
     match body.len() {
         _ if length > BODY_BYTES_MAX => Err(Malformed::BodyTooLong),
         here if here < length => Ok(None),
@@ -63,8 +155,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Response<'_>>, Malformed> {
 
 fn read_head(bytes: &[u8]) -> Result<(Head, usize), Malformed> {
     let status = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|line| line.get(..3)).and_then(decimal);
-    let mut head = Head { status: status.ok_or(Malformed::NoStatusLine)? as u16, ..Head::default() };
-    let mut length = None;
+    let status = status.ok_or(Malformed::NoStatusLine)? as u16;
+    let mut head = Head { status, ..Head::default() };
+    // Answers that have no body by their nature need not say its length.
+    let mut length = matches!(status, 204 | 304).then_some(0);
     let mut rest = bytes;
     while let Some(at) = memchr::memchr(b'\n', rest) {
         rest = &rest[at + 1..];
@@ -72,7 +166,7 @@ fn read_head(bytes: &[u8]) -> Result<(Head, usize), Malformed> {
         let Some(colon) = memchr::memchr(b':', line) else { continue };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         // Names differ in length, so most headers cost one comparison of two numbers.
-        if name.eq_ignore_ascii_case(b"content-length") {
+        if name.eq_ignore_ascii_case(b"content-length") && status != 304 {
             length = decimal(value);
         } else if name.eq_ignore_ascii_case(b"retry-after") {
             head.retry_after = decimal(value).map(|seconds| Duration::from_secs(seconds as u64));
@@ -92,16 +186,6 @@ fn decimal(digits: &[u8]) -> Option<usize> {
     }
     let add = |number, digit: &u8| digit.is_ascii_digit().then(|| number * 10 + usize::from(digit - b'0'));
     digits.iter().try_fold(0, add)
-}
-
-/// The id in the body of a 202.
-pub(crate) fn id(body: &[u8]) -> Option<&str> {
-    const BEFORE: &[u8] = b"\"id\":\"";
-    let rest = &body[memmem::find(body, BEFORE)? + BEFORE.len()..];
-    let id = &rest[..memchr::memchr(b'"', rest)?];
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
-    let is_id = (1..=64).contains(&id.len()) && id.iter().all(plain);
-    if is_id { std::str::from_utf8(id).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -139,6 +223,8 @@ mod tests {
                 "abc",
             ))),
         );
+        let unchanged = Head { status: 304, ..Head::default() };
+        check("HTTP/1.1 304 Not Modified\r\ncontent-length: 45678\r\n\r\n", Ok(Some((unchanged, ""))));
     }
 
     #[test]
@@ -150,14 +236,6 @@ mod tests {
         check("HTTP/1.1 200 OK\r\ncontent-length: 999999999999\r\n\r\n", Err(Malformed::BodyTooLong));
         check("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nx", Err(Malformed::Surplus));
         check(&"x".repeat(HEAD_BYTES_MAX + 1), Err(Malformed::HeadTooLong));
-    }
-
-    #[test]
-    fn an_id_is_taken_only_if_it_looks_like_one() {
-        assert_eq!(id(br#"{"id":"k3f9","status_url":"/uploads/k3f9"}"#), Some("k3f9"));
-        for body in [r#"{"id":""}"#, r#"{"id":"a b"}"#, r#"{"id":7}"#, r#"{"id":"k3"#, "{}", ""] {
-            assert_eq!(id(body.as_bytes()), None, "{body}");
-        }
     }
 
     proptest! {
@@ -176,7 +254,6 @@ mod tests {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
             let _ = read(&bytes);
-            let _ = id(&bytes);
         }
     }
 }

@@ -12,14 +12,19 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Connections at once; more wait in the system's queue.
-const CONNECTIONS_MAX: usize = 16_384;
-/// Bytes of a body: a section's name, or a list of them.
-const BODY_BYTES_MAX: usize = 256 << 10;
 /// A request's head that has not arrived in so long is given up; so is a connection that has been idle for so long.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 /// After the service was told to stop, requests under way have so long.
 const STOP_TIME: Duration = Duration::from_secs(10);
+
+/// How much a service takes in.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections at once; more wait in the system's queue.
+    pub connections: usize,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+}
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -44,9 +49,9 @@ impl Listener {
 }
 
 /// Serves until `stop`, then ends what is under way.
-pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output = ()>) {
-    let router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn serve(listener: Listener, router: Router, bounds: Bounds, stop: impl Future<Output = ()>) {
+    let router = router.layer(DefaultBodyLimit::max(bounds.body_bytes));
+    let places = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {

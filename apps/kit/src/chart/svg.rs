@@ -5,15 +5,19 @@ use std::fmt::Write;
 const FONT: &str =
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif";
 
-type Point = (f64, f64);
+/// Across and down.
+pub type Point = (f64, f64);
 
 /// A document that is being written.
-pub(super) struct Svg {
+#[derive(Debug)]
+pub struct Svg {
     text: String,
 }
 
 impl Svg {
-    pub(super) fn new(width: f64, height: f64) -> Svg {
+    /// A white one.
+    #[must_use]
+    pub fn new(width: f64, height: f64) -> Svg {
         let text = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
              height=\"{height}\" font-family=\"{FONT}\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
@@ -21,27 +25,33 @@ impl Svg {
         Svg { text }
     }
 
-    pub(super) fn end(mut self) -> String {
+    /// The document.
+    #[must_use]
+    pub fn end(mut self) -> String {
         self.text.push_str("</svg>\n");
         self.text
     }
 
-    pub(super) fn rect(&mut self, at: Point, size: Point, fill: &str) {
+    /// A filled rectangle.
+    pub fn rect(&mut self, at: Point, size: Point, fill: &str) {
         self.pale_rect(at, size, fill, 1.0);
     }
 
-    pub(super) fn pale_rect(&mut self, (x, y): Point, (width, height): Point, fill: &str, opacity: f64) {
+    /// One that can be looked through.
+    pub fn pale_rect(&mut self, (x, y): Point, (width, height): Point, fill: &str, opacity: f64) {
         self.element(format_args!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\" \
              fill-opacity=\"{opacity}\"/>"
         ));
     }
 
-    pub(super) fn segment(&mut self, from: Point, to: Point, stroke: &str) {
+    /// A thin straight line.
+    pub fn segment(&mut self, from: Point, to: Point, stroke: &str) {
         self.straight(from, to, stroke, "");
     }
 
-    pub(super) fn dashed(&mut self, from: Point, to: Point, stroke: &str) {
+    /// The same in dashes.
+    pub fn dashed(&mut self, from: Point, to: Point, stroke: &str) {
         self.straight(from, to, stroke, " stroke-dasharray=\"3 4\"");
     }
 
@@ -51,7 +61,8 @@ impl Svg {
         ));
     }
 
-    pub(super) fn line(&mut self, points: &[Point], stroke: &str, width: f64) {
+    /// A line through points.
+    pub fn line(&mut self, points: &[Point], stroke: &str, width: f64) {
         let points = places(points.iter().copied());
         self.element(format_args!(
             "<polyline points=\"{points}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"{width}\" \
@@ -59,7 +70,8 @@ impl Svg {
         ));
     }
 
-    pub(super) fn dashed_line(&mut self, points: &[Point], stroke: &str) {
+    /// The same in dashes.
+    pub fn dashed_line(&mut self, points: &[Point], stroke: &str) {
         let points = places(points.iter().copied());
         self.element(format_args!(
             "<polyline points=\"{points}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"1.2\" \
@@ -67,7 +79,8 @@ impl Svg {
         ));
     }
 
-    pub(super) fn area(&mut self, points: impl Iterator<Item = Point>, fill: &str, opacity: f64) {
+    /// What lies within points.
+    pub fn area(&mut self, points: impl Iterator<Item = Point>, fill: &str, opacity: f64) {
         let points = places(points);
         self.element(format_args!(
             "<polygon points=\"{points}\" fill=\"{fill}\" fill-opacity=\"{opacity}\"/>"
@@ -75,15 +88,7 @@ impl Svg {
     }
 
     /// Text with a white rim, so that it can be read on a line.
-    pub(super) fn text(
-        &mut self,
-        (x, y): Point,
-        anchor: &str,
-        size: f64,
-        fill: &str,
-        weight: &str,
-        text: &str,
-    ) {
+    pub fn text(&mut self, (x, y): Point, anchor: &str, size: f64, fill: &str, weight: &str, text: &str) {
         let text = escaped(text);
         self.element(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" font-weight=\"{weight}\" \
@@ -93,7 +98,7 @@ impl Svg {
     }
 
     /// Text that reads from bottom to top, around a place.
-    pub(super) fn turned_text(&mut self, (x, y): Point, size: f64, fill: &str, text: &str) {
+    pub fn turned_text(&mut self, (x, y): Point, size: f64, fill: &str, text: &str) {
         let text = escaped(text);
         self.element(format_args!(
             "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\" font-size=\"{size}\" \

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 /// Reads a duration; it has a unit.
+///
+/// # Errors
+/// In words, for whoever wrote it.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -19,6 +22,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration as `parse` reads it; what is below a millisecond is left out.
+#[must_use]
 pub fn write(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -28,6 +32,7 @@ pub fn write(duration: Duration) -> String {
 }
 
 /// A latency for the eye, with three digits or so: `0.42 ms`, `12.3 ms`, `1.40 s`.
+#[must_use]
 pub fn latency(us: u64) -> String {
     let ms = us as f64 / 1_000.0;
     match us {
@@ -40,6 +45,7 @@ pub fn latency(us: u64) -> String {
 }
 
 /// A span for the eye: `84.2 s`, `12 m 5 s`.
+#[must_use]
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds < 120.0 {

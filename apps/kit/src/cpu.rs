@@ -1,22 +1,30 @@
-//! How much processor time a process has used, as far as Linux tells. Load and portal share one machine; these figures say
-//! which of them used it.
+//! How much processor time a process has used, as far as Linux tells. A load and what stands under it
+//! share one machine; these figures say which of them used it.
 
 use std::{fs, time::Duration};
 
 /// User and system time of a process and all its threads so far; in steps of 10 ms.
-pub(crate) fn used(process: u32) -> Option<Duration> {
+#[must_use]
+pub fn used(process: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let ticks = ticks(&stat)?.0;
     Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
 /// The same of a process and its children, those that have ended included as far as it waited for them.
-pub(crate) fn used_by_family(process: u32) -> Option<Duration> {
+#[must_use]
+pub fn used_by_family(process: u32) -> Option<Duration> {
     let (own, ended) = ticks(&fs::read_to_string(format!("/proc/{process}/stat")).ok()?)?;
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     let living: Duration = children.split_whitespace().filter_map(|child| used(child.parse().ok()?)).sum();
     let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
     Some(Duration::from_secs_f64((own + ended) as f64 / ticks_per_second) + living)
+}
+
+/// Cores that this process may use.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Fields 14 and 15, its own, and 16 and 17, its ended children's. The second field is the program's name in
