@@ -7,6 +7,7 @@ use prost::Message;
 use tidegate_core::command::{Command, IdempotencyKey, Lease, Request, Work};
 use tidegate_core::id::{JobId, Time};
 use tidegate_core::pool::GrantId;
+use tidegate_core::pool::view::LinePlace;
 use tidegate_core::record::{Record, RecordMessage};
 use tidegate_core::state::{State, StateLimits, Turn};
 use tidegate_core::view::JobFilter;
@@ -108,6 +109,18 @@ fn goes_on(mut state: State, keys: Vec<IdempotencyKey>) {
     }
     for pool in state.pools() {
         let _ = state.entrants(&pool.name, 0, 100).expect("a pool that is listed is there");
+        let (mut from, mut units) = (0, 0);
+        loop {
+            let page = state.grants_of(&pool.name, None, from, 100).expect("a pool that is listed is there");
+            units += page.grants.iter().map(|grant| u64::from(grant.units)).sum::<u64>();
+            match page.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        assert_eq!(units, pool.held + pool.taken);
+        let line = state.line(&pool.name, LinePlace::default(), 100).expect("a pool that is listed is there");
+        assert!(line.line.len() as u32 <= pool.waiting);
     }
     for (_, grant) in state.grant_deadlines() {
         let grant = state.grant(GrantId::new(0, grant)).expect("a grant with a deadline is there");

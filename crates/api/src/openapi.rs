@@ -11,6 +11,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use crate::id::{CauseId, GrantId, JobId};
 use crate::limits;
 use crate::operations::{Answer, Body, OPERATIONS, Operation};
+use crate::pool::query::GrantsQuery;
 use crate::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem, Refusal};
 use crate::shape::{Field, Object, Shape};
 use crate::time::Timestamp;
@@ -70,6 +71,7 @@ fn remove_unused_schemas(document: &mut Value) {
     pool::condition::HolderPools<'static>, pool::condition::UnitsBelow<'static>, pool::condition::JobIs,
     pool::grant::Grant, pool::grant::Waiting, pool::grant::PoolResult, pool::grant::PoolResults, pool::view::Pool,
     pool::view::PoolGroup, pool::view::PoolList, pool::view::PoolDeleted, pool::view::Entrant, pool::view::EntrantPage,
+    pool::view::GrantPage, pool::view::LinePage,
     pool::holder::HolderStory, pool::holder::StoryEntry, pool::watch::PoolNews, transaction::JobResult,
     dead::DeletedAnswer, dead::Cause, dead::CauseList, refusal::Problem, refusal::Refusal, refusal::Code
 )))]
@@ -267,7 +269,7 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     } else if operation.path.contains("{id}") {
         parameters.push(parameter("id", "path", "The job's id.", reference("JobId")));
     }
-    parameters.extend(operation.query.iter().map(|name| query_parameter(name)));
+    parameters.extend(operation.query.iter().map(|name| query_parameter(operation.id, name)));
     if operation.id == WATCH {
         let description =
             "The id of the last event that was heard: the version of each pool. What is newer is told.";
@@ -294,8 +296,9 @@ fn parameter(name: &str, place: &str, description: &str, schema: Value) -> Value
 /// The call whose answer is a stream of events.
 const WATCH: &str = "watch_pools";
 
-fn query_parameter(name: &str) -> Value {
+fn query_parameter(operation: &str, name: &str) -> Value {
     let (description, shape) = match name {
+        "state" if operation == "list_grants" => ("In this state.", Shape::Word(GrantsQuery::STATES)),
         "queue" => ("In this queue.", Shape::Name),
         "state" => ("In this state.", Shape::Word(JobState::WORDS)),
         "kind" => ("Of this kind.", Shape::Name),
@@ -622,6 +625,8 @@ mod tests {
         check::<pool::view::PoolList>("PoolList");
         check::<pool::view::PoolDeleted>("PoolDeleted");
         check::<pool::view::EntrantPage>("EntrantPage");
+        check::<pool::view::GrantPage>("GrantPage");
+        check::<pool::view::LinePage>("LinePage");
         check::<pool::watch::PoolNews>("PoolNews");
         check::<pool::grant::Grant>("Grant");
         check::<pool::grant::Waiting>("Waiting");

@@ -208,6 +208,8 @@ const POOL_LIST_EXAMPLE: &str = r#"{"pools":[{"name":"cs101-a@autumn","state":"u
 const POOL_NEWS_EXAMPLE: &str = r#"{"name":"cs101-a@autumn","missed":2,"pool":{"name":"cs101-a@autumn","state":"open","free":3,"held":2,"taken":25,"waiting":0,"config":{"capacity":30,"holder_units_max":1,"hold_ms":300000,"hold_ms_max":3600000,"offer_ms":300000,"waitlist_max":20,"opening":"fifo"},"version":12,"as_of":"2026-11-22T13:00:00.123Z"}}"#;
 const HELD_EXAMPLE: &str = r#"{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"held","fence":7,"granted_at":"2026-11-22T13:00:00.123Z","expires_at":"2026-11-22T13:05:00.123Z","extendable_until":"2026-11-22T14:00:00.123Z","offered":true,"offer_job":"0-42","version":12}"#;
 const TAKEN_EXAMPLE: &str = r#"{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"taken","fence":7,"granted_at":"2026-11-22T13:00:00.123Z","version":12}"#;
+const GRANT_PAGE_EXAMPLE: &str = r#"{"grants":[{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"taken","fence":7,"granted_at":"2026-11-22T13:00:00.123Z"},{"id":"0-9","pool":"cs101-a@autumn","holder":"bert","units":1,"state":"held","fence":9,"granted_at":"2026-11-22T13:00:02.123Z","expires_at":"2026-11-22T13:05:02.123Z","extendable_until":"2026-11-22T14:00:02.123Z","offered":true,"offer_job":"0-42"}],"cursor":"a"}"#;
+const LINE_PAGE_EXAMPLE: &str = r#"{"line":[{"pool":"cs101-a@autumn","holder":"carl","state":"waiting","number":3,"ahead":0,"units":1,"joined_at":"2026-11-22T13:00:02.123Z"},{"pool":"cs101-a@autumn","holder":"dora","state":"waiting","number":5,"ahead":1,"units":2,"group":"first-years","joined_at":"2026-11-22T13:00:03.123Z"}],"cursor":"8000000000000000-6"}"#;
 const HOLDER_EXAMPLE: &str = r#"{"holder":"anna","grants":[{"id":"0-7","pool":"cs101-a@autumn","holder":"anna","units":1,"state":"taken","fence":7,"granted_at":"2026-11-22T13:00:00.123Z"}],"waiting":[{"pool":"cs102@autumn","holder":"anna","state":"waiting","number":3,"ahead":1,"units":1,"joined_at":"2026-11-22T13:00:02.123Z"}],"story":[{"at":"2026-11-22T13:00:00.123Z","what":"taken","pool":"cs101-a@autumn","grant":"0-7","units":1,"version":12,"number":31},{"at":"2026-11-22T13:00:01.123Z","what":"refused","pool":"cs102@autumn","asked":"take","error":{"code":"sold_out","detail":"No unit is free.","value":0,"version":8},"version":8,"number":32}]}"#;
 
 const GRANTED: Answer =
@@ -599,7 +601,31 @@ pub const OPERATIONS: &[Operation] = &[
         &[ANY, BODY, ENGINE, CHANGE, POOL, &[Code::BelowGranted]],
     ),
     Operation {
-        query: crate::pool::query::EntrantsQuery::PARAMETERS,
+        query: crate::pool::query::GrantsQuery::PARAMETERS,
+        ..operation(
+            "list_grants",
+            "GET",
+            "/v1/pools/{pool}/grants",
+            "Lists who has units of a pool, by rising fencing number.",
+            Body::None,
+            &[ok("GrantPage", GRANT_PAGE_EXAMPLE)],
+            &[ANY, ENGINE, POOL],
+        )
+    },
+    Operation {
+        query: crate::pool::query::PageQuery::PARAMETERS,
+        ..operation(
+            "list_line",
+            "GET",
+            "/v1/pools/{pool}/line",
+            "Lists who waits for a pool, the first in line in front.",
+            Body::None,
+            &[ok("LinePage", LINE_PAGE_EXAMPLE)],
+            &[ANY, ENGINE, POOL],
+        )
+    },
+    Operation {
+        query: crate::pool::query::PageQuery::PARAMETERS,
         ..operation(
             "list_entrants",
             "GET",

@@ -176,7 +176,7 @@ impl<'a> Parameters<'a> {
         Ok(Some(value.into_owned()))
     }
 
-    fn word(&mut self, name: &str, words: &[&str]) -> Result<Option<Cow<'a, str>>, Refused> {
+    pub(crate) fn word(&mut self, name: &str, words: &[&str]) -> Result<Option<Cow<'a, str>>, Refused> {
         let Some(value) = self.take(name) else { return Ok(None) };
         syntax::word(name, &value, words)?;
         Ok(Some(value))

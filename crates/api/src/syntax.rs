@@ -28,6 +28,18 @@ pub fn name(field: &str, value: &str) -> Checked {
     ensure(is_name(value), || Refusal::invalid_value(field, value, NAME_ALLOWED))
 }
 
+/// Words that stand in paths where a pool's name could. No pool is called so, whichever way it is asked for.
+pub const POOL_WORDS: [&str; 2] = ["watch", "requests"];
+
+/// A pool's name, under the field `pool`.
+pub fn pool_name(value: &str) -> Checked {
+    name("pool", value)?;
+    ensure(!POOL_WORDS.contains(&value), || {
+        let allowed = "a name other than `watch` and `requests`, which are paths of their own";
+        Refusal::invalid_value("pool", value, allowed)
+    })
+}
+
 /// A list of names; the refusal says which of them it means.
 pub fn names(field: &str, values: &[Text<'_>]) -> Checked {
     match values.iter().position(|value| !is_name(value)) {
@@ -265,6 +277,20 @@ mod tests {
             ("ä", Some(Code::InvalidValue)),
         ] {
             assert_eq!(code(name("kind", value)), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_pool_has_a_name_that_is_no_word_of_a_path() {
+        for (value, expected) in [
+            ("seats@autumn", None),
+            ("watch@autumn", None),
+            ("Watch", None),
+            ("watch", Some(Code::InvalidValue)),
+            ("requests", Some(Code::InvalidValue)),
+            ("a b", Some(Code::InvalidValue)),
+        ] {
+            assert_eq!(code(pool_name(value)), expected, "{value:?}");
         }
     }
 

@@ -101,6 +101,11 @@ fn the_last_seat_has_one_holder_and_then_the_first_in_line() {
     assert!(refused.contains("sold_out"), "{refused}");
     assert_eq!(house.said(&["pool", "join", "cs101", "bert"])["ahead"], 0);
     assert_eq!(house.said(&["pool", "join", "cs101", "carl"])["ahead"], 1);
+    let line = house.said(&["pool", "line", "cs101"]);
+    let in_line = |n: usize| (line[n]["holder"].as_str(), line[n]["ahead"].as_u64());
+    assert_eq!((in_line(0), in_line(1)), ((Some("bert"), Some(0)), (Some("carl"), Some(1))));
+    let table = String::from_utf8(house.output(&["pool", "line", "cs101"]).stdout).expect("text");
+    assert!(table.starts_with("AHEAD") && table.contains("carl"), "{table}");
     assert_eq!(house.said(&["pool", "leave", "cs101", "carl"])["state"], "left");
 
     house.said(&["pool", "release", anna["id"].as_str().expect("an id")]);
@@ -109,6 +114,12 @@ fn the_last_seat_has_one_holder_and_then_the_first_in_line() {
     assert_eq!((&offer["state"], &offer["offered"]), (&"held".into(), &true.into()));
     let id = offer["id"].as_str().expect("an id");
     assert!(offer["fence"].as_u64() > anna["fence"].as_u64());
+    assert_eq!(house.said(&["pool", "grants", "cs101", "--held"])[0]["id"], offer["id"]);
+    assert_eq!(house.said(&["pool", "grants", "cs101", "--taken"]), Value::Array(Vec::new()));
+    let table = String::from_utf8(house.output(&["pool", "grants", "cs101"]).stdout).expect("text");
+    assert!(table.starts_with("GRANT") && table.contains("bert") && table.contains("offered"), "{table}");
+    let unknown = house.refused(&["pool", "grants", "none"], 3);
+    assert!(unknown.contains("pool_not_found"), "{unknown}");
     house.said(&["pool", "extend", id, "--hold", "20m"]);
     assert_eq!(house.said(&["pool", "confirm", id])["state"], "taken");
     let told = String::from_utf8(house.output(&["pool", "holder", "bert"]).stdout).expect("text");

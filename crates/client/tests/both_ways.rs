@@ -11,13 +11,13 @@ use tidegate::api::job::EditJob;
 use tidegate::api::lease::LeaseRequest;
 use tidegate::api::pool::condition::Condition;
 use tidegate::api::pool::config::{PoolConfig, Quota};
-use tidegate::api::pool::query::PoolsQuery;
+use tidegate::api::pool::query::{GrantsQuery, PageQuery, PoolsQuery};
 use tidegate::api::pool::request::{PoolRequest, Take};
 use tidegate::api::query::{DeadQuery, JobsQuery};
 use tidegate::api::queue::QueueConfig;
 use tidegate::api::settle::{AttemptError, Complete, Extend, Fail, Release};
 use tidegate::api::value::RawJson;
-use tidegate::api::words::{JobState, Opening};
+use tidegate::api::words::{GrantState, JobState, Opening};
 use tidegate::api::work::WorkRequest;
 use tidegate::{Client, Error};
 
@@ -27,6 +27,12 @@ type Told = Vec<(&'static str, String)>;
 fn tell<T: std::fmt::Debug>(told: &mut Told, what: &'static str, answer: Result<T, Error>) -> Option<T> {
     told.push((what, format!("{answer:?}")));
     answer.ok()
+}
+
+/// What was told last is a refusal, and of this field.
+fn refused_for(told: &Told, field: &str) {
+    let (what, text) = told.last().expect("something was told");
+    assert!(text.contains(&format!("field: Some({field:?})")), "{what}: {text}");
 }
 
 fn job<'a>(kind: &'a str, payload: &str) -> NewJob<'a> {
@@ -221,6 +227,48 @@ async fn conversation_about_pools(client: &Client) -> Told {
     tell(t, "no grant's shard", client.grant("9-1".parse().expect("an id")).show().await);
     for holder in ["anna", "bert", "carl", "dora", "nobody", ""] {
         tell(t, "story", client.holder(holder).await);
+    }
+    for pool in [&a, &b, &client.pool("none"), &client.pool("watch")] {
+        tell(t, "grants", pool.grants().await);
+        tell(t, "line", pool.line().await);
+    }
+    let held = GrantsQuery { state: Some(GrantState::Held), ..GrantsQuery::default() };
+    tell(t, "held", client.list_grants("b@x", &held).await);
+    let over = GrantsQuery { state: Some(GrantState::Lapsed), ..GrantsQuery::default() };
+    tell(t, "grants that are over", client.list_grants("b@x", &over).await);
+    let one = GrantsQuery { limit: Some(1), ..GrantsQuery::default() };
+    let first = tell(t, "a page of grants", client.list_grants("b@x", &one).await).expect("a page");
+    assert!(first.cursor.is_some(), "there are more");
+    tell(t, "the next", client.list_grants("b@x", &GrantsQuery { cursor: first.cursor, ..one }).await);
+    let badly = GrantsQuery { cursor: Some("x".into()), ..GrantsQuery::default() };
+    tell(t, "no cursor of grants", client.list_grants("b@x", &badly).await);
+    for cursor in ["x", "1", "1-", "-1", "1-x", "g-1", "1-1-1", "+1-1"] {
+        let query = PageQuery { cursor: Some(cursor.into()), ..PageQuery::default() };
+        tell(t, "no cursor of a line", client.list_line("b@x", &query).await);
+        refused_for(t, "cursor");
+    }
+    for name in ["watch", "requests"] {
+        let pool = client.pool(name);
+        tell(t, "configure what is no name", pool.configure(&PoolConfig::of(1)).await);
+        refused_for(t, "pool");
+        tell(t, "show what is no name", pool.show().await);
+        refused_for(t, "pool");
+        tell(t, "delete what is no name", pool.delete().await);
+        refused_for(t, "pool");
+        tell(t, "resize what is no name", pool.resize(1).await);
+        tell(t, "take of what is no name", pool.take("anna").await);
+        tell(t, "leave what is no name", pool.leave("anna").await);
+        tell(t, "entrants of what is no name", pool.entrants().await);
+        refused_for(t, "pool");
+        tell(t, "a list with what is no name", client.pool_requests(&[take(name, "anna")]).await);
+        tell(t, "swap for what is no name", client.grant(bert.id).swap(name).await);
+        refused_for(t, "pool");
+        tell(
+            t,
+            "transaction with what is no name",
+            client.transaction().take(pool.take("anna")).commit().await,
+        );
+        refused_for(t, "do[0].take.pool");
     }
     tell(t, "entrants", a.entrants().await);
     tell(t, "entrants of none", client.pool("none").entrants().await);

@@ -41,6 +41,8 @@ pub const BUGS: &[(&str, &str)] = &[
     ("pool_shown_before_durable", "a pool is published before its frame is durable"),
     ("payload_lost_on_restate", "a payload is written anew as something else"),
     ("redrive_of_job_lost", "a replay of a trimmed log forgets which redrive brought a job back"),
+    ("roster_left_disordered", "a replay of a trimmed log lists the grants of a pool in another order"),
+    ("line_listed_by_joining", "a line is listed in the order of joining, whatever was drawn"),
     ("worker_names_leak", "a worker's name is kept for ever"),
     ("next_job_lost", "a replay of a trimmed log gives the id of a forgotten job once more"),
 ];

@@ -18,6 +18,7 @@ use tidegate_core::pool::record::{
     LeftLine, PoolConfigured, PoolDeleted, PoolRefused, PoolRestated, PoolTurned, StoryEntryRestated,
     StoryRestated,
 };
+use tidegate_core::pool::view::LinePlace;
 use tidegate_core::pool::{GrantId, PoolConfig, Quota};
 use tidegate_core::record::{AnswerKept, Record, Shard};
 use tidegate_core::state::{PoolLimits, State, StateLimits, Turn};
@@ -229,6 +230,12 @@ fn look(state: &State) {
     for pool in &pools {
         assert_eq!(state.pool(&pool.name).as_ref(), Some(pool));
         assert!(state.entrants(&pool.name, 0, 10).is_some());
+        let grants = state.grants_of(&pool.name, None, 0, 1_000).expect("there is the pool").grants;
+        assert!(grants.is_sorted_by_key(|grant| grant.id), "{grants:?}");
+        let units: u64 = grants.iter().map(|grant| u64::from(grant.units)).sum();
+        assert_eq!(units, pool.held + pool.taken, "{grants:?}");
+        let line = state.line(&pool.name, LinePlace::default(), 1_000).expect("there is the pool").line;
+        assert!(!pool.opened || line.len() as u32 == pool.waiting, "{line:?}");
     }
     for sequence in (0..12).chain(EDGES.into_iter().filter(|&edge| edge < 1 << 46)) {
         let _ = state.grant(GrantId::new(0, sequence));

@@ -10,8 +10,8 @@ use tidegate_core::Command;
 use tidegate_core::outcome::{Item, Outcome, Refusal};
 use tidegate_core::pool::command::PoolOperation;
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_core::pool::view::{Entrant, GrantView, HolderView, PoolView};
-use tidegate_core::pool::{GrantId, PoolConfig};
+use tidegate_core::pool::view::{Entrant, GrantPage, GrantView, HolderView, LinePage, LinePlace, PoolView};
+use tidegate_core::pool::{GrantId, GrantState, PoolConfig};
 
 use crate::availability::{PoolSeen, PoolWatch};
 use crate::calls::{Answer, Ask, IdempotencyKey, POOL_BYTES};
@@ -36,6 +36,8 @@ pub(crate) enum PoolAsk {
     Grant(GrantId),
     Holder(String),
     Entrants { pool: String, from: u64, limit: usize },
+    Grants { pool: String, state: Option<GrantState>, from: u64, limit: usize },
+    Line { pool: String, from: LinePlace, limit: usize },
 }
 
 /// What they are told.
@@ -45,6 +47,8 @@ pub(crate) enum PoolTold {
     Grant(Option<Box<GrantView>>),
     Holder(Option<HolderView>),
     Entrants(Option<Vec<Entrant>>),
+    Grants(Option<GrantPage>),
+    Line(Option<LinePage>),
 }
 
 impl Shard {
@@ -56,6 +60,10 @@ impl Shard {
             PoolAsk::Entrants { pool, from, limit } => {
                 PoolTold::Entrants(self.state.entrants(&pool, from, limit))
             }
+            PoolAsk::Grants { pool, state, from, limit } => {
+                PoolTold::Grants(self.state.grants_of(&pool, state, from, limit))
+            }
+            PoolAsk::Line { pool, from, limit } => PoolTold::Line(self.state.line(&pool, from, limit)),
         })
     }
 
@@ -295,6 +303,44 @@ impl Engine {
         match self.ask_pools(self.shard_of(pool), ask).await? {
             PoolTold::Entrants(entrants) => Ok(entrants),
             _ => unreachable!("entrants were asked for"),
+        }
+    }
+
+    /// A page of who has units of a pool, by rising fencing number: from the sequence `from` on, at most `limit` and at most 1,000, and only
+    /// what is `state` if that is said. None if there is no such pool. A page looks at a bounded number of grants, so it may be
+    /// short while there are more: its `next` says.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn grants(
+        &self,
+        pool: &str,
+        state: Option<GrantState>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<GrantPage>, CallError> {
+        let ask = PoolAsk::Grants { pool: pool.into(), state, from, limit };
+        match self.ask_pools(self.shard_of(pool), ask).await? {
+            PoolTold::Grants(page) => Ok(page),
+            _ => unreachable!("grants were asked for"),
+        }
+    }
+
+    /// A page of who waits for a pool, from a place on; at most `limit` and at most 1,000. None if there is no such pool. Before an
+    /// opening that draws the order they come as they joined.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn line(
+        &self,
+        pool: &str,
+        from: LinePlace,
+        limit: usize,
+    ) -> Result<Option<LinePage>, CallError> {
+        let ask = PoolAsk::Line { pool: pool.into(), from, limit };
+        match self.ask_pools(self.shard_of(pool), ask).await? {
+            PoolTold::Line(page) => Ok(page),
+            _ => unreachable!("a line was asked for"),
         }
     }
 

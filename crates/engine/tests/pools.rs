@@ -12,7 +12,7 @@ use tidegate_core::command::{self, EnqueueOne, NewJob, Operation};
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::pool::command::{Condition, PoolOperation, Swap, Wish};
 use tidegate_core::pool::refusal::Why;
-use tidegate_core::pool::view::{Happened, PoolItem};
+use tidegate_core::pool::view::{Happened, LinePlace, PoolItem};
 use tidegate_core::pool::{GrantId, GrantState, Opening, PoolConfig};
 use tidegate_engine::{
     Answer, CallError, Clock, Engine, Envelope, Options, Place, PoolAnswer, PoolWatch, Solo, Transaction,
@@ -217,6 +217,33 @@ fn a_draw_has_a_seed_of_its_own_that_is_shown_at_the_opening() {
     assert_eq!(Some(tidegate_core::pool::order::commitment(&seed)), before.commitment);
     assert_ne!(world.engine.pool("b").unwrap().view.seed, Some(seed));
     assert_eq!(entrants(&mut world).len(), 1);
+}
+
+/// Lists are of what is durable, in whichever shard the pool is.
+#[test]
+fn who_has_units_and_who_waits_is_listed_when_it_is_durable() {
+    let mut world = World::open(&SimulatedDisk::new());
+    world.configure("seats", PoolConfig { waitlist_max: 5, ..PoolConfig::of(1) });
+    let lists = |world: &mut World| {
+        let grants = world.ask(|engine| async move { engine.grants("seats", None, 0, 9).await });
+        let line = world.ask(|engine| async move { engine.line("seats", LinePlace::default(), 9).await });
+        let grants = grants.expect("answered").expect("the pool is there").grants;
+        let line = line.expect("answered").expect("the pool is there").line;
+        (
+            grants.iter().map(|grant| grant.holder.to_string()).collect::<Vec<_>>(),
+            line.iter().map(|one| one.holder.to_string()).collect::<Vec<_>>(),
+        )
+    };
+    let anna = grant_of(&world.one(take("seats", "anna")));
+    world.one(PoolOperation::Join(wish_for("seats", "bert")));
+    world.one(PoolOperation::Join(wish_for("seats", "carl")));
+    assert_eq!(lists(&mut world), (vec!["anna".into()], vec!["bert".into(), "carl".into()]));
+    world.one(PoolOperation::Release(anna));
+    assert_eq!(lists(&mut world), (vec!["bert".into()], vec!["carl".into()]));
+    let none = world.ask(|engine| async move { engine.grants("none", None, 0, 9).await });
+    assert_eq!(none, Ok(None));
+    let none = world.ask(|engine| async move { engine.line("none", LinePlace::default(), 9).await });
+    assert_eq!(none, Ok(None));
 }
 
 fn transaction(conditions: Vec<Condition>, operations: Vec<Operation>) -> Transaction {

@@ -92,6 +92,8 @@ impl Door {
                 | Call::ListDead
                 | Call::ListPools
                 | Call::WatchPools
+                | Call::ListGrants
+                | Call::ListLine
                 | Call::ListEntrants
         );
         if !takes_any && !takes_some {
@@ -128,6 +130,8 @@ impl Door {
             Call::ListPools => pools::list(asked),
             Call::WatchPools => watching::pools(asked),
             Call::ResizePool => pools::resize(asked, pool_name(variable)?).await,
+            Call::ListGrants => pools::grants(asked, pool_name(variable)?).await,
+            Call::ListLine => pools::line(asked, pool_name(variable)?).await,
             Call::ListEntrants => pools::entrants(asked, pool_name(variable)?).await,
             Call::Hold => pools::hold(asked, pool_name(variable)?).await,
             Call::Take => pools::take(asked, pool_name(variable)?).await,

@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use tidegate_api::nearest::nearest;
 use tidegate_api::operations::OPERATIONS;
 use tidegate_api::refusal::{Code, Refusal};
+use tidegate_api::syntax::POOL_WORDS;
 
 use crate::reply::{Reply, problem};
 
@@ -58,6 +59,8 @@ calls! {
     ListPools = "list_pools",
     WatchPools = "watch_pools",
     ResizePool = "resize_pool",
+    ListGrants = "list_grants",
+    ListLine = "list_line",
     ListEntrants = "list_entrants",
     Hold = "hold",
     Take = "take",
@@ -122,6 +125,8 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<Routed<'a>> {
         (Verb::Put, &["v1", "pools", pool]) if !POOL_WORDS.contains(&pool) => (Call::ConfigurePool, pool),
         (Verb::Delete, &["v1", "pools", pool]) if !POOL_WORDS.contains(&pool) => (Call::DeletePool, pool),
         (Verb::Post, &["v1", "pools", pool, "resize"]) => (Call::ResizePool, pool),
+        (Verb::Get, &["v1", "pools", pool, "grants"]) => (Call::ListGrants, pool),
+        (Verb::Get, &["v1", "pools", pool, "line"]) => (Call::ListLine, pool),
         (Verb::Get, &["v1", "pools", pool, "entrants"]) => (Call::ListEntrants, pool),
         (Verb::Get, &["v1", "grants", id]) => (Call::GetGrant, id),
         (Verb::Post, &["v1", "grants", id, "confirm"]) => (Call::ConfirmGrant, id),
@@ -141,9 +146,6 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<Routed<'a>> {
 
 /// Words that stand where a job's id could.
 const SETTLING: [&str; 4] = ["complete", "fail", "extend", "release"];
-
-/// Words that stand where a pool's name could. No pool is called so.
-pub(crate) const POOL_WORDS: [&str; 2] = ["watch", "requests"];
 
 /// The methods there are. `HEAD` is `GET`, whose body is left out when it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -208,6 +208,8 @@ impl Call {
                 PoolCall::Grant { .. } => "grant",
                 PoolCall::Holder { .. } => "holder",
                 PoolCall::Entrants { .. } => "entrants",
+                PoolCall::Grants { .. } => "grants of a pool",
+                PoolCall::Line { .. } => "line",
             },
         }
     }

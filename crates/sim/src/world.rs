@@ -442,6 +442,9 @@ impl World {
         let (last, disk_full) = (status.last, status.disk_full);
         let waiting: Vec<CallNumber> = self.twin.waiters.iter().map(|waiter| waiter.number).collect();
         self.twin.last_frame = self.last;
+        if self.twin.pools_turn_together(time) {
+            self.coverage.note_pool_state("pools turn at one moment");
+        }
         let told = self.twin.turn(time, disk_full, calls);
         for queue in state.queues() {
             if queue.redrive.is_some_and(|redrive| redrive.end == Some(RedriveEnd::Done)) {

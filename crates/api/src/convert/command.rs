@@ -273,8 +273,11 @@ pub fn cursor(cursor: Option<&str>) -> Result<u64, Refused> {
     let Some(cursor) = cursor else { return Ok(0) };
     let written_by_us = cursor.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let place = u64::from_str_radix(cursor, 16).ok().filter(|_| written_by_us);
-    let allowed = "a cursor that an earlier page named";
-    place.ok_or_else(|| Box::new(Refusal::invalid_value("cursor", cursor, allowed)))
+    place.ok_or_else(|| unknown_cursor(cursor))
+}
+
+pub(super) fn unknown_cursor(cursor: &str) -> Refused {
+    Box::new(Refusal::invalid_value("cursor", cursor, "a cursor that an earlier page named"))
 }
 
 /// How many jobs a page has at most.

@@ -7,13 +7,14 @@
 use tidegate_core::outcome::{self, Item};
 use tidegate_core::pool::command::{self, PoolOperation, Wish};
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_core::pool::view::{self, GrantView, HolderView, PoolItem, PoolView, Verb};
+use tidegate_core::pool::view::{self, GrantView, HolderView, LinePlace, PoolItem, PoolView, Verb};
 use tidegate_core::pool::{self, GrantEnd};
 use tidegate_core::view::JobState as CoreJobState;
 use tidegate_core::{Time, limits as core_limits};
 use tidegate_engine::{CallError, PoolSeen, Transacted};
 
 use crate::convert::answer::{FULL_RETRY_AFTER_MS, call_error, refusal};
+use crate::convert::command::{cursor, unknown_cursor};
 use crate::id::{GrantId, JobId};
 use crate::limits;
 use crate::pool::condition::Condition;
@@ -21,7 +22,7 @@ use crate::pool::config::{PoolConfig, Quota};
 use crate::pool::grant::{GrantParts, PoolAnswer, PoolResult, Waiting};
 use crate::pool::holder::{HolderStory, StoryEntry};
 use crate::pool::request::{Hold, Leave, PoolRequest, Swap, Take};
-use crate::pool::view::{Entrant, EntrantPage, Pool, PoolGroup};
+use crate::pool::view::{Entrant, EntrantPage, GrantPage, LinePage, Pool, PoolGroup};
 use crate::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish};
 use crate::refusal::{Code, Refusal, Refused};
 use crate::time::Timestamp;
@@ -585,6 +586,45 @@ fn groups(view: &PoolView) -> Vec<PoolGroup> {
 
 fn hex(bytes: [u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The rules' word for a state that a grant is in.
+pub fn standing(state: GrantState) -> Option<pool::GrantState> {
+    match state {
+        GrantState::Held => Some(pool::GrantState::Held),
+        GrantState::Taken => Some(pool::GrantState::Taken),
+        GrantState::Released
+        | GrantState::Declined
+        | GrantState::Lapsed
+        | GrantState::OfferLapsed
+        | GrantState::Swapped => None,
+    }
+}
+
+/// A page of who has units of a pool.
+pub fn grant_page(page: &view::GrantPage) -> GrantPage {
+    let cursor = page.next.map(|next| format!("{next:x}"));
+    GrantPage { grants: page.grants.iter().map(grant).collect(), cursor }
+}
+
+/// A page of who waits for a pool.
+pub fn line_page(page: view::LinePage) -> LinePage {
+    let cursor = page.next.map(|next| format!("{:x}-{:x}", next.rank, next.number));
+    let waiting = |view::InLine { holder, wait }| waiting_of(&holder, wait);
+    LinePage { line: page.line.into_iter().map(waiting).collect(), cursor }
+}
+
+/// The place in line of a page's cursor; the beginning if there is none.
+///
+/// # Errors
+/// A cursor that no page has named.
+pub fn line_cursor(text: Option<&str>) -> Result<LinePlace, Refused> {
+    let Some(text) = text else { return Ok(LinePlace::default()) };
+    let part = |part| cursor(Some(part)).ok();
+    let place = text
+        .split_once('-')
+        .and_then(|(rank, number)| Some(LinePlace { rank: part(rank)?, number: part(number)? }));
+    place.ok_or_else(|| unknown_cursor(text))
 }
 
 /// A page of at most `limit` entrants, of which one more was asked for.

@@ -135,7 +135,7 @@ impl Condition<'_> {
     pub(crate) fn check_member(&self) -> Checked {
         match self {
             Self::PoolVersion(condition) => {
-                syntax::name("pool", &condition.pool)?;
+                syntax::pool_name(&condition.pool)?;
                 syntax::range("version", condition.version, &limits::VERSION)
             }
             Self::HasAll(condition) | Self::HasNone(condition) => {

@@ -80,19 +80,19 @@ pub struct Waiting {
     /// The number of its joining, rising with each.
     pub number: u64,
     /// How many are before it. Counted up to 10,000, which then means "or more". Before an opening that draws the order it says
-    /// nothing: 0, or left out in a story.
+    /// nothing: 0, or left out in a story and in a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
-    /// In a story: units it waits for.
+    /// In a story and in a line: units it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
-    /// In a story: the group it counts for.
+    /// In a story and in a line: the group it counts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// In a story: since when.
+    /// In a story and in a line: since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined_at: Option<Timestamp>,
-    /// In a story: the grant that is given up when the offer is confirmed.
+    /// In a story and in a line: the grant that is given up when the offer is confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gives: Option<GrantId>,
     /// In an answer to a change: the pool's version after it.

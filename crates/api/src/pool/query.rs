@@ -6,6 +6,7 @@ use crate::limits;
 use crate::query::{Parameters, Written};
 use crate::refusal::{Refusal, Refused};
 use crate::syntax;
+use crate::words::GrantState;
 
 /// Which pools are shown (`GET /v1/pools`): those named, or a page of all by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,9 +26,20 @@ pub struct WatchQuery {
     pub names: Vec<String>,
 }
 
-/// Which entrants are shown (`GET /v1/pools/{pool}/entrants`).
+/// Which grants of a pool are shown (`GET /v1/pools/{pool}/grants`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EntrantsQuery {
+pub struct GrantsQuery {
+    /// In this state: `held` or `taken`. Others are over, and of no pool any more.
+    pub state: Option<GrantState>,
+    /// At most so many on a page, 1 to 1,000. Default 100.
+    pub limit: Option<u32>,
+    /// The page after the one that named this cursor.
+    pub cursor: Option<String>,
+}
+
+/// Which of those in line, or of the entrants, are shown (`GET /v1/pools/{pool}/line` and `…/entrants`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageQuery {
     /// At most so many on a page, 1 to 1,000. Default 100.
     pub limit: Option<u32>,
     /// The page after the one that named this cursor.
@@ -88,7 +100,33 @@ impl WatchQuery {
     }
 }
 
-impl EntrantsQuery {
+impl GrantsQuery {
+    /// The parameters it has.
+    pub const PARAMETERS: &'static [&'static str] = &["state", "limit", "cursor"];
+    /// The words of its state.
+    pub const STATES: &'static [&'static str] = &[GrantState::Held.as_str(), GrantState::Taken.as_str()];
+
+    /// Reads a query string (without its question mark).
+    pub fn read(query: &str) -> Result<Self, Refused> {
+        let mut parameters = Parameters::read(query, Self::PARAMETERS)?;
+        Ok(Self {
+            state: parameters.word("state", Self::STATES)?.as_deref().and_then(GrantState::from_word),
+            limit: parameters.integer("limit", &limits::PAGE_JOBS)?.map(|limit| limit as u32),
+            cursor: parameters.text("cursor", &limits::CURSOR_BYTES)?,
+        })
+    }
+
+    /// Writes the query string (without a question mark); empty if nothing is asked for.
+    pub fn write(&self) -> String {
+        Written::default()
+            .with("state", self.state)
+            .with("limit", self.limit)
+            .with("cursor", self.cursor.as_ref())
+            .finish()
+    }
+}
+
+impl PageQuery {
     /// The parameters it has.
     pub const PARAMETERS: &'static [&'static str] = &["limit", "cursor"];
 
@@ -141,8 +179,10 @@ mod tests {
         let watch = WatchQuery { names: vec!["a@x".into()] };
         assert_eq!(WatchQuery::read(&watch.write()), Ok(watch));
         assert_eq!(WatchQuery::read("names=a,b@x").unwrap().names, ["a", "b@x"]);
-        let entrants = EntrantsQuery { limit: Some(1_000), cursor: Some("1f".into()) };
-        assert_eq!(EntrantsQuery::read(&entrants.write()), Ok(entrants));
+        let page = PageQuery { limit: Some(1_000), cursor: Some("1f".into()) };
+        assert_eq!(PageQuery::read(&page.write()), Ok(page));
+        let grants = GrantsQuery { state: Some(GrantState::Held), limit: None, cursor: Some("1f".into()) };
+        assert_eq!(GrantsQuery::read(&grants.write()), Ok(grants));
     }
 
     #[test]
@@ -164,5 +204,7 @@ mod tests {
             assert_eq!((refusal.code, refusal.field.as_deref()), (code, Some(field)), "{query}");
         }
         assert_eq!(WatchQuery::read("").unwrap_err().code, Code::MissingField);
+        let over = GrantsQuery::read("state=released").unwrap_err();
+        assert_eq!((over.code, over.allowed.as_deref()), (Code::InvalidValue, Some("held, taken")));
     }
 }

@@ -158,24 +158,24 @@ impl PoolRequest<'_> {
     pub(crate) fn check_member(&self) -> Checked {
         match self {
             Self::Hold(hold) => {
-                syntax::name("pool", &hold.pool)?;
+                syntax::pool_name(&hold.pool)?;
                 check_holder(&hold.holder)?;
                 check_units(hold.units, hold.group.as_ref())?;
                 check_hold_ms(hold.hold_ms)
             }
             Self::Take(take) | Self::Join(take) => {
-                syntax::name("pool", &take.pool)?;
+                syntax::pool_name(&take.pool)?;
                 check_holder(&take.holder)?;
                 check_units(take.units, take.group.as_ref())
             }
             Self::Leave(leave) => {
-                syntax::name("pool", &leave.pool)?;
+                syntax::pool_name(&leave.pool)?;
                 check_holder(&leave.holder)
             }
             Self::Confirm(_) | Self::Release(_) => Ok(()),
             Self::Extend(extend) => check_hold_ms(extend.hold_ms),
             Self::Swap(swap) => {
-                syntax::name("pool", &swap.pool)?;
+                syntax::pool_name(&swap.pool)?;
                 check_units(swap.units, swap.group.as_ref())
             }
         }

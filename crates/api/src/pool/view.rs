@@ -1,8 +1,9 @@
-//! How pools stand, and who was in an opening that drew the order.
+//! How pools stand; who has units of one, who waits for it, and who was in an opening that drew the order.
 
 use serde::{Deserialize, Serialize};
 
 use crate::pool::config::PoolConfig;
+use crate::pool::grant::{Grant, Waiting};
 use crate::time::Timestamp;
 use crate::words::PoolState;
 
@@ -72,6 +73,30 @@ pub struct PoolList {
 pub struct PoolDeleted {
     /// The name of the pool that is no more.
     pub deleted: String,
+}
+
+/// A page of who has units of a pool, by rising fencing number (`GET /v1/pools/{pool}/grants`). It may be short, or empty, while
+/// there are more: `cursor` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GrantPage {
+    /// The grants, held or taken.
+    pub grants: Vec<Grant>,
+    /// Asks for the next page; not there on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// A page of who waits for a pool, the first in line in front (`GET /v1/pools/{pool}/line`). Before an opening that draws the order: as
+/// they joined. Whoever has an offer waits no more; it is among the grants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LinePage {
+    /// They, each with its place.
+    pub line: Vec<Waiting>,
+    /// Asks for the next page; not there on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// One who joined before the opening that drew the order.

@@ -145,7 +145,7 @@ impl<'de: 'a, 'a> Wire<'de> for SwapWish<'a> {
     const OBJECT: &'static Object = &SWAP_WISH;
 
     fn check(&self) -> Checked {
-        syntax::name("pool", &self.pool)?;
+        syntax::pool_name(&self.pool)?;
         check_units(self.units, self.group.as_ref())
     }
 }

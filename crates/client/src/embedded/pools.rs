@@ -9,9 +9,9 @@ use tidegate_api::id::GrantId;
 use tidegate_api::pool::config::{PoolConfig, ResizePool};
 use tidegate_api::pool::grant::{Grant, PoolAnswer, PoolResult, Waiting};
 use tidegate_api::pool::holder::HolderStory;
-use tidegate_api::pool::query::{EntrantsQuery, PoolsQuery};
+use tidegate_api::pool::query::{GrantsQuery, PageQuery, PoolsQuery};
 use tidegate_api::pool::request::PoolRequest;
-use tidegate_api::pool::view::{EntrantPage, Pool, PoolList};
+use tidegate_api::pool::view::{EntrantPage, GrantPage, LinePage, Pool, PoolList};
 use tidegate_api::pool::watch::PoolNews;
 use tidegate_api::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish, check_holder};
 use tidegate_api::read::Wire;
@@ -34,7 +34,7 @@ impl Embedded {
         pool: &str,
         config: &PoolConfig,
     ) -> Result<Pool, Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         config.check()?;
         let key = Self::key(settings, "PUT", path, config);
         let wanted = convert::pool_config(config.clone());
@@ -49,13 +49,13 @@ impl Embedded {
 
     /// The pool as it was published last, which is before whoever changed it was answered.
     pub(crate) fn show_pool(&self, pool: &str) -> Result<Pool, Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         let seen = self.engine.pool(pool).ok_or_else(|| self.pool_refused(Why::PoolNotFound))?;
         Ok(convert::pool_seen(&seen))
     }
 
     pub(crate) async fn delete_pool(&self, settings: &Settings, path: &str, pool: &str) -> Result<(), Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         let key = Self::key_of(settings, "DELETE", path, &[]);
         let ask = || self.engine.delete_pool(pool, key.clone());
         self.ask(settings, Duration::ZERO, ask).await.map(drop)
@@ -68,7 +68,7 @@ impl Embedded {
         pool: &str,
         resize: &ResizePool,
     ) -> Result<Pool, Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         resize.check()?;
         let key = Self::key(settings, "POST", path, resize);
         let ask = || self.engine.resize_pool(pool, resize.capacity, key.clone());
@@ -98,14 +98,47 @@ impl Embedded {
         Ok(list)
     }
 
+    pub(crate) async fn grants(
+        &self,
+        settings: &Settings,
+        pool: &str,
+        query: &GrantsQuery,
+    ) -> Result<GrantPage, Error> {
+        syntax::pool_name(pool)?;
+        let query = GrantsQuery::read(&query.write())?;
+        let (limit, from) = (page_jobs(query.limit), cursor(query.cursor.as_deref())?);
+        let state = query.state.and_then(convert::standing);
+        let ask = || self.engine.grants(pool, state, from, limit);
+        match self.ask(settings, Duration::ZERO, ask).await? {
+            Some(page) => Ok(convert::grant_page(&page)),
+            None => Err(self.pool_refused(Why::PoolNotFound)),
+        }
+    }
+
+    pub(crate) async fn line(
+        &self,
+        settings: &Settings,
+        pool: &str,
+        query: &PageQuery,
+    ) -> Result<LinePage, Error> {
+        syntax::pool_name(pool)?;
+        let query = PageQuery::read(&query.write())?;
+        let (limit, from) = (page_jobs(query.limit), convert::line_cursor(query.cursor.as_deref())?);
+        let ask = || self.engine.line(pool, from, limit);
+        match self.ask(settings, Duration::ZERO, ask).await? {
+            Some(page) => Ok(convert::line_page(page)),
+            None => Err(self.pool_refused(Why::PoolNotFound)),
+        }
+    }
+
     pub(crate) async fn entrants(
         &self,
         settings: &Settings,
         pool: &str,
-        query: &EntrantsQuery,
+        query: &PageQuery,
     ) -> Result<EntrantPage, Error> {
-        syntax::name("pool", pool)?;
-        let query = EntrantsQuery::read(&query.write())?;
+        syntax::pool_name(pool)?;
+        let query = PageQuery::read(&query.write())?;
         let (limit, from) = (page_jobs(query.limit), cursor(query.cursor.as_deref())?);
         let ask = || self.engine.entrants(pool, from, limit + 1);
         match self.ask(settings, Duration::ZERO, ask).await? {
@@ -121,7 +154,7 @@ impl Embedded {
         pool: &str,
         wish: &HoldWish<'_>,
     ) -> Result<Grant, Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         wish.check()?;
         self.granted(settings, path, wish, convert::hold(pool, wish.clone())).await
     }
@@ -133,7 +166,7 @@ impl Embedded {
         pool: &str,
         wish: &TakeWish<'_>,
     ) -> Result<Grant, Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         wish.check()?;
         self.granted(settings, path, wish, convert::take(pool, wish.clone())).await
     }
@@ -145,7 +178,7 @@ impl Embedded {
         pool: &str,
         wish: &TakeWish<'_>,
     ) -> Result<PoolAnswer, Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         wish.check()?;
         self.step(settings, path, wish, convert::join(pool, wish.clone())).await
     }
@@ -157,7 +190,7 @@ impl Embedded {
         pool: &str,
         wish: &LeaveWish<'_>,
     ) -> Result<Waiting, Error> {
-        syntax::name("pool", pool)?;
+        syntax::pool_name(pool)?;
         wish.check()?;
         match self.step(settings, path, wish, convert::leave(pool, wish.clone())).await? {
             PoolAnswer::Waiting(waiting) => Ok(waiting),

@@ -10,10 +10,11 @@ use tidegate_api::id::GrantId;
 use tidegate_api::pool::config::{PoolConfig, ResizePool};
 use tidegate_api::pool::grant::{Grant, PoolAnswer, PoolResult, PoolResults, Waiting};
 use tidegate_api::pool::holder::HolderStory;
-use tidegate_api::pool::query::{EntrantsQuery, PoolsQuery};
+use tidegate_api::pool::query::{GrantsQuery, PageQuery, PoolsQuery};
 use tidegate_api::pool::request::PoolRequest;
-use tidegate_api::pool::view::{EntrantPage, Pool, PoolDeleted, PoolList};
+use tidegate_api::pool::view::{EntrantPage, GrantPage, LinePage, Pool, PoolDeleted, PoolList};
 use tidegate_api::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish};
+use tidegate_api::syntax;
 
 use crate::calls::{either, with_query};
 use crate::transport::{Again, Call, Nothing, encode};
@@ -25,7 +26,7 @@ const REQUESTS: &str = "/v1/pools/requests";
 impl Client {
     /// Makes a pool, or gives it another configuration.
     pub async fn configure_pool(&self, pool: &str, config: &PoolConfig) -> Result<Pool, Error> {
-        let (settings, path) = (&self.settings, pool_path(pool, ""));
+        let (settings, path) = (&self.settings, own_path(pool)?);
         either!(self,
             http => http.put(settings, &path, config).await,
             engine => engine.configure_pool(settings, &path, pool, config).await)
@@ -33,15 +34,15 @@ impl Client {
 
     /// How a pool stands.
     pub async fn show_pool(&self, pool: &str) -> Result<Pool, Error> {
-        let settings = &self.settings;
+        let (settings, path) = (&self.settings, own_path(pool)?);
         either!(self,
-            http => http.get(settings, &pool_path(pool, ""), AT_ONCE).await,
+            http => http.get(settings, &path, AT_ONCE).await,
             engine => engine.show_pool(pool))
     }
 
     /// Deletes a pool of which nobody has or waits for anything.
     pub async fn delete_pool(&self, pool: &str) -> Result<(), Error> {
-        let (settings, path) = (&self.settings, pool_path(pool, ""));
+        let (settings, path) = (&self.settings, own_path(pool)?);
         either!(self,
             http => {
                 let (method, again) = (Method::DELETE, Again::UnderKey);
@@ -88,8 +89,24 @@ impl Client {
             engine => engine.list_pools(query))
     }
 
+    /// A page of who has units of a pool, by rising fencing number.
+    pub async fn list_grants(&self, pool: &str, query: &GrantsQuery) -> Result<GrantPage, Error> {
+        let settings = &self.settings;
+        either!(self,
+            http => http.get(settings, &with_query(pool_path(pool, "/grants"), query.write()), AT_ONCE).await,
+            engine => engine.grants(settings, pool, query).await)
+    }
+
+    /// A page of who waits for a pool, the first in line in front.
+    pub async fn list_line(&self, pool: &str, query: &PageQuery) -> Result<LinePage, Error> {
+        let settings = &self.settings;
+        either!(self,
+            http => http.get(settings, &with_query(pool_path(pool, "/line"), query.write()), AT_ONCE).await,
+            engine => engine.line(settings, pool, query).await)
+    }
+
     /// A page of those who took part in the draw of a pool's opening.
-    pub async fn entrants(&self, pool: &str, query: &EntrantsQuery) -> Result<EntrantPage, Error> {
+    pub async fn entrants(&self, pool: &str, query: &PageQuery) -> Result<EntrantPage, Error> {
         let settings = &self.settings;
         either!(self,
             http => http.get(settings, &with_query(pool_path(pool, "/entrants"), query.write()), AT_ONCE).await,
@@ -222,6 +239,12 @@ impl Client {
         let why = format!("it has {found} where {wanted} was expected");
         Error::Unreadable { server: self.server().to_owned(), status: 200, why }
     }
+}
+
+/// A pool's own path. Where a name is a word of a path, this would be the path of another call.
+fn own_path(pool: &str) -> Result<String, Error> {
+    syntax::pool_name(pool)?;
+    Ok(pool_path(pool, ""))
 }
 
 fn pool_path(pool: &str, below: &str) -> String {

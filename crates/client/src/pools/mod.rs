@@ -17,7 +17,7 @@ use std::time::Duration;
 use tidegate_api::id::GrantId;
 use tidegate_api::pool::config::PoolConfig;
 use tidegate_api::pool::grant::{Grant, PoolAnswer, Waiting};
-use tidegate_api::pool::query::EntrantsQuery;
+use tidegate_api::pool::query::{GrantsQuery, PageQuery};
 use tidegate_api::pool::view::{Entrant, Pool as PoolView};
 use tidegate_api::pool::wish::{ExtendWish, LeaveWish, SwapWish};
 use tidegate_api::value::Text;
@@ -137,12 +137,64 @@ impl Pool {
         self.client.leave(&self.name, &LeaveWish { holder: Text::from(holder) }).await
     }
 
+    /// Who has units of it: all its grants, held and taken, by rising fencing number. They are asked for page by page, so what
+    /// changes meanwhile may be seen or not; [`Client::list_grants`] is one page, or those of one state.
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::{pool::config::PoolConfig, words::GrantState};
+    ///
+    /// let seats = client.pool("seats-101");
+    /// seats.configure(&PoolConfig { waitlist_max: Some(10), ..PoolConfig::of(2) }).await?;
+    /// seats.take("anna").await?;
+    /// seats.hold("bert").await?;
+    /// seats.join("carl").await?;
+    /// let who: Vec<_> = seats.grants().await?.into_iter().map(|grant| (grant.holder, grant.state)).collect();
+    /// assert_eq!(who, [("anna".to_owned(), GrantState::Taken), ("bert".to_owned(), GrantState::Held)]);
+    /// assert_eq!(seats.line().await?[0].holder, "carl");
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `pool_not_found`, or no answer.
+    pub async fn grants(&self) -> Result<Vec<Grant>, Error> {
+        let mut query = GrantsQuery { limit: Some(1_000), ..GrantsQuery::default() };
+        let mut grants = Vec::new();
+        loop {
+            let page = self.client.list_grants(&self.name, &query).await?;
+            grants.extend(page.grants);
+            query.cursor = page.cursor;
+            if query.cursor.is_none() {
+                return Ok(grants);
+            }
+        }
+    }
+
+    /// Who waits for it, the first in line in front; before an opening that draws the order, as they joined. Whoever has an offer waits
+    /// no more: it is among the [`grants`](Self::grants). Asked for page by page likewise.
+    ///
+    /// # Errors
+    /// `pool_not_found`, or no answer.
+    pub async fn line(&self) -> Result<Vec<Waiting>, Error> {
+        let mut query = PageQuery { limit: Some(1_000), ..PageQuery::default() };
+        let mut line = Vec::new();
+        loop {
+            let page = self.client.list_line(&self.name, &query).await?;
+            line.extend(page.line);
+            query.cursor = page.cursor;
+            if query.cursor.is_none() {
+                return Ok(line);
+            }
+        }
+    }
+
     /// All who took part in the draw of its opening, in the order of their joining; empty before the opening.
     ///
     /// # Errors
     /// `pool_not_found`, or no answer.
     pub async fn entrants(&self) -> Result<Vec<Entrant>, Error> {
-        let mut query = EntrantsQuery { limit: Some(1_000), ..EntrantsQuery::default() };
+        let mut query = PageQuery { limit: Some(1_000), ..PageQuery::default() };
         let mut entrants = Vec::new();
         loop {
             let page = self.client.entrants(&self.name, &query).await?;

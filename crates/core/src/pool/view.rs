@@ -149,6 +149,42 @@ pub struct WaitView {
     pub gives: Option<GrantId>,
 }
 
+/// A page of who has units of a pool, by rising fencing number.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GrantPage {
+    /// The grants.
+    pub grants: Vec<GrantView>,
+    /// The sequence from which on the next page is; none at the end.
+    pub next: Option<u64>,
+}
+
+/// Where somebody stands in a line: by rank, then by the number of the joining. While the order is not drawn every rank is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct LinePlace {
+    /// The rank.
+    pub rank: u64,
+    /// The number of the joining.
+    pub number: u64,
+}
+
+/// A holder in line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InLine {
+    /// Who.
+    pub holder: Arc<str>,
+    /// Its place in it.
+    pub wait: WaitView,
+}
+
+/// A page of who waits for a pool: in order, or, before an opening that draws the order, as they joined.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LinePage {
+    /// They.
+    pub line: Vec<InLine>,
+    /// The place from which on the next page is; none at the end.
+    pub next: Option<LinePlace>,
+}
+
 /// One holder's whole story.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct HolderView {

@@ -60,6 +60,10 @@ impl Wheel {
         mut budget: usize,
         time_of: impl Fn(u32) -> u64,
     ) -> bool {
+        if self.is_idle() {
+            self.now = self.now.max(to);
+            return true;
+        }
         loop {
             // A slot whose span has begun is spread over the levels below before time moves on.
             while let Some(level) = self.begun() {
@@ -91,6 +95,11 @@ impl Wheel {
         }
     }
 
+    /// Whether no timer is set: then there is nothing to turn, and a shard that has no pools does not pay for their timers.
+    fn is_idle(&self) -> bool {
+        self.occupied == [0; LEVELS as usize]
+    }
+
     /// The highest level whose current slot still waits to be spread.
     fn begun(&self) -> Option<u32> {
         (1..LEVELS)
@@ -115,7 +124,13 @@ impl Wheel {
 
     /// The earliest moment at which [`advance`](Self::advance) might have something to do.
     pub(crate) fn next(&self, lists: &Lists) -> Option<u64> {
-        if !lists.is_empty(self.due()) || self.begun().is_some() {
+        if !lists.is_empty(self.due()) {
+            return Some(self.now);
+        }
+        if self.is_idle() {
+            return None;
+        }
+        if self.begun().is_some() {
             return Some(self.now);
         }
         self.next_slot().map(|(_, _, start)| start)

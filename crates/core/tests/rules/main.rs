@@ -16,6 +16,7 @@ mod ordering;
 mod places;
 mod pools;
 mod pools_line;
+mod pools_listed;
 mod pools_story;
 mod pools_transaction;
 mod possible;

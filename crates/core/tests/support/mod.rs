@@ -115,8 +115,13 @@ impl World {
 
     /// This world after a restart; it goes its own way from here.
     pub fn restarted(&self) -> Self {
+        self.restarted_from(0)
+    }
+
+    /// The same, with a log that begins with the frame `from`.
+    pub fn restarted_from(&self, from: u64) -> Self {
         Self {
-            state: self.replayed_from(0),
+            state: self.replayed_from(from),
             limits: self.limits,
             frames: self.frames.clone(),
             now: self.now,

@@ -16,8 +16,8 @@ use tidegate_core::command::Command;
 use tidegate_core::outcome::{Outcome, Refusal};
 use tidegate_core::pool::command::{Condition, PoolOperation, Swap, Wish};
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_core::pool::view::{Happened, PoolItem, StoryEntry};
-use tidegate_core::pool::{Attribute, GrantEnd, GrantId, Opening, PoolConfig, Quota};
+use tidegate_core::pool::view::{Happened, InLine, LinePlace, PoolItem, StoryEntry};
+use tidegate_core::pool::{Attribute, GrantEnd, GrantId, GrantState, Opening, PoolConfig, Quota};
 use tidegate_core::state::State;
 use tidegate_core::view::JobState;
 
@@ -287,6 +287,44 @@ pub fn show_entrants(state: &State, args: &mut Args) -> String {
     let names = entrants.iter().map(|entrant| entrant.holder.to_string());
     let names: Vec<String> = names.collect();
     if names.is_empty() { "none".into() } else { names.join(" ") }
+}
+
+/// `grants` and, with a state, `grants held`: sequences and holders. `from=` and `most=` make a page of it.
+pub fn list_grants(state: &State, args: &mut Args) -> String {
+    let (pool, from, most) = (pool(args), args.number("from").unwrap_or(0), args.number("most"));
+    let of = std::mem::take(&mut args.words);
+    let of = of.first().map(|word| match word.as_str() {
+        "held" => GrantState::Held,
+        "taken" => GrantState::Taken,
+        _ => panic!("no grant is {word}"),
+    });
+    let Some(page) = state.grants_of(&pool, of, from, most.unwrap_or(1_000) as usize) else {
+        return "no such pool".into();
+    };
+    let grants = page.grants.iter().map(|grant| format!("{} {}", grant.id.sequence(), grant.holder));
+    listed(grants.collect(), page.next.map(|next| next.to_string()))
+}
+
+/// `line`: joinings, holders, and how many are before them. `from=` (`rank:number`) and `most=` make a page of it.
+pub fn list_line(state: &State, args: &mut Args) -> String {
+    let from = args.take("from").map_or_else(LinePlace::default, |text| {
+        let (rank, joining) = text.split_once(':').expect("a colon is in it");
+        LinePlace { rank: number(rank), number: number(joining) }
+    });
+    let (pool, most) = (pool(args), args.number("most"));
+    let Some(page) = state.line(&pool, from, most.unwrap_or(1_000) as usize) else {
+        return "no such pool".into();
+    };
+    let line = page.line.iter().map(|InLine { holder, wait }| {
+        let ahead = wait.ahead.map_or("?".into(), |ahead| ahead.to_string());
+        format!("{} {holder} behind {ahead}", wait.number)
+    });
+    listed(line.collect(), page.next.map(|next| format!("{}:{}", next.rank, next.number)))
+}
+
+fn listed(mut lines: Vec<String>, next: Option<String>) -> String {
+    lines.extend(next.map(|next| format!("from {next}")));
+    if lines.is_empty() { "none".into() } else { lines.join(", ") }
 }
 
 /// What a refused transaction must leave as it was: everything but the story of the holder who was refused.

@@ -129,6 +129,8 @@ impl Script {
             "show_grant" => pools::show_grant(&self.world.state, &mut args),
             "holder" => pools::show_holder(&self.world.state, &mut args),
             "entrants" => pools::show_entrants(&self.world.state, &mut args),
+            "grants" => pools::list_grants(&self.world.state, &mut args),
+            "line" => pools::list_line(&self.world.state, &mut args),
             "pool" | "resize" | "delete_pool" => {
                 let command = pools::command(&self.world, verb, &mut args);
                 self.decide(idempotency, command)

@@ -7,7 +7,7 @@ use http::StatusCode;
 use tidegate_api::convert::command::{cursor, page_jobs};
 use tidegate_api::convert::pool::{self as convert, Named};
 use tidegate_api::pool::config::{PoolConfig, ResizePool};
-use tidegate_api::pool::query::{EntrantsQuery, PoolsQuery};
+use tidegate_api::pool::query::{GrantsQuery, PageQuery, PoolsQuery};
 use tidegate_api::pool::request::PoolRequest;
 use tidegate_api::pool::view::PoolDeleted;
 use tidegate_api::pool::wish::{HoldWish, LeaveWish, TakeWish};
@@ -23,18 +23,13 @@ use tidegate_engine::{Answer, CallError, Engine, IdempotencyKey, PoolSeen};
 use crate::calls::items::Bad;
 use crate::door::{Asked, Door, Refusing, now};
 use crate::reply::{Reply, json, json_bytes, marked};
-use crate::route::POOL_WORDS;
 
 /// About how many bytes a grant takes in JSON.
 const GRANT_BYTES: usize = 240;
 
 /// A pool's name in a path. A few words stand where a name could, and are none however they are encoded.
 pub(crate) fn pool_name(variable: &str) -> Result<&str, Refused> {
-    syntax::name("pool", variable)?;
-    syntax::ensure(!POOL_WORDS.contains(&variable), || {
-        let allowed = "a name other than `watch` and `requests`, which are paths of their own";
-        Refusal::invalid_value("pool", variable, allowed)
-    })?;
+    syntax::pool_name(variable)?;
     Ok(variable)
 }
 
@@ -114,8 +109,27 @@ pub(crate) async fn delete(asked: Asked<'_>, name: &str) -> Result<Reply, Refusi
     Ok(marked(json(StatusCode::OK, &PoolDeleted { deleted: name.to_owned() }), replayed))
 }
 
+pub(crate) async fn grants(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
+    let query = GrantsQuery::read(asked.query())?;
+    let (limit, from) = (page_jobs(query.limit), cursor(query.cursor.as_deref())?);
+    let state = query.state.and_then(convert::standing);
+    match asked.door.engine().grants(name, state, from, limit).await? {
+        Some(page) => Ok(json(StatusCode::OK, &convert::grant_page(&page))),
+        None => Err(not_found().into()),
+    }
+}
+
+pub(crate) async fn line(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
+    let query = PageQuery::read(asked.query())?;
+    let (limit, from) = (page_jobs(query.limit), convert::line_cursor(query.cursor.as_deref())?);
+    match asked.door.engine().line(name, from, limit).await? {
+        Some(page) => Ok(json(StatusCode::OK, &convert::line_page(page))),
+        None => Err(not_found().into()),
+    }
+}
+
 pub(crate) async fn entrants(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
-    let query = EntrantsQuery::read(asked.query())?;
+    let query = PageQuery::read(asked.query())?;
     let (limit, from) = (page_jobs(query.limit), cursor(query.cursor.as_deref())?);
     match asked.door.engine().entrants(name, from, limit + 1).await? {
         Some(entrants) => Ok(json(StatusCode::OK, &convert::entrants(entrants, limit))),

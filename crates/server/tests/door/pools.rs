@@ -516,6 +516,91 @@ fn an_opening_that_draws_shows_its_seed_and_who_was_in_it() {
     assert_eq!(house.get("/v1/pools/p/entrants?cursor=x").json["field"], "cursor");
 }
 
+/// All pages of a list, one thing a page.
+fn paged(house: &House, path: &str, list: &str) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = house.get(&format!("{path}?limit=1{cursor}")).json;
+        all.extend(page[list].as_array().unwrap_or_else(|| panic!("{page}")).clone());
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+#[test]
+fn who_has_units_and_who_waits_is_listed_in_order_and_in_pages() {
+    let house = House::open();
+    pool(&house, "p", r#"{"capacity":3,"waitlist_max":9,"quotas":[{"group":"g","units_max":1}]}"#);
+    assert_eq!(house.get("/v1/pools/p/grants").json, json!({ "grants": [] }));
+    assert_eq!(house.get("/v1/pools/p/line").json, json!({ "line": [] }));
+    let anna = ask(&house, "p", "take", r#"{"holder":"anna","group":"g"}"#).json;
+    let bert = ask(&house, "p", "hold", r#"{"holder":"bert"}"#).json;
+    let carl = ask(&house, "p", "take", r#"{"holder":"carl"}"#).json;
+    for holder in ["dora", "emil", "fred"] {
+        assert_eq!(ask(&house, "p", "join", &format!(r#"{{"holder":"{holder}"}}"#)).status, 202);
+    }
+    let grants = house.get("/v1/pools/p/grants").json;
+    let without_version = |grant: &Value| {
+        let mut grant = grant.clone();
+        grant.as_object_mut().unwrap().remove("version");
+        grant
+    };
+    let expected: Vec<Value> = [&anna, &bert, &carl].map(without_version).into();
+    assert_eq!(grants, json!({ "grants": expected }));
+    assert_eq!(
+        some(&grants["grants"][0], &["holder", "units", "group", "state", "fence"]),
+        json!({ "holder": "anna", "units": 1, "group": "g", "state": "taken", "fence": 1 })
+    );
+    assert_eq!(paged(&house, "/v1/pools/p/grants", "grants"), expected);
+    assert_eq!(house.get("/v1/pools/p/grants?state=held").json["grants"], json!([expected[1]]));
+    assert_eq!(house.get("/v1/pools/p/grants?state=taken").json["grants"], json!([expected[0], expected[2]]));
+
+    // Who gives back makes room: the first in line has an offer, and waits no more.
+    grant(&house, "0-2", "release", "");
+    let line = house.get("/v1/pools/p/line").json;
+    let ahead: Vec<Value> = line["line"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| some(one, &["holder", "ahead", "state", "number"]))
+        .collect();
+    assert_eq!(
+        json!(ahead),
+        json!([
+            { "holder": "emil", "ahead": 0, "state": "waiting", "number": 2 },
+            { "holder": "fred", "ahead": 1, "state": "waiting", "number": 3 },
+        ])
+    );
+    let story = house.get("/v1/holders/emil").json;
+    assert_eq!(line["line"][0], story["waiting"][0], "a holder hears the same of itself");
+    assert_eq!(json!(paged(&house, "/v1/pools/p/line", "line")), line["line"]);
+    let held = house.get("/v1/pools/p/grants?state=held").json;
+    assert_eq!(
+        some(&held["grants"][0], &["holder", "offered"]),
+        json!({ "holder": "dora", "offered": true })
+    );
+
+    for list in ["grants", "line"] {
+        assert_eq!(house.get(&format!("/v1/pools/none/{list}")).code(), "pool_not_found");
+        for (query, field) in [("cursor=x", "cursor"), ("limit=0", "limit"), ("from=1", "from")] {
+            assert_eq!(
+                house.get(&format!("/v1/pools/p/{list}?{query}")).json["field"],
+                field,
+                "{list} {query}"
+            );
+        }
+        assert_eq!(house.get(&format!("/v1/pools/watch/{list}")).json["field"], "pool");
+        assert_eq!(
+            house.ask("POST", &format!("/v1/pools/p/{list}"), &[JSON], "{}").code(),
+            "method_not_allowed"
+        );
+    }
+    assert_eq!(house.get("/v1/pools/p/grants?state=released").json["allowed"], "held, taken");
+    assert_eq!(house.get("/v1/pools/p/line?cursor=1-1-1").json["field"], "cursor");
+}
+
 fn now_ms() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64
 }

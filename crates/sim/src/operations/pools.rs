@@ -3,6 +3,7 @@
 use tidegate_core::command::{self, Operation};
 use tidegate_core::limits::AHEAD_MS_MAX;
 use tidegate_core::pool::command::{Condition, PoolOperation, Swap, Wish};
+use tidegate_core::pool::view::LinePlace;
 use tidegate_core::pool::{Attribute, GrantId, GrantState, Opening, PoolConfig, Quota};
 use tidegate_core::view::JobState;
 use tidegate_engine::{Envelope, Transaction};
@@ -13,7 +14,7 @@ use crate::pools::call::PoolCall;
 use crate::twin::pools::Grant;
 
 /// All families of calls about pools.
-pub const POOL_FAMILIES: [Family; 9] = [
+pub const POOL_FAMILIES: [Family; 11] = [
     Family { name: "pool operations", usual: 30, make: operations },
     Family { name: "configure a pool", usual: 6, make: configure },
     Family { name: "resize a pool", usual: 3, make: resize },
@@ -23,10 +24,12 @@ pub const POOL_FAMILIES: [Family; 9] = [
     Family { name: "read a grant", usual: 2, make: read_grant },
     Family { name: "read a holder", usual: 2, make: read_holder },
     Family { name: "read a draw", usual: 2, make: entrants },
+    Family { name: "list a pool's grants", usual: 2, make: grants },
+    Family { name: "list a line", usual: 2, make: line },
 ];
 
-/// Moments of a pool's opening and closing are its number of ms after a multiple of this: those of two pools never coincide.
-const APART: u64 = 8;
+/// Half the moments at which pools open and close are multiples of this, so that those of several coincide.
+const TOGETHER: u64 = 5_000;
 
 fn call(ask: PoolCall) -> Option<Call> {
     Some(Call::Pools { ask, key: None })
@@ -172,16 +175,15 @@ fn operations(scene: &mut Scene<'_>) -> Option<Call> {
     call(PoolCall::Operations((0..count).map(|_| operation(scene)).collect()))
 }
 
-/// A moment of a pool, this far behind or ahead.
-fn moment(scene: &mut Scene<'_>, pool: &str, ahead: bool) -> u64 {
-    let number = u64::from(pool.as_bytes().get("pool-".len()).copied().unwrap_or_default());
+/// A moment at which a pool opens or closes, this far behind or ahead.
+fn moment(scene: &mut Scene<'_>, ahead: bool) -> u64 {
     let now = scene.twin.now;
     let at = match scene.chance.below(30) {
         0 => now + 2 * AHEAD_MS_MAX,
         _ if ahead => now + scene.chance.between(1, 90_000),
         _ => now.saturating_sub(scene.chance.between(1, 90_000)),
     };
-    at / APART * APART + number % APART
+    if scene.chance.percent(50) { at.next_multiple_of(TOGETHER) } else { at }
 }
 
 fn quotas(scene: &mut Scene<'_>) -> Vec<Quota> {
@@ -221,7 +223,7 @@ fn configure(scene: &mut Scene<'_>) -> Option<Call> {
         let opens = scene.chance.percent(plan.ahead.max(15));
         let shuffle = scene.chance.percent(plan.drawn);
         let ahead = scene.chance.percent(if shuffle { plan.ahead.max(60) } else { plan.ahead });
-        config.opens_at = if opens || shuffle { moment(scene, &pool, ahead) } else { 0 };
+        config.opens_at = if opens || shuffle { moment(scene, ahead) } else { 0 };
         config.opening = if shuffle { Opening::Shuffle } else { Opening::Fifo } as i32;
     }
     if changes(scene) {
@@ -231,7 +233,7 @@ fn configure(scene: &mut Scene<'_>) -> Option<Call> {
     if changes(scene) {
         let closes = scene.chance.percent(plan.closing);
         let ahead = scene.chance.percent(70);
-        config.closes_at = if closes { moment(scene, &pool, ahead) } else { 0 };
+        config.closes_at = if closes { moment(scene, ahead) } else { 0 };
     }
     if changes(scene) {
         config.offer_queue = scene.chance.percent(plan.telling).then(|| scene.queue());
@@ -333,4 +335,28 @@ fn entrants(scene: &mut Scene<'_>) -> Option<Call> {
     };
     let from = if scene.chance.percent(30) { scene.chance.below(10) } else { 0 };
     call(PoolCall::Entrants { pool, from, limit: scene.chance.between(1, 20) as usize })
+}
+
+fn grants(scene: &mut Scene<'_>) -> Option<Call> {
+    let pool = any_pool(scene);
+    let state = [None, None, Some(GrantState::Held), Some(GrantState::Taken)][scene.chance.below(4) as usize];
+    let from = if scene.chance.percent(40) { grant(scene, |_| true).sequence() } else { 0 };
+    call(PoolCall::Grants { pool, state, from, limit: scene.chance.between(1, 6) as usize })
+}
+
+fn line(scene: &mut Scene<'_>) -> Option<Call> {
+    // Most pools have no line.
+    let line = scene.twin.pools.line.iter().filter(|place| place.waiting);
+    let line: Vec<(String, u64, u64)> =
+        line.map(|place| (place.pool.clone(), place.rank, place.number)).collect();
+    let (pool, rank, number) = match scene.chance.pick(&line).cloned() {
+        Some(place) if !scene.chance.percent(15) => place,
+        _ => (any_pool(scene), 0, scene.chance.below(9)),
+    };
+    let from = match scene.chance.below(5) {
+        0 => LinePlace { rank, number },
+        1 => LinePlace { rank: 0, number },
+        _ => LinePlace::default(),
+    };
+    call(PoolCall::Line { pool, from, limit: scene.chance.between(1, 4) as usize })
 }

@@ -2,8 +2,8 @@
 
 use tidegate_core::outcome::Item;
 use tidegate_core::pool::command::PoolOperation;
-use tidegate_core::pool::view::{Entrant, GrantView, HolderView, PoolView};
-use tidegate_core::pool::{GrantId, PoolConfig};
+use tidegate_core::pool::view::{Entrant, GrantPage, GrantView, HolderView, LinePage, LinePlace, PoolView};
+use tidegate_core::pool::{GrantId, GrantState, PoolConfig};
 use tidegate_engine::{Answer, CallError, Engine, IdempotencyKey, PoolAnswer, Transacted};
 
 use crate::call::{Asked, Reply, reply};
@@ -20,6 +20,8 @@ pub enum PoolCall {
     Grant { id: GrantId },
     Holder { name: String },
     Entrants { pool: String, from: u64, limit: usize },
+    Grants { pool: String, state: Option<GrantState>, from: u64, limit: usize },
+    Line { pool: String, from: LinePlace, limit: usize },
 }
 
 /// What a caller hears of pools.
@@ -40,6 +42,8 @@ pub enum PoolReply {
     Grant(Option<GrantView>),
     Holder(Option<HolderView>),
     Entrants(Option<Vec<Entrant>>),
+    Grants(Option<GrantPage>),
+    Line(Option<LinePage>),
 }
 
 impl PoolCall {
@@ -48,7 +52,12 @@ impl PoolCall {
     pub const fn changes(&self) -> bool {
         match self {
             Self::Configure { .. } | Self::Resize { .. } | Self::Delete { .. } | Self::Operations(_) => true,
-            Self::Pool { .. } | Self::Grant { .. } | Self::Holder { .. } | Self::Entrants { .. } => false,
+            Self::Pool { .. }
+            | Self::Grant { .. }
+            | Self::Holder { .. }
+            | Self::Entrants { .. }
+            | Self::Grants { .. }
+            | Self::Line { .. } => false,
         }
     }
 
@@ -94,6 +103,14 @@ impl PoolCall {
             }
             Self::Entrants { pool, from, limit } => {
                 Box::pin(async move { told(engine.entrants(&pool, from, limit).await, PoolReply::Entrants) })
+            }
+            Self::Grants { pool, state, from, limit } => {
+                Box::pin(
+                    async move { told(engine.grants(&pool, state, from, limit).await, PoolReply::Grants) },
+                )
+            }
+            Self::Line { pool, from, limit } => {
+                Box::pin(async move { told(engine.line(&pool, from, limit).await, PoolReply::Line) })
             }
         }
     }

@@ -3,8 +3,10 @@
 use tidegate_core::outcome::Item;
 use tidegate_core::pool::command::{Condition, PoolOperation, Swap, Wish};
 use tidegate_core::pool::refusal::Why;
-use tidegate_core::pool::view::{GrantView, Happened, HolderView, PoolItem, PoolView};
-use tidegate_core::pool::{GrantEnd, Opening, PoolConfig};
+use tidegate_core::pool::view::{
+    GrantPage, GrantView, Happened, HolderView, LinePage, LinePlace, PoolItem, PoolView,
+};
+use tidegate_core::pool::{GrantEnd, GrantState, Opening, PoolConfig};
 
 use super::call::{PoolCall, PoolReply};
 use crate::call::{Call, Reply};
@@ -109,7 +111,7 @@ names! {
 }
 
 /// Reads about pools.
-pub(crate) const POOL_READS: &[&str] = &["pool", "grant", "holder", "entrants"];
+pub(crate) const POOL_READS: &[&str] = &["pool", "grant", "holder", "entrants", "grants of a pool", "line"];
 
 /// Options of calls about pools, that are there or not.
 pub(crate) const POOL_OPTIONS: &[&str] = &[
@@ -132,6 +134,10 @@ pub(crate) const POOL_OPTIONS: &[&str] = &[
     "quotas",
     "attributes",
     "entrants from",
+    "grants that are held",
+    "grants that are taken",
+    "grants from",
+    "line from",
 ];
 
 /// What pools come to.
@@ -143,6 +149,12 @@ pub(crate) const POOL_STATES: &[&str] = &[
     "a draw is shown",
     "an entrant waits",
     "an entrant waits no more",
+    "a page of grants, and more",
+    "a last page of grants",
+    "a page of a line, and more",
+    "a last page of a line",
+    "a line that is not drawn",
+    "pools turn at one moment",
     "an offer",
     "an offer that gives up another grant",
     "an offer with a job",
@@ -164,6 +176,14 @@ impl Coverage {
             }
             PoolCall::Entrants { pool: _, from, limit: _ } => {
                 self.pool_options(&[("entrants from", *from > 0)]);
+            }
+            PoolCall::Grants { pool: _, state, from, limit: _ } => self.pool_options(&[
+                ("grants that are held", *state == Some(GrantState::Held)),
+                ("grants that are taken", *state == Some(GrantState::Taken)),
+                ("grants from", *from > 0),
+            ]),
+            PoolCall::Line { pool: _, from, limit: _ } => {
+                self.pool_options(&[("line from", *from > LinePlace::default())]);
             }
             PoolCall::Resize { .. }
             | PoolCall::Delete { .. }
@@ -287,6 +307,32 @@ impl Coverage {
                 for entrant in entrants.iter().flatten() {
                     let waits = if entrant.waiting { "an entrant waits" } else { "an entrant waits no more" };
                     self.note_pool_state(waits);
+                }
+                false
+            }
+            PoolReply::Grants(page) => {
+                if let Some(GrantPage { grants, next }) = page {
+                    grants.iter().for_each(|grant| self.note_grant(grant));
+                    let more = next.is_some();
+                    self.note_pool_state(if more {
+                        "a page of grants, and more"
+                    } else {
+                        "a last page of grants"
+                    });
+                }
+                false
+            }
+            PoolReply::Line(page) => {
+                if let Some(LinePage { line, next }) = page {
+                    let more = next.is_some();
+                    self.note_pool_state(if more {
+                        "a page of a line, and more"
+                    } else {
+                        "a last page of a line"
+                    });
+                    if line.iter().any(|one| one.wait.ahead.is_none()) {
+                        self.note_pool_state("a line that is not drawn");
+                    }
                 }
                 false
             }

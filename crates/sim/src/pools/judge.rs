@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_core::State;
-use tidegate_core::pool::view::{GrantView, Happened, HolderView, PoolView, StoryEntry, WaitView};
+use tidegate_core::pool::view::{GrantView, Happened, HolderView, LinePlace, PoolView, StoryEntry, WaitView};
 use tidegate_core::pool::{GrantId, GrantState};
 
 use crate::twin::Twin;
+
+/// More than a simulated pool has grants or a line.
+const ALL: usize = 1_000;
 
 /// Whether all that can be seen of pools in a state is as the twin says, and sound in itself.
 ///
@@ -44,6 +47,15 @@ pub(crate) fn judge_pools(state: &State, twin: &Twin) -> Result<(), String> {
         }
     }
     for name in twin.pools.pools.keys() {
+        let (found, expected) = (state.grants_of(name, None, 0, ALL), twin.pool_grants(name, None, 0, ALL));
+        if found != expected {
+            return Err(format!("the grants of {name}\n  found    {found:?}\n  expected {expected:?}"));
+        }
+        let first = LinePlace::default();
+        let (found, expected) = (state.line(name, first, ALL), twin.line(name, first, ALL));
+        if found != expected {
+            return Err(format!("the line of {name}\n  found    {found:?}\n  expected {expected:?}"));
+        }
         let (found, expected) = (state.entrants(name, 0, usize::MAX), twin.entrants(name));
         if found != expected {
             return Err(format!("the draw of {name}\n  found    {found:?}\n  expected {expected:?}"));
@@ -86,6 +98,7 @@ fn is_sound(
         }
         let line: Vec<&WaitView> =
             holders.values().flat_map(|holder| &holder.waiting).filter(|wait| wait.pool == *name).collect();
+        lists_agree(state, pool, &grants, &line)?;
         let free = capacity - held - taken;
         let used = |group: &Arc<str>| {
             pool.groups.iter().find(|(known, _)| known == group).map_or(0, |(_, units)| *units)
@@ -100,6 +113,35 @@ fn is_sound(
         if let Some(idle) = line.into_iter().find(fits).filter(|_| pool.opened && !pool.closed && has_room) {
             return Err(format!("{free} units of {name} are idle, and this one waits: {idle:?}"));
         }
+    }
+    Ok(())
+}
+
+/// Whether who has units of a pool and who waits for it are those whom their own stories name, in order.
+fn lists_agree(
+    state: &State,
+    pool: &PoolView,
+    grants: &[&GrantView],
+    line: &[&WaitView],
+) -> Result<(), String> {
+    let name = &pool.name;
+    let mut expected: Vec<GrantId> =
+        grants.iter().filter(|grant| grant.pool == *name).map(|grant| grant.id).collect();
+    expected.sort_unstable();
+    let listed = state.grants_of(name, None, 0, ALL).unwrap_or_default().grants;
+    let listed: Vec<GrantId> = listed.iter().map(|grant| grant.id).collect();
+    if listed != expected {
+        return Err(format!("the grants of {name} are listed as {listed:?} and are {expected:?}"));
+    }
+    let listed = state.line(name, LinePlace::default(), ALL).unwrap_or_default().line;
+    // While it is not drawn nobody's place is said, and they come as they joined.
+    let in_order = match pool.opened {
+        true => (0..).zip(&listed).all(|(ahead, one)| one.wait.ahead == Some(ahead)),
+        false => listed.is_sorted_by_key(|one| one.wait.number),
+    };
+    let same = listed.len() == line.len() && listed.iter().all(|one| line.contains(&&one.wait));
+    if !in_order || !same {
+        return Err(format!("the line of {name} is listed as {listed:?} and is {line:?}"));
     }
     Ok(())
 }

@@ -88,6 +88,15 @@ pub(super) async fn swap(args: SwapArgs, client: &Client, out: &mut Out) -> anyh
     }
 }
 
+/// How the state of a grant looks.
+pub(super) fn paint_of(state: GrantState) -> Paint {
+    match state {
+        GrantState::Held => Paint::Busy,
+        GrantState::Taken => Paint::Good,
+        _ => Paint::Faint,
+    }
+}
+
 /// A grant, for all commands that end in one.
 pub(super) fn show(grant: &Grant, out: &mut Out) -> anyhow::Result<()> {
     if out.style().is_json() {
@@ -95,12 +104,7 @@ pub(super) fn show(grant: &Grant, out: &mut Out) -> anyhow::Result<()> {
         return Ok(());
     }
     let style = out.style();
-    let paint = match grant.state {
-        GrantState::Held => Paint::Busy,
-        GrantState::Taken => Paint::Good,
-        _ => Paint::Faint,
-    };
-    let state = style.paint(paint, grant.state.as_str());
+    let state = style.paint(paint_of(grant.state), grant.state.as_str());
     let Grant { id, pool, holder, units, .. } = grant;
     let offer = if grant.offered { ", an offer" } else { "" };
     let until = grant.expires_at.map(|at| format!(" until {at}")).unwrap_or_default();

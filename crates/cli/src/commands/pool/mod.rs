@@ -3,7 +3,9 @@
 mod configure;
 mod delete;
 mod grant;
+mod grants;
 mod holder;
+mod line;
 mod list;
 mod show;
 mod verify_opening;
@@ -30,6 +32,8 @@ pub(crate) enum Command {
     Extend(grant::ExtendArgs),
     Release(grant::ReleaseArgs),
     Swap(grant::SwapArgs),
+    Grants(grants::Args),
+    Line(line::Args),
     Holder(holder::Args),
     Watch(watch::Args),
     VerifyOpening(verify_opening::Args),
@@ -52,6 +56,8 @@ pub(crate) async fn run(command: Command, client: Client, style: Style) -> anyho
         Command::Extend(args) => grant::extend(args, &client, &mut out).await,
         Command::Release(args) => grant::release(args, &client, &mut out).await,
         Command::Swap(args) => grant::swap(args, &client, &mut out).await,
+        Command::Grants(args) => grants::run(args, &client, &mut out).await,
+        Command::Line(args) => line::run(args, &client, &mut out).await,
         Command::Holder(args) => holder::run(args, &client, &mut out).await,
         Command::Watch(args) => watch::run(args, &client, &mut out).await,
         Command::VerifyOpening(args) => verify_opening::run(args, &client, &mut out).await,

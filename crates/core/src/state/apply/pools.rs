@@ -27,7 +27,7 @@ impl State {
             return pool;
         }
         let index = pools.pools.insert(0, name, Pool::new(Arc::new(PoolConfig::of(0))));
-        pools.pool_lists.reach(index);
+        pools.rosters.add((index + 1).saturating_sub(pools.rosters.count()));
         index
     }
 
@@ -74,11 +74,14 @@ impl State {
         let entry = pools.pools.get_mut(pool);
         let opens = (!entry.opened).then_some(entry.config.opens_at);
         let closes = (!entry.closed).then_some(entry.config.closes_at).filter(|&at| at > 0);
-        let at = opens.into_iter().chain(closes).min();
-        entry.turns_at = Time(at.unwrap_or(0));
-        pools.pool_lists.unlink(pool);
+        let at = opens.into_iter().chain(closes).min().map(Time);
+        let before = core::mem::replace(&mut entry.turns_at, at.unwrap_or_default());
+        let name = Arc::clone(pools.pools.name(pool));
+        let mut key = (before, name);
+        pools.turning.remove(&key);
         if let Some(at) = at {
-            pools.pool_wheel.insert(&mut pools.pool_lists, pool, at);
+            key.0 = at;
+            pools.turning.insert(key);
         }
     }
 
@@ -87,14 +90,15 @@ impl State {
         self.pools.next_event = self.pools.next_event.max(deleted.version + 1);
         let Some(pool) = self.pools.pools.find(0, &deleted.pool) else { return };
         self.forget_entrants(pool);
-        let entry = self.pools.pools.get(pool);
-        if entry.granted() > 0 || entry.waiting > 0 {
+        let entry = self.pools.pools.entry(pool);
+        if entry.value.granted() > 0 || entry.value.waiting > 0 {
             // Nobody writes such a record.
             return;
         }
+        let turns = (entry.value.turns_at, Arc::clone(&entry.name));
+        self.pools.turning.remove(&turns);
+        self.pools.unserved.remove(&turns.1);
         self.pools.touch(pool, deleted.version);
-        self.pools.pool_lists.unlink(pool);
-        self.pools.unserved.remove(&pool);
         self.pools.pools.remove(pool);
     }
 
@@ -140,11 +144,13 @@ impl State {
 
     /// Adds a grant that is not there; of one that is, only the home changes.
     fn bring_in_grant(&mut self, granted: &Granted, granted_at: Time) {
+        let is_latest = granted.grant >= self.pools.next_grant;
         self.pools.next_grant = self.pools.next_grant.max(granted.grant + 1);
         if let Some(slot) = self.pools.find_grant(granted.grant) {
             self.pools.grants.get_mut(slot).home = self.frame;
             return;
         }
+        self.pools.rosters_disordered |= !is_latest;
         let pool = self.pool_or_new(&granted.pool);
         let holder = self.holder_or_new(&granted.holder);
         let group: Option<Arc<str>> = granted.group.as_deref().map(Into::into);
@@ -168,6 +174,8 @@ impl State {
         });
         pools.grant_index.insert(granted.grant, slot);
         pools.grant_lists.reach(slot);
+        pools.rosters.reach(slot);
+        pools.rosters.push_back(pool, slot);
         let entry = pools.pools.get_mut(pool);
         match state {
             GrantState::Held => {
@@ -243,6 +251,7 @@ impl State {
         let pools = &mut self.pools;
         let Some(slot) = pools.grant_index.remove(&sequence) else { return };
         pools.grant_lists.unlink(slot);
+        pools.rosters.unlink(slot);
         let grant = pools.grants.remove(slot);
         let (pool, holder, units) = (grant.pool, grant.holder, u64::from(grant.units));
         let entry = pools.pools.get_mut(pool);

@@ -9,9 +9,11 @@ use super::super::State;
 use super::story::is_kept;
 use super::{Grant, Pools, Waiter};
 use crate::id::Time;
-use crate::limits::PLACES_COUNTED;
+use crate::limits::{LIST_JOBS_MAX, LIST_VISITS_MAX, PLACES_COUNTED};
 use crate::pool::order::{AFTER_OPENING, commitment};
-use crate::pool::view::{Entrant, GrantView, HolderView, PoolPage, PoolView, WaitView};
+use crate::pool::view::{
+    Entrant, GrantPage, GrantView, HolderView, InLine, LinePage, LinePlace, PoolPage, PoolView, WaitView,
+};
 use crate::pool::{GrantId, GrantState};
 
 /// What a pool takes in memory, in bytes, with a name and a configuration of usual length.
@@ -67,6 +69,79 @@ impl State {
             Entrant { holder, number, rank: waiter.rank, waiting: waiter.waiting }
         };
         Some(entrants.map(view).collect())
+    }
+
+    /// A page of who has units of a pool, from the sequence `from` on; at most `max`, and only what is `state` if that is said. None if
+    /// there is no such pool. A page looks at a bounded number of grants, so it may be short while there are more: `next` says.
+    pub fn grants_of(
+        &self,
+        pool: &str,
+        state: Option<GrantState>,
+        from: u64,
+        max: usize,
+    ) -> Option<GrantPage> {
+        let pools = &self.pools;
+        let index = pools.pools.find(0, pool)?;
+        let (mut page, mut visits) = (GrantPage::default(), 0);
+        let mut at = pools.rosters.first(index).filter(|_| from == 0);
+        if from > 0 {
+            // The grant that the page before named may have ended since. Then its pool's next one is among all that came later.
+            for (&sequence, &slot) in pools.grant_index.range(from..) {
+                if pools.grants.get(slot).pool == index {
+                    at = Some(slot);
+                    break;
+                }
+                visits += 1;
+                if visits >= LIST_VISITS_MAX {
+                    page.next = Some(sequence + 1);
+                    return Some(page);
+                }
+            }
+        }
+        while let Some(slot) = at {
+            let grant = pools.grants.get(slot);
+            if page.grants.len() >= max.min(LIST_JOBS_MAX) || visits >= LIST_VISITS_MAX {
+                page.next = Some(grant.sequence);
+                break;
+            }
+            visits += 1;
+            if state.is_none_or(|state| state == grant.state) {
+                page.grants.push(self.grant_view(grant));
+            }
+            at = pools.rosters.next(slot);
+        }
+        Some(page)
+    }
+
+    /// A page of who waits for a pool, from a place on; at most `max`. None if there is no such pool.
+    pub fn line(&self, pool: &str, from: LinePlace, max: usize) -> Option<LinePage> {
+        let pools = &self.pools;
+        let max = max.min(LIST_JOBS_MAX);
+        let pool = pools.pools.get(pools.pools.find(0, pool)?);
+        let waiter = |index: u32| pools.waiters.get(index);
+        let mut waiters: Vec<&Waiter> = if pool.opened {
+            pool.in_order((from.rank, from.number)).take(max + 1).map(waiter).collect()
+        } else {
+            // Nobody is to know the order before it is drawn: as they joined.
+            let entrants = pool.entrants.range(from.number..).map(|(_, &index)| waiter(index));
+            entrants.filter(|waiter| waiter.waiting).take(max + 1).collect()
+        };
+        if crate::sabotage::is("line_listed_by_joining") {
+            waiters.sort_by_key(|waiter| waiter.number);
+        }
+        let place = |waiter: &Waiter| {
+            let rank = if pool.opened { waiter.rank } else { 0 };
+            LinePlace { rank, number: waiter.number }
+        };
+        let next = waiters.get(max).map(|waiter| place(waiter));
+        waiters.truncate(max);
+        // The first one's place is counted, the others' follow from it.
+        let ahead = waiters.first().and_then(|first| pools.ahead_of(first));
+        let view = |(index, waiter): (u32, &Waiter)| InLine {
+            holder: Arc::clone(pools.holders.name(waiter.holder)),
+            wait: self.wait_view(waiter, ahead.map(|ahead| (ahead + index).min(PLACES_COUNTED as u32))),
+        };
+        Some(LinePage { line: (0..).zip(waiters).map(view).collect(), next })
     }
 
     /// Everything about one grant; none if there never was one, or it ended long ago.
@@ -127,7 +202,7 @@ impl State {
         let mut waiting: Vec<WaitView> = pools
             .stakes_of(index)
             .filter_map(|(_, stake)| pools.waiters.try_get(stake.waiter))
-            .map(|waiter| self.wait_view(waiter))
+            .map(|waiter| self.wait_view(waiter, pools.ahead_of(waiter)))
             .collect();
         waiting.sort_unstable_by(|a, b| a.pool.cmp(&b.pool));
         let story = holder.story.iter().map(|known| &known.entry).filter(|entry| is_kept(entry, self.now));
@@ -138,14 +213,14 @@ impl State {
         })
     }
 
-    fn wait_view(&self, waiter: &Waiter) -> WaitView {
+    fn wait_view(&self, waiter: &Waiter, ahead: Option<u32>) -> WaitView {
         let pool = self.pools.pools.entry(waiter.pool);
         WaitView {
             pool: Arc::clone(&pool.name),
             units: waiter.units,
             group: waiter.group.clone(),
             number: waiter.number,
-            ahead: self.pools.ahead_of(waiter),
+            ahead,
             joined_at: waiter.joined_at,
             gives: (waiter.gives > 0).then(|| GrantId::new(self.shard, waiter.gives)),
         }
@@ -185,6 +260,11 @@ impl State {
             let pool = &entry.value;
             lines.push(format!("pool {:?} {:?} {:?}", self.pool_view(index), pool.seed, pool.next_number));
         }
+        for index in (0..pools.pools.end()).filter(|&index| pools.pools.try_entry(index).is_some()) {
+            let roster: Vec<u64> =
+                pools.rosters.iter(index).map(|slot| pools.grants.get(slot).sequence).collect();
+            lines.push(format!("roster {} {roster:?}", pools.pools.name(index)));
+        }
         for slot in 0..pools.grants.end() {
             if let Some(grant) = pools.grants.try_get(slot) {
                 lines.push(format!("grant {:?} for {}", self.grant_view(grant), grant.waiter));
@@ -194,7 +274,8 @@ impl State {
             if let Some(waiter) = pools.waiters.try_get(index) {
                 let holder = pools.holders.name(waiter.holder);
                 let (rank, waiting) = (waiter.rank, waiter.waiting);
-                lines.push(format!("waiter {holder} {rank} {waiting} {:?}", self.wait_view(waiter)));
+                let wait = self.wait_view(waiter, pools.ahead_of(waiter));
+                lines.push(format!("waiter {holder} {rank} {waiting} {wait:?}"));
             }
         }
         for (event, ended) in pools.ended.from(0) {

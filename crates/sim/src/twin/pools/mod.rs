@@ -10,8 +10,8 @@
 //! | `perform` | doing it; pools made, changed and deleted; transactions' part |
 //! | `views` | what can be seen, and what an offer's job carries |
 //!
-//! Two things no rule decides are kept out of the histories: which of two pools that open in the same millisecond is first,
-//! and which of two lines is first when the shard has room for one grant more.
+//! Of pools that open or close at one moment the first by name is the first. Which of two lines is first when the shard has room for one
+//! grant more no rule decides, and it is kept out of the histories.
 
 mod judge;
 mod perform;
@@ -249,6 +249,15 @@ impl Twin {
         let held = self.pools.grants.iter().filter(|(_, grant)| grant.state == GrantState::Held);
         let lapses = held.map(|(sequence, grant)| (grant.deadline, format!("the end of hold {sequence}")));
         turns.chain(lapses).min()
+    }
+
+    /// Whether by then the moment has come at which two pools open or close.
+    #[must_use]
+    pub fn pools_turn_together(&self, by: u64) -> bool {
+        let mut turns: Vec<u64> = self.pools.pools.values().filter_map(Pool::turns_at).collect();
+        turns.retain(|&at| at <= by);
+        turns.sort_unstable();
+        turns.windows(2).any(|two| two[0] == two[1])
     }
 
     /// Whether time alone will change nothing about pools any more.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use tidegate_core::command::NewJob;
 use tidegate_core::outcome::Item;
-use tidegate_core::pool::view::{Entrant, GrantView, HolderView, PoolItem, PoolView, WaitView};
+use tidegate_core::pool::view::{
+    self, Entrant, GrantPage, GrantView, HolderView, LinePage, LinePlace, PoolItem, PoolView, WaitView,
+};
 use tidegate_core::pool::{GrantId, GrantState};
 use tidegate_core::{JobId, Time};
 use tidegate_engine::Envelope;
@@ -27,6 +29,10 @@ impl Twin {
                     entrants.into_iter().filter(|entrant| entrant.number >= *from).take(*limit).collect()
                 }))
             }
+            PoolCall::Grants { pool, state, from, limit } => {
+                PoolReply::Grants(self.pool_grants(pool, *state, *from, *limit))
+            }
+            PoolCall::Line { pool, from, limit } => PoolReply::Line(self.line(pool, *from, *limit)),
             PoolCall::Configure { .. }
             | PoolCall::Resize { .. }
             | PoolCall::Delete { .. }
@@ -106,6 +112,58 @@ impl Twin {
         })
     }
 
+    /// A page of who has units of a pool.
+    #[must_use]
+    pub fn pool_grants(
+        &self,
+        pool: &str,
+        state: Option<GrantState>,
+        from: u64,
+        limit: usize,
+    ) -> Option<GrantPage> {
+        self.pools.pools.get(pool)?;
+        let mut page = GrantPage::default();
+        for (&sequence, grant) in self.pools.grants.range(from..).filter(|(_, grant)| grant.pool == pool) {
+            if page.grants.len() == limit {
+                page.next = Some(sequence);
+                break;
+            }
+            page.grants
+                .extend(self.grant_view(sequence).filter(|_| state.is_none_or(|state| state == grant.state)));
+        }
+        Some(page)
+    }
+
+    /// A page of who waits for a pool: in order, or, while nobody is to know it, as they joined.
+    #[must_use]
+    pub fn line(&self, pool: &str, from: LinePlace, limit: usize) -> Option<LinePage> {
+        let opened = self.pools.pools.get(pool)?.opened;
+        let known = |rank: u64| if opened { rank } else { 0 };
+        let place = |place: &InLine| LinePlace { rank: known(place.rank), number: place.number };
+        let from = LinePlace { rank: known(from.rank), ..from };
+        let mut line: Vec<&InLine> =
+            self.pools.waiting(pool).filter(|waiting| place(waiting) >= from).collect();
+        line.sort_by_key(|waiting| place(waiting));
+        let next = line.get(limit).map(|next| place(next));
+        let in_line = |waiting: &InLine| view::InLine {
+            holder: waiting.holder.as_str().into(),
+            wait: self.wait_view(waiting),
+        };
+        Some(LinePage { line: line.into_iter().take(limit).map(in_line).collect(), next })
+    }
+
+    fn wait_view(&self, place: &InLine) -> WaitView {
+        WaitView {
+            pool: place.pool.as_str().into(),
+            units: place.units,
+            group: place.group.as_deref().map(Into::into),
+            number: place.number,
+            ahead: self.ahead_of(place),
+            joined_at: Time(place.joined_at),
+            gives: (place.gives > 0).then(|| GrantId::new(0, place.gives)),
+        }
+    }
+
     /// The grants that items are about.
     pub(in super::super) fn grants_of(&self, items: &[Item]) -> Vec<Option<GrantView>> {
         let grant = |item: &Item| match item {
@@ -125,17 +183,7 @@ impl Twin {
         }
         let mine = self.pools.grants.iter().filter(|(_, grant)| grant.holder == name);
         let places = self.pools.line.iter().filter(|place| place.holder == name && place.waiting);
-        let mut waiting: Vec<WaitView> = places
-            .map(|place| WaitView {
-                pool: place.pool.as_str().into(),
-                units: place.units,
-                group: place.group.as_deref().map(Into::into),
-                number: place.number,
-                ahead: self.ahead_of(place),
-                joined_at: Time(place.joined_at),
-                gives: (place.gives > 0).then(|| GrantId::new(0, place.gives)),
-            })
-            .collect();
+        let mut waiting: Vec<WaitView> = places.map(|place| self.wait_view(place)).collect();
         waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
         Some(HolderView {
             grants: mine.filter_map(|(&sequence, _)| self.grant_view(sequence)).collect(),

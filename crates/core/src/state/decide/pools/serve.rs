@@ -5,6 +5,7 @@
 //! served are, nobody from outside the line gets any.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::super::{MADE, State, Turn};
@@ -29,7 +30,8 @@ impl State {
         self.lapse_holds(&mut budget, turn);
         while budget > 0
             && self.pools.has_room()
-            && let Some(&pool) = self.pools.unserved.first()
+            && let Some(name) = self.pools.unserved.first()
+            && let Some(pool) = self.pools.pools.find(0, name)
         {
             self.serve_line(pool, &mut budget, turn);
         }
@@ -38,12 +40,13 @@ impl State {
 
     fn turn_pools(&mut self, budget: &mut usize, turn: &mut Turn<'_>) {
         while *budget > 0
-            && let Some(pool) = self.pools.pool_lists.first(self.pools.pool_wheel.due())
+            && let Some((_, name)) = self.pools.turning.first().filter(|(at, _)| *at <= self.now)
+            && let Some(pool) = self.pools.pools.find(0, name)
         {
             *budget -= 1;
             let entry = self.pools.pools.get(pool);
             let record = PoolTurned {
-                pool: String::from(&**self.pools.pools.name(pool)),
+                pool: String::from(&**name),
                 opened: Time(entry.config.opens_at) <= self.now,
                 closed: entry.config.closes_at > 0 && Time(entry.config.closes_at) <= self.now,
                 version: entry.version + 1,
@@ -75,19 +78,19 @@ impl State {
     /// Offers what is free to those in line, as far as the budget goes; the rest is for the next turns.
     pub(super) fn serve_line(&mut self, pool: u32, budget: &mut usize, turn: &mut Turn<'_>) {
         while let Some(waiter) = self.pools.pools.get(pool).first_who_fits() {
-            if *budget == 0 {
-                self.pools.unserved.insert(pool);
-                return;
-            }
             // No room for another grant in all the shard: the line is served when there is.
-            if self.pools.grants.len() >= self.limits.pools.grants_max {
-                self.pools.unserved.insert(pool);
+            if *budget == 0 || self.pools.grants.len() >= self.limits.pools.grants_max {
+                let name = Arc::clone(self.pools.pools.name(pool));
+                self.pools.unserved.insert(name);
                 return;
             }
             *budget -= 1;
             self.offer(pool, waiter, turn);
         }
-        self.pools.unserved.remove(&pool);
+        if !self.pools.unserved.is_empty() {
+            let name = self.pools.pools.name(pool);
+            self.pools.unserved.remove(name);
+        }
     }
 
     fn offer(&mut self, pool: u32, waiter: u32, turn: &mut Turn<'_>) {
