@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Queue(commands::queue::Command),
     #[command(subcommand)]
     Pool(commands::pool::Command),
+    Transaction(commands::transaction::Args),
     Work(commands::work::Args),
     #[command(subcommand)]
     Inspect(commands::inspect::Command),

@@ -43,6 +43,14 @@ pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
     line
 }
 
+/// An error for programs: the server's refusal with all it says, and of any other the words.
+pub(crate) fn as_json(error: &anyhow::Error) -> serde_json::Value {
+    match error.downcast_ref::<tidegate::Error>() {
+        Some(tidegate::Error::Refused(problem)) => serde_json::json!({ "error": problem }),
+        _ => serde_json::json!({ "error": { "detail": in_one_line(error) } }),
+    }
+}
+
 /// What the reader can do about an error, where that is known: nobody listens at the server's address.
 pub(crate) fn next_step(error: &anyhow::Error) -> Option<&'static str> {
     match error.downcast_ref::<tidegate::Error>()? {
@@ -104,6 +112,14 @@ mod tests {
         let error = client.without_retries().queues().await.unwrap_err();
         assert!(next_step(&error.into()).is_some_and(|step| step.contains("tidegate serve")));
         assert_eq!(next_step(&Misuse::error("what?")), None);
+    }
+
+    #[test]
+    fn programs_are_told_what_the_server_said() {
+        let problem = Problem::from(Refusal::new(Code::QueueFull, "It is full."));
+        let refused: anyhow::Error = tidegate::Error::Refused(Box::new(problem)).into();
+        assert_eq!(as_json(&refused)["error"]["code"], "queue_full");
+        assert_eq!(as_json(&Misuse::error("what?")), serde_json::json!({ "error": { "detail": "what?" } }));
     }
 
     #[test]

@@ -22,9 +22,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
+    let is_json = cli.shared.json;
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if failure::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_json => {
+            output::note(failure::as_json(&error).to_string());
+            failure::exit_code(&error)
+        }
         Err(error) => {
             output::note(format!("tidegate: {}", failure::in_one_line(&error)));
             if let Some(step) = failure::next_step(&error) {

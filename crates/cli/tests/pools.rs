@@ -204,3 +204,74 @@ impl House {
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     }
 }
+
+#[test]
+fn a_configuration_is_changed_piece_by_piece_and_given_back_as_it_was_said() {
+    let house = House::open();
+    let said = |words: &str| {
+        house.said(&["pool", "configure"].into_iter().chain(words.split(' ')).collect::<Vec<_>>())
+    };
+    said("drop --capacity 9 --opens-at 2099-01-01T09:00:00Z --shuffle --waitlist-max 5 --offer-queue told");
+    said("drop --quota a=1 --quota b=2 --attribute room=H1 --attribute floor=3");
+    let config = &said("drop --quota b=4 --no-quota a --attribute room=H2 --no-attribute floor")["config"];
+    assert_eq!(config["quotas"], serde_json::json!([{ "group": "b", "units_max": 4 }]));
+    assert_eq!(config["attributes"], serde_json::json!({ "room": "H2" }));
+    assert_eq!((&config["opening"], &config["offer_queue"]), (&"shuffle".into(), &"told".into()));
+    let pool = said("drop --opens-at none --first-come --no-offer-queue");
+    assert_eq!(pool["state"], "open");
+    for gone in ["opens_at", "offer_queue"] {
+        assert_eq!(pool["config"].get(gone), None, "{gone}");
+    }
+    // What is shown can be pasted into a shell.
+    house.said(&["pool", "configure", "drop", "--attribute", "title=Ann's drop; 'x'"]);
+    let shown = String::from_utf8(house.output(&["pool", "show", "drop"]).stdout).expect("text");
+    let line = shown.lines().find_map(|line| line.trim().strip_prefix("configured ")).expect("a line");
+    let words = Command::new("sh").arg("-c").arg(format!("printf '%s\\n' {line}")).output().expect("a shell");
+    let words = String::from_utf8(words.stdout).expect("text");
+    assert!(words.lines().any(|word| word == "title=Ann's drop; 'x'"), "{words}");
+}
+
+#[test]
+fn a_transaction_is_all_or_nothing_and_its_refusal_says_where() {
+    let house = House::open();
+    house.said(&["pool", "configure", "a@x", "--capacity", "1"]);
+    house.said(&["pool", "configure", "b@x", "--capacity", "0"]);
+    let file = house.directory.path().join("both.json");
+    let write = |pool: &str| {
+        let take = |pool: &str| serde_json::json!({ "take": { "pool": pool, "holder": "anna" } });
+        let mail = serde_json::json!({ "enqueue": { "queue": "mail@x", "payload": "anna" } });
+        let body = serde_json::json!({ "do": [take("a@x"), take(pool), mail] });
+        std::fs::write(&file, body.to_string()).expect("written");
+    };
+    let path = file.to_str().expect("a plain path");
+    write("b@x");
+    let refused = house.refused(&["transaction", path], 3);
+    assert!(refused.contains("sold_out"), "{refused}");
+    let refused = house.refused(&["transaction", path, "--json"], 3);
+    let refused: Value = serde_json::from_str(&refused).expect("JSON, as it was asked for");
+    assert_eq!((&refused["error"]["code"], &refused["error"]["operation"]), (&"sold_out".into(), &1.into()));
+    assert_eq!(house.said(&["pool", "show", "a@x"])["free"], 1, "nothing happened");
+
+    house.said(&["pool", "resize", "b@x", "1"]);
+    let once = ["transaction", path, "--idempotency-key", "anna-1"];
+    for _ in 0..2 {
+        let output = String::from_utf8(house.output(&once).stdout).expect("text");
+        assert_eq!(output.lines().count(), 3, "{output}");
+        assert!(output.contains("taken: 1 of b@x for anna") && output.contains("in mail@x"), "{output}");
+    }
+    let counts = house.said(&["queue", "show", "mail@x"]);
+    assert_eq!(counts["counts"]["ready"], 1);
+    std::fs::write(&file, r#"{"do":[{"take":{"pool":"a@x"}}]}"#).expect("written");
+    assert!(house.refused(&["transaction", path], 2).contains("holder"));
+    assert!(house.refused(&["transaction", "/nowhere/at-all.json"], 1).contains("cannot be read"));
+}
+
+#[test]
+fn a_pool_that_is_not_there_is_named_and_the_others_are_shown() {
+    let house = House::open();
+    house.said(&["pool", "configure", "a", "--capacity", "1"]);
+    let output = house.output(&["pool", "list", "a", "nope"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("open"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no pool nope"));
+}

@@ -7,6 +7,7 @@ pub(crate) mod job;
 pub(crate) mod pool;
 pub(crate) mod queue;
 pub(crate) mod serve;
+pub(crate) mod transaction;
 pub(crate) mod work;
 
 use std::future::Future;
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Job(command) => block_on(job::run(command, connect(&shared)?, style)),
         Command::Queue(command) => block_on(queue::run(command, connect(&shared)?, style)),
         Command::Pool(command) => block_on(pool::run(command, connect(&shared)?, style)),
+        Command::Transaction(args) => block_on(transaction::run(args, connect(&shared)?, style)),
         Command::Work(args) => block_on(work::run(args, connect(&shared)?, style)),
         Command::Inspect(command) => inspect::run(command, style),
         Command::Bench(args) => bench::run(args, shared.server, style),
@@ -56,6 +58,32 @@ pub(crate) fn word<T: Clone + Send + Sync + 'static>(
 /// A value parser for times.
 pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| format!("it must be {}", Timestamp::ALLOWED))
+}
+
+/// What is set, or set no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OrNone<T> {
+    Some(T),
+    None,
+}
+
+impl<T> OrNone<T> {
+    /// What is so after this was said over `under`.
+    pub(crate) fn over(said: Option<Self>, under: Option<T>) -> Option<T> {
+        match said {
+            Some(Self::Some(value)) => Some(value),
+            Some(Self::None) => None,
+            None => under,
+        }
+    }
+}
+
+/// A value parser for times, and for none at all.
+pub(crate) fn timestamp_or_none(text: &str) -> Result<OrNone<Timestamp>, String> {
+    match text {
+        "none" => Ok(OrNone::None),
+        text => timestamp(text).map(OrNone::Some).map_err(|why| format!("{why}; or none")),
+    }
 }
 
 /// A value parser for what travels or is shown by name.

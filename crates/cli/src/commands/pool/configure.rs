@@ -1,25 +1,29 @@
 //! `tidegate pool configure` and `tidegate pool resize`: a pool's settings.
 
+use std::collections::BTreeMap;
+
 use tidegate::Client;
 use tidegate::api::pool::config::{PoolConfig, Quota};
 use tidegate::api::refusal::Code;
 use tidegate::api::time::Timestamp;
 use tidegate::api::words::Opening;
 
+use super::Keyed;
 use super::show::show;
-use crate::commands::{name_and_value, timestamp};
+use crate::commands::{OrNone, name_and_value, timestamp_or_none};
 use crate::duration::Millis;
 use crate::failure::Misuse;
 use crate::output::Out;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate pool configure cs101-a@autumn --capacity 30 --waitlist-max 20 --offer-queue offers@autumn
-  tidegate pool configure tickets --capacity 5000 --opens-at 2026-12-01T09:00:00Z --shuffle --waitlist-max 50000
-  tidegate pool configure gpu --capacity 8 --holder-units-max 0          as many to one holder as it likes
+  tidegate pool configure cs101@autumn --capacity 30 --waitlist-max 20
+  tidegate pool configure cs101@autumn --offer-queue offers@autumn --quota honours=5
+  tidegate pool configure drop --capacity 500 --opens-at 2026-12-01T09:00:00Z --shuffle
+  tidegate pool configure drop --opens-at none --first-come       no opening after all
+  tidegate pool configure gpu --capacity 8 --holder-units-max 0   as many as one likes
 
-What is not said stays as it is. A pool that is not there is made, and then --capacity must be said. Names that are to be changed together,
-in one transaction, end in the same place: an @ and a word.";
+What is not said stays as it is. A pool that is not there is made, and then --capacity must be said. Names that are to be changed together, in one transaction, end in the same place: an @ and a word.";
 
 /// Configure a pool: capacity, limits, holds, opening, waiting line
 #[derive(Debug, clap::Args)]
@@ -52,29 +56,48 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     waitlist_max: Option<u32>,
 
-    /// Nothing is given before this time, such as 2026-12-01T09:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
-    opens_at: Option<Timestamp>,
+    /// Nothing is given before this time, such as 2026-12-01T09:00:00Z; or none
+    #[arg(long, value_name = "TIME", value_parser = timestamp_or_none)]
+    opens_at: Option<OrNone<Timestamp>>,
 
-    /// Nothing is given from this time on
-    #[arg(long, value_name = "TIME", value_parser = timestamp)]
-    closes_at: Option<Timestamp>,
+    /// Nothing is given from this time on; or none
+    #[arg(long, value_name = "TIME", value_parser = timestamp_or_none)]
+    closes_at: Option<OrNone<Timestamp>>,
 
     /// Draw the order of all who join before the opening, instead of first come first served
     #[arg(long)]
     shuffle: bool,
 
+    /// First come first served: takes --shuffle back
+    #[arg(long, conflicts_with = "shuffle")]
+    first_come: bool,
+
     /// Queue, of the pool's own place, that gets a job for each offer
     #[arg(long, value_name = "QUEUE")]
     offer_queue: Option<String>,
 
-    /// Units that the holders of a group may have together; may be repeated
+    /// No queue gets jobs for offers any more
+    #[arg(long, conflicts_with = "offer_queue")]
+    no_offer_queue: bool,
+
+    /// Units that the holders of a group may have together; may be repeated, and other groups' stay
     #[arg(long = "quota", value_name = "GROUP=N", value_parser = quota)]
     quotas: Vec<Quota>,
 
-    /// A name and a value that are shown with it; may be repeated
+    /// A group that has no quota any more; may be repeated
+    #[arg(long = "no-quota", value_name = "GROUP")]
+    no_quotas: Vec<String>,
+
+    /// A name and a value that are shown with it; may be repeated, and others stay
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = name_and_value)]
     attributes: Vec<(String, String)>,
+
+    /// An attribute that is shown no more; may be repeated
+    #[arg(long = "no-attribute", value_name = "NAME")]
+    no_attributes: Vec<String>,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Change a pool's capacity; never below what is granted
@@ -87,6 +110,9 @@ pub(crate) struct ResizeArgs {
     pool: String,
     /// How many units there are
     capacity: u32,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Sets what is said over what is there.
@@ -102,13 +128,13 @@ pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::R
         },
         Err(error) => return Err(error.into()),
     };
-    let pool = client.configure_pool(&args.pool, &over(now, &args)).await?;
+    let pool = args.keyed.client(client)?.configure_pool(&args.pool, &over(now, &args)).await?;
     show(&pool, out)
 }
 
 /// Changes the capacity alone.
 pub(super) async fn resize(args: ResizeArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
-    let pool = client.resize_pool(&args.pool, args.capacity).await?;
+    let pool = args.keyed.client(client)?.resize_pool(&args.pool, args.capacity).await?;
     show(&pool, out)
 }
 
@@ -121,16 +147,32 @@ fn over(under: PoolConfig, args: &Args) -> PoolConfig {
         hold_ms_max: ms(args.hold_max).or(under.hold_ms_max),
         offer_ms: ms(args.offer).or(under.offer_ms),
         waitlist_max: args.waitlist_max.or(under.waitlist_max),
-        opens_at: args.opens_at.or(under.opens_at),
-        closes_at: args.closes_at.or(under.closes_at),
-        opening: if args.shuffle { Some(Opening::Shuffle) } else { under.opening },
-        offer_queue: args.offer_queue.clone().or(under.offer_queue),
-        quotas: if args.quotas.is_empty() { under.quotas } else { Some(args.quotas.clone()) },
-        attributes: match args.attributes.is_empty() {
-            true => under.attributes,
-            false => Some(args.attributes.iter().cloned().collect()),
+        opens_at: OrNone::over(args.opens_at, under.opens_at),
+        closes_at: OrNone::over(args.closes_at, under.closes_at),
+        opening: match (args.shuffle, args.first_come) {
+            (true, _) => Some(Opening::Shuffle),
+            (_, true) => None,
+            _ => under.opening,
         },
+        offer_queue: args.offer_queue.clone().or(under.offer_queue).filter(|_| !args.no_offer_queue),
+        quotas: Some(quotas_over(under.quotas.unwrap_or_default(), args)),
+        attributes: Some(attributes_over(under.attributes.unwrap_or_default(), args)),
     }
+}
+
+fn quotas_over(mut quotas: Vec<Quota>, args: &Args) -> Vec<Quota> {
+    let is_said = |group: &str| {
+        args.quotas.iter().any(|said| said.group == group) || args.no_quotas.iter().any(|no| no == group)
+    };
+    quotas.retain(|quota| !is_said(&quota.group));
+    quotas.extend(args.quotas.iter().cloned());
+    quotas
+}
+
+fn attributes_over(mut attributes: BTreeMap<String, String>, args: &Args) -> BTreeMap<String, String> {
+    attributes.retain(|name, _| !args.no_attributes.contains(name));
+    attributes.extend(args.attributes.iter().cloned());
+    attributes
 }
 
 fn quota(text: &str) -> Result<Quota, String> {

@@ -2,6 +2,7 @@
 
 use tidegate::Client;
 
+use super::Keyed;
 use crate::output::Out;
 
 /// Delete a pool of which nobody has, or waits for, anything
@@ -12,11 +13,14 @@ Examples:
 pub(crate) struct Args {
     /// The pool
     pool: String,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Deletes it.
 pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::Result<()> {
-    client.delete_pool(&args.pool).await?;
+    args.keyed.client(client)?.delete_pool(&args.pool).await?;
     if out.style().is_json() {
         out.json(&serde_json::json!({ "deleted": args.pool }))?;
     }

@@ -3,8 +3,11 @@
 use tidegate::Client;
 use tidegate::api::id::GrantId;
 use tidegate::api::pool::grant::{Grant, PoolAnswer, Waiting};
+use tidegate::api::pool::wish::SwapWish;
+use tidegate::api::value::Text;
 use tidegate::api::words::{GrantState, WaitingState};
 
+use super::Keyed;
 use crate::duration::Millis;
 use crate::output::{Out, Paint};
 
@@ -16,6 +19,9 @@ Examples:
 pub(crate) struct ConfirmArgs {
     /// The grant
     id: GrantId,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Hold for longer, up to the pool's ceiling
@@ -31,6 +37,9 @@ pub(crate) struct ExtendArgs {
     /// For so long from now [default: the pool's hold time]
     #[arg(long = "hold", alias = "hold-ms", value_name = "DURATION")]
     hold: Option<Millis>,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Give units back, or decline an offer
@@ -41,6 +50,9 @@ Examples:
 pub(crate) struct ReleaseArgs {
     /// The grant
     id: GrantId,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Give one grant for one of another pool; if that cannot be had, it is kept
@@ -55,33 +67,47 @@ pub(crate) struct SwapArgs {
     /// The pool wanted
     pool: String,
 
+    /// How many units of it [default: as many as are given]
+    #[arg(long, value_name = "N")]
+    units: Option<u32>,
+
+    /// The holder's group in it, if it has a quota for it
+    #[arg(long)]
+    group: Option<String>,
+
     /// If there is nothing now, wait in line; the old one is given up when the offer is confirmed
     #[arg(long)]
     when_offered: bool,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Confirms.
 pub(super) async fn confirm(args: ConfirmArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
-    show(&client.grant(args.id).confirm().await?, out)
+    show(&args.keyed.client(client)?.grant(args.id).confirm().await?, out)
 }
 
 /// Extends.
 pub(super) async fn extend(args: ExtendArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
+    let client = args.keyed.client(client)?;
     show(&client.grant(args.id).extend(args.hold.map(Millis::as_duration)).await?, out)
 }
 
 /// Releases.
 pub(super) async fn release(args: ReleaseArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
-    show(&client.grant(args.id).release().await?, out)
+    show(&args.keyed.client(client)?.grant(args.id).release().await?, out)
 }
 
 /// Swaps.
 pub(super) async fn swap(args: SwapArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
-    let grant = client.grant(args.id);
-    let answer = match args.when_offered {
-        true => grant.swap_when_offered(&args.pool).await?,
-        false => PoolAnswer::Grant(grant.swap(&args.pool).await?),
+    let wish = SwapWish {
+        pool: Text::from(args.pool.as_str()),
+        units: args.units,
+        group: args.group.as_deref().map(Text::from),
+        when_offered: args.when_offered.then_some(true),
     };
+    let answer = args.keyed.client(client)?.swap_grant(args.id, &wish).await?;
     match answer {
         PoolAnswer::Grant(grant) => show(&grant, out),
         PoolAnswer::Waiting(waiting) => show_waiting(&waiting, out),
@@ -98,7 +124,7 @@ pub(super) fn paint_of(state: GrantState) -> Paint {
 }
 
 /// A grant, for all commands that end in one.
-pub(super) fn show(grant: &Grant, out: &mut Out) -> anyhow::Result<()> {
+pub(crate) fn show(grant: &Grant, out: &mut Out) -> anyhow::Result<()> {
     if out.style().is_json() {
         out.json(grant)?;
         return Ok(());
@@ -117,7 +143,7 @@ pub(super) fn show(grant: &Grant, out: &mut Out) -> anyhow::Result<()> {
 }
 
 /// A place in line, likewise.
-pub(super) fn show_waiting(waiting: &Waiting, out: &mut Out) -> anyhow::Result<()> {
+pub(crate) fn show_waiting(waiting: &Waiting, out: &mut Out) -> anyhow::Result<()> {
     if out.style().is_json() {
         out.json(waiting)?;
         return Ok(());

@@ -2,7 +2,7 @@
 
 use tidegate::Client;
 use tidegate::api::pool::query::PoolsQuery;
-use tidegate::api::pool::view::Pool;
+use tidegate::api::pool::view::{Pool, PoolList};
 
 use super::show::state_cell;
 use crate::output::{Out, Table, plain, thousands};
@@ -23,17 +23,26 @@ pub(crate) struct Args {
 
 /// Shows them.
 pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::Result<()> {
-    let pools = match args.pools.is_empty() {
-        true => all(client).await?,
-        false => client.pools(args.pools).await?.pools,
+    let (pools, missing) = match args.pools.is_empty() {
+        true => (all(client).await?, Vec::new()),
+        false => {
+            let PoolList { pools, missing, .. } = client.pools(args.pools).await?;
+            (pools, missing)
+        }
     };
+    show(&pools, out)?;
+    anyhow::ensure!(missing.is_empty(), "there is no pool {}", missing.join(", "));
+    Ok(())
+}
+
+fn show(pools: &[Pool], out: &mut Out) -> anyhow::Result<()> {
     if out.style().is_json() {
         out.json(&pools)?;
         return Ok(());
     }
     let heads = ["POOL", "STATE", ">CAPACITY", ">FREE", ">HELD", ">TAKEN", ">WAITING", ">VERSION"];
     let mut table = Table::new(&heads);
-    for pool in &pools {
+    for pool in pools {
         table.row([
             plain(&pool.name),
             state_cell(pool),

@@ -2,7 +2,7 @@
 
 mod configure;
 mod delete;
-mod grant;
+pub(super) mod grant;
 mod grants;
 mod holder;
 mod line;
@@ -14,6 +14,7 @@ mod wish;
 
 use tidegate::Client;
 
+use crate::failure::Misuse;
 use crate::output::{Out, Style};
 
 /// Make pools of what is scarce, give units out, follow who has what
@@ -37,6 +38,24 @@ pub(crate) enum Command {
     Holder(holder::Args),
     Watch(watch::Args),
     VerifyOpening(verify_opening::Args),
+}
+
+/// A key under which a change is done once.
+#[derive(Debug, clap::Args)]
+pub(super) struct Keyed {
+    /// Sent again with the same key, it is not done twice
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+impl Keyed {
+    /// The client that says the key.
+    pub(super) fn client(&self, client: &Client) -> anyhow::Result<Client> {
+        match &self.idempotency_key {
+            Some(key) => client.with_idempotency_key(key).map_err(|error| Misuse::error(error.to_string())),
+            None => Ok(client.clone()),
+        }
+    }
 }
 
 /// Runs one of them.

@@ -70,6 +70,15 @@ pub(super) fn show(pool: &Pool, out: &mut Out) -> anyhow::Result<()> {
     show_config(pool, out)
 }
 
+/// A word that a shell reads as it is.
+fn quoted(word: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "_-+=:,./@%".contains(char);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 fn show_config(pool: &Pool, out: &mut Out) -> anyhow::Result<()> {
     let config = &pool.config;
     let span = |ms: Option<u64>| ms.map(|ms| Millis(ms).to_string());
@@ -91,10 +100,10 @@ fn show_config(pool: &Pool, out: &mut Out) -> anyhow::Result<()> {
         words.push("--shuffle".to_owned());
     }
     for quota in config.quotas.iter().flatten() {
-        words.push(format!("--quota {}={}", quota.group, quota.units_max));
+        words.push(format!("--quota {}", quoted(&format!("{}={}", quota.group, quota.units_max))));
     }
     for (name, value) in config.attributes.iter().flatten() {
-        words.push(format!("--attribute {name}={value}"));
+        words.push(format!("--attribute {}", quoted(&format!("{name}={value}"))));
     }
     let line = format!("  configured {}", words.join(" "));
     out.line(out.style().paint(Paint::Faint, &line))?;

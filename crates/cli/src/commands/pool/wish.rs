@@ -3,6 +3,7 @@
 use tidegate::api::pool::grant::PoolAnswer;
 use tidegate::{Client, Wanted, Wish};
 
+use super::Keyed;
 use super::grant::{show, show_waiting};
 use crate::duration::Millis;
 use crate::output::Out;
@@ -23,9 +24,8 @@ struct Wanting {
     #[arg(long)]
     group: Option<String>,
 
-    /// Sent again with the same key, it is not done twice
-    #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Give a holder units until a deadline
@@ -75,10 +75,14 @@ pub(crate) struct LeaveArgs {
     pool: String,
     /// Who waits
     holder: String,
+
+    #[command(flatten)]
+    keyed: Keyed,
 }
 
 /// Holds.
 pub(super) async fn hold(args: HoldArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
+    let client = args.wanting.keyed.client(client)?;
     let mut wish = client.pool(&args.wanting.pool).hold(&args.wanting.holder);
     if let Some(hold) = args.hold {
         wish = wish.hold_for(hold.as_duration());
@@ -88,12 +92,14 @@ pub(super) async fn hold(args: HoldArgs, client: &Client, out: &mut Out) -> anyh
 
 /// Takes.
 pub(super) async fn take(args: TakeArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
+    let client = args.wanting.keyed.client(client)?;
     let wish = client.pool(&args.wanting.pool).take(&args.wanting.holder);
     show(&of(wish, args.wanting).await?, out)
 }
 
 /// Joins.
 pub(super) async fn join(args: JoinArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
+    let client = args.wanting.keyed.client(client)?;
     let wish = client.pool(&args.wanting.pool).join(&args.wanting.holder);
     match of(wish, args.wanting).await? {
         PoolAnswer::Grant(offer) => show(&offer, out),
@@ -103,6 +109,7 @@ pub(super) async fn join(args: JoinArgs, client: &Client, out: &mut Out) -> anyh
 
 /// Leaves.
 pub(super) async fn leave(args: LeaveArgs, client: &Client, out: &mut Out) -> anyhow::Result<()> {
+    let client = args.keyed.client(client)?;
     show_waiting(&client.pool(args.pool).leave(&args.holder).await?, out)
 }
 
@@ -111,11 +118,8 @@ fn of<K: Wanted>(mut wish: Wish<K>, said: Wanting) -> Wish<K> {
     if let Some(units) = said.units {
         wish = wish.units(units);
     }
-    if let Some(group) = said.group {
-        wish = wish.group(group);
-    }
-    match said.idempotency_key {
-        Some(key) => wish.idempotency_key(key),
+    match said.group {
+        Some(group) => wish.group(group),
         None => wish,
     }
 }
