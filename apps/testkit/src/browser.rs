@@ -37,6 +37,9 @@ const FLAGS: [&str; 8] = [
     "--disable-sync",
 ];
 
+/// So often chromedriver may find its port taken.
+const STARTS_MAX: usize = 10;
+
 /// Presses `it` as a mouse would: only what is seen, can be pressed, and has nothing over it.
 const PRESS: &str = "
     if (it.disabled || !it.checkVisibility()) return null;
@@ -364,24 +367,35 @@ struct Driver {
 }
 
 impl Driver {
+    /// It chooses a port that is free for IPv6 and wants the same one for IPv4, where somebody may have it. Then it ends, and
+    /// another one has another port.
     fn start() -> Self {
         let profile = tempfile::tempdir().expect("a temporary directory");
-        let mut child = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|failure| {
-                panic!("chromedriver does not start ({failure}); `make prepare` installs it")
-            });
-        // It chooses its port itself and says so: "ChromeDriver was started successfully on port 40123."
-        let said = BufReader::new(child.stdout.take().expect("an output"));
-        let port = said.lines().map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        });
-        Self { child, port: port.expect("chromedriver says its port"), profile }
+        let mut said = String::new();
+        for _ in 0..STARTS_MAX {
+            let mut child = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|failure| {
+                    panic!("chromedriver does not start ({failure}); `make prepare` installs it")
+                });
+            let lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+            for line in lines.map_while(Result::ok) {
+                // "ChromeDriver was started successfully on port 40123."
+                let port = line.split_once("started successfully on port ");
+                if let Some(port) = port.and_then(|(_, port)| port.trim_end_matches('.').parse().ok()) {
+                    return Self { child, port, profile };
+                }
+                said += &line;
+                said.push('\n');
+            }
+            drop(child.kill());
+            drop(child.wait());
+        }
+        panic!("chromedriver does not say its port, {STARTS_MAX} times; it says:\n{said}");
     }
 }
 
