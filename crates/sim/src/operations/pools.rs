@@ -28,8 +28,8 @@ pub const POOL_FAMILIES: [Family; 11] = [
     Family { name: "list a line", usual: 2, make: line },
 ];
 
-/// Half the moments at which pools open and close are multiples of this, so that those of several coincide.
-const TOGETHER: u64 = 5_000;
+/// Of the moments ahead at which pools open and close most are multiples of this, so that those of several coincide.
+const TOGETHER: u64 = 60_000;
 
 fn call(ask: PoolCall) -> Option<Call> {
     Some(Call::Pools { ask, key: None })
@@ -183,7 +183,7 @@ fn moment(scene: &mut Scene<'_>, ahead: bool) -> u64 {
         _ if ahead => now + scene.chance.between(1, 90_000),
         _ => now.saturating_sub(scene.chance.between(1, 90_000)),
     };
-    if scene.chance.percent(50) { at.next_multiple_of(TOGETHER) } else { at }
+    if ahead && scene.chance.percent(70) { at.next_multiple_of(TOGETHER) } else { at }
 }
 
 fn quotas(scene: &mut Scene<'_>) -> Vec<Quota> {
