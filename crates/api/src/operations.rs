@@ -735,7 +735,7 @@ pub const OPERATIONS: &[Operation] = &[
                 r#"[{"take":{"pool":"cs101-a@autumn","holder":"anna"}},{"release":{"id":"0-3"}},{"swap":{"id":"0-4","pool":"cs101-b@autumn","when_offered":true}}]"#,
             ),
             &[WISHES_DONE],
-            WRITE,
+            &[ANY, BODY, ENGINE, CHANGE, &[Code::TransactionSpansShards]],
         )
     },
     operation(

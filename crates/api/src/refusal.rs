@@ -100,7 +100,7 @@ codes! {
     InboxFull = "inbox_full", 429, "The shard is busy.";
     /// As many callers wait for something to happen as the shard keeps waiting.
     WaitersFull = "waiters_full", 429, "Too many callers wait.";
-    /// The disk is nearly full; work that was accepted goes on, new work has to wait.
+    /// The disk is nearly full; what was accepted can be finished and given back, what is new has to wait.
     DiskFull = "disk_full", 429, "The disk is nearly full.";
     /// The idempotency key was used with another body.
     IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request.";

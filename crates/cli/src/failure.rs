@@ -9,7 +9,8 @@ Exit codes:
   1  failed here: a file, a child process, a measurement that went wrong
   2  not understood: wrong arguments, settings or input
   3  refused by the server; the code it gave is in parentheses
-  4  no answer from the server";
+  4  no answer from the server
+  5  nothing wrong was found, and not all could be checked";
 
 /// Something the caller wrote that cannot be meant so: ends with 2.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,11 @@ pub(crate) struct ItemsRefused {
     pub(crate) refused: usize,
     pub(crate) all: usize,
 }
+
+/// Nothing wrong was found, and not all that would have to be checked could be. Ends with 5.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unchecked(pub(crate) &'static str);
 
 /// An error and its causes in one line. Many errors quote their cause already; then it is not said again.
 pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
@@ -73,6 +79,9 @@ fn exit_number(error: &anyhow::Error) -> u8 {
     }
     if error.downcast_ref::<ItemsRefused>().is_some() {
         return 3;
+    }
+    if error.downcast_ref::<Unchecked>().is_some() {
+        return 5;
     }
     match error.downcast_ref::<Error>() {
         Some(Error::Refused(_)) => 3,
@@ -130,6 +139,7 @@ mod tests {
         let cases = [
             (Misuse::error("what?"), 2),
             (ItemsRefused { refused: 1, all: 2 }.into(), 3),
+            (Unchecked("half of it").into(), 5),
             (refused.into(), 3),
             (address.into(), 2),
             (std::io::Error::other("disk").into(), 1),

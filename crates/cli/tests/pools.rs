@@ -175,6 +175,10 @@ fn an_opening_is_drawn_and_anybody_can_draw_it_again() {
     };
     let verdict = house.said(&["pool", "verify-opening", "seminar", "--commitment", &commitment]);
     assert_eq!((&verdict["holds"], verdict["order"].as_array().map(Vec::len)), (&true.into(), Some(20)));
+    assert_eq!(verdict["not_checked"].as_array().map(Vec::len), Some(1), "{verdict}");
+    // What the server says of itself is no proof.
+    let unproved = house.refused(&["pool", "verify-opening", "seminar"], 5);
+    assert!(unproved.contains("--commitment"), "{unproved}");
     // The first two drawn have the two offers.
     for place in 0..2 {
         let holder = verdict["order"][place].as_str().expect("a holder");

@@ -74,10 +74,10 @@ impl<G> Sorted<G> {
     }
 
     /// What became of every item of the list, in its order.
-    fn answered<R>(
+    fn answered<O, R>(
         self,
-        outcomes: Vec<outcome::Item>,
-        mut of_good: impl FnMut(G, outcome::Item) -> R,
+        outcomes: Vec<O>,
+        mut of_good: impl FnMut(G, O) -> R,
         mut of_bad: impl FnMut(BadItem) -> R,
     ) -> Vec<R> {
         let mut outcomes = outcomes.into_iter();

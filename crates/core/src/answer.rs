@@ -3,20 +3,23 @@
 //! Kept small, since a busy shard keeps millions: a run of accepted jobs is three numbers. Jobs that a keyed lease
 //! handed out are kept as ids and tokens, and shown again only while that lease still stands.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{JobId, Time};
 use crate::outcome::{Item, Outcome, Refusal, Worked};
 use crate::pool::refusal::{PoolRefusal, Why};
-use crate::pool::view::PoolItem;
-use crate::pool::{GrantEnd, GrantId, GrantState};
+use crate::pool::view::{PoolItem, PoolView};
+use crate::pool::{GrantEnd, GrantId, GrantState, PoolConfig};
 use crate::view::JobState;
 
 /// An outcome on disk.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Answer {
     /// Which kind of outcome: 1 enqueued, 2 worked, 3 settled, 4 done, 5 redriving, 6 deleted, 7 refused,
-    /// 8 transacted, 9 transaction refused, 10 pooled, 11 condition refused.
+    /// 8 transacted, 9 transaction refused, 10 pooled, 11 condition refused, 12 pool configured.
     #[prost(uint32, tag = "1")]
     pub kind: u32,
     /// Items of an enqueue, of a transaction, of the completes, or the one item of a settled or refused outcome.
@@ -43,6 +46,98 @@ pub struct Answer {
     /// With deleted: there were more.
     #[prost(bool, tag = "9")]
     pub more: bool,
+    /// With pool configured: the pool.
+    #[prost(message, optional, boxed, tag = "10")]
+    pub configured: Option<Box<AnswerConfigured>>,
+}
+
+/// A pool as its configuration has left it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AnswerConfigured {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub pool: String,
+    /// Its configuration.
+    #[prost(message, optional, tag = "2")]
+    pub config: Option<PoolConfig>,
+    /// Its version.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// Units held.
+    #[prost(uint64, tag = "4")]
+    pub held: u64,
+    /// Units taken.
+    #[prost(uint64, tag = "5")]
+    pub taken: u64,
+    /// Holders in line.
+    #[prost(uint32, tag = "6")]
+    pub waiting: u32,
+    /// Whether it had opened.
+    #[prost(bool, tag = "7")]
+    pub opened: bool,
+    /// Whether it had closed.
+    #[prost(bool, tag = "8")]
+    pub closed: bool,
+    /// Units that groups had.
+    #[prost(message, repeated, tag = "9")]
+    pub groups: Vec<AnswerGroup>,
+    /// The commitment; empty if there is none.
+    #[prost(bytes = "vec", tag = "10")]
+    pub commitment: Vec<u8>,
+    /// The seed, if it was shown.
+    #[prost(bytes = "vec", tag = "11")]
+    pub seed: Vec<u8>,
+    /// When that was.
+    #[prost(uint64, tag = "12")]
+    pub at: u64,
+}
+
+/// Units that a group had.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AnswerGroup {
+    /// The group.
+    #[prost(string, tag = "1")]
+    pub group: String,
+    /// Its units.
+    #[prost(uint64, tag = "2")]
+    pub units: u64,
+}
+
+impl AnswerConfigured {
+    fn of(view: &PoolView, at: Time) -> Self {
+        let group = |(group, units): &(Arc<str>, u64)| AnswerGroup { group: (**group).into(), units: *units };
+        Self {
+            pool: (*view.name).into(),
+            config: Some((*view.config).clone()),
+            version: view.version,
+            held: view.held,
+            taken: view.taken,
+            waiting: view.waiting,
+            opened: view.opened,
+            closed: view.closed,
+            groups: view.groups.iter().map(group).collect(),
+            commitment: view.commitment.map_or_else(Vec::new, |hash| hash.to_vec()),
+            seed: view.seed.map_or_else(Vec::new, |seed| seed.to_vec()),
+            at: at.0,
+        }
+    }
+
+    fn recall(&self) -> Outcome {
+        let view = PoolView {
+            name: self.pool.as_str().into(),
+            config: Arc::new(self.config.clone().unwrap_or_default()),
+            version: self.version,
+            held: self.held,
+            taken: self.taken,
+            waiting: self.waiting,
+            opened: self.opened,
+            closed: self.closed,
+            groups: self.groups.iter().map(|group| (group.group.as_str().into(), group.units)).collect(),
+            commitment: self.commitment.as_slice().try_into().ok(),
+            seed: self.seed.as_slice().try_into().ok(),
+        };
+        Outcome::PoolConfigured { view: Box::new(view), at: Time(self.at) }
+    }
 }
 
 /// A run of alike items.
@@ -89,18 +184,22 @@ pub struct AnswerPool {
     /// The pool's version.
     #[prost(uint64, tag = "6")]
     pub version: u64,
+    /// How far the deadline can be moved, plus one.
+    #[prost(uint64, tag = "7")]
+    pub ceiling: u64,
 }
 
 impl From<PoolItem> for AnswerPool {
     fn from(item: PoolItem) -> Self {
         match item {
-            PoolItem::Grant { id, state, units, expires_at, version } => Self {
+            PoolItem::Grant { id, state, units, expires_at, extendable_until, version } => Self {
                 kind: 1,
                 number: id.sequence(),
                 what: state as u32,
                 count: units,
                 deadline: expires_at.map_or(0, |at| at.0 + 1),
                 version,
+                ceiling: extendable_until.map_or(0, |at| at.0 + 1),
             },
             PoolItem::Ended { id, end, version } => {
                 Self { kind: 2, number: id.sequence(), what: end as u32, version, ..Self::default() }
@@ -116,13 +215,14 @@ impl From<PoolItem> for AnswerPool {
 impl AnswerPool {
     /// The item of a pool of this shard.
     fn item(self, shard: u16) -> PoolItem {
-        let Self { kind, number, what, count, deadline, version } = self;
+        let Self { kind, number, what, count, deadline, version, ceiling } = self;
         match kind {
             1 => PoolItem::Grant {
                 id: GrantId::new(shard, number),
                 state: GrantState::try_from(what as i32).unwrap_or(GrantState::Held),
                 units: count,
                 expires_at: deadline.checked_sub(1).map(Time),
+                extendable_until: ceiling.checked_sub(1).map(Time),
                 version,
             },
             2 => PoolItem::Ended {
@@ -299,6 +399,11 @@ impl From<&Outcome> for Answer {
                 ..Self::default()
             },
             Outcome::Pooled(items) => Self { kind: 10, items: shrink(items), ..Self::default() },
+            Outcome::PoolConfigured { view, at } => Self {
+                kind: 12,
+                configured: Some(Box::new(AnswerConfigured::of(view, *at))),
+                ..Self::default()
+            },
             Outcome::ConditionRefused { condition, refusal } => Self {
                 kind: 11,
                 items: shrink(&[Item::Refused(*refusal)]),
@@ -354,6 +459,10 @@ impl Answer {
                 }
                 item => Outcome::Settled(item),
             }),
+            12 => {
+                let configured = self.configured.as_deref();
+                Recalled::Whole(configured.map_or(Outcome::Done, AnswerConfigured::recall))
+            }
             _ => Recalled::Whole(Outcome::Done),
         }
     }
@@ -386,14 +495,15 @@ mod tests {
     fn a_stored_answer_about_pools_brings_back_what_was_answered() {
         let id = GrantId::new(3, 7);
         let sold_out = |version| Refusal::Pool(PoolRefusal { why: Why::SoldOut, version, value: 0 });
-        let (state, expires_at) = (GrantState::Held, Some(Time(0)));
+        let (state, expires_at, extendable_until) = (GrantState::Held, Some(Time(0)), Some(Time(7)));
         let items = alloc::vec![
-            Item::Pool(PoolItem::Grant { id, state, units: 2, expires_at, version: 9 }),
+            Item::Pool(PoolItem::Grant { id, state, units: 2, expires_at, extendable_until, version: 9 }),
             Item::Pool(PoolItem::Grant {
                 id,
                 state: GrantState::Taken,
                 units: 1,
                 expires_at: None,
+                extendable_until: None,
                 version: 10
             }),
             Item::Pool(PoolItem::Ended { id, end: GrantEnd::Swapped, version: 11 }),
@@ -408,6 +518,26 @@ mod tests {
             let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
             assert_eq!(back, outcome);
         }
+    }
+
+    #[test]
+    fn a_stored_configuration_brings_back_the_pool_as_it_was() {
+        let view = PoolView {
+            name: "seats@autumn".into(),
+            config: Arc::new(PoolConfig { waitlist_max: 4, ..PoolConfig::of(9) }),
+            version: 12,
+            held: 2,
+            taken: 3,
+            waiting: 1,
+            opened: true,
+            closed: false,
+            groups: alloc::vec![("g".into(), 2)],
+            commitment: Some([7; 32]),
+            seed: None,
+        };
+        let outcome = Outcome::PoolConfigured { view: Box::new(view), at: Time(99) };
+        let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+        assert_eq!(back, outcome);
     }
 
     #[test]

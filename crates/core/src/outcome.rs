@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::id::{Blob, JobId, Time, Token};
 use crate::pool::refusal::PoolRefusal;
-use crate::pool::view::PoolItem;
+use crate::pool::view::{PoolItem, PoolView};
 use crate::view::{JobState, RedriveView};
 
 /// The answer to a command.
@@ -47,6 +47,13 @@ pub enum Outcome {
     },
     /// One item for each operation on a pool, in order.
     Pooled(Vec<Item>),
+    /// A pool is configured as asked.
+    PoolConfigured {
+        /// The pool as that has left it.
+        view: Box<PoolView>,
+        /// When that was.
+        at: Time,
+    },
     /// The command was refused as a whole.
     Refused(Refusal),
 }

@@ -7,11 +7,13 @@
 //! Promises: a view never shows what a crash could take back; of one pool, no reader sees a version go back. Left out: every
 //! version in between. Who watches hears of the latest, and how many it has missed.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::future::{Future, poll_fn};
+use std::ops::{Bound, Deref};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -24,11 +26,52 @@ use crate::fingerprint::fingerprint;
 /// Making or deleting a pool copies the names of one part, so there are many.
 const PARTS: usize = 256;
 
+/// A pool as it is shown to all who look: its view, and beside it how somebody has written it for them.
+#[derive(Debug)]
+pub struct PoolShown {
+    view: PoolView,
+    written: OnceLock<Box<[u8]>>,
+}
+
+impl PoolShown {
+    /// A view that nobody has written yet.
+    #[must_use]
+    pub const fn new(view: PoolView) -> Self {
+        Self { view, written: OnceLock::new() }
+    }
+
+    /// What `write` makes of the view. It is written by who looks first, and kept as long as the view; who looks at the same
+    /// time writes it too and waits for nobody. Everybody must write it alike.
+    pub fn written(&self, write: impl FnOnce(&PoolView) -> Vec<u8>) -> &[u8] {
+        if self.written.get().is_none() {
+            // One that was slower has written the same.
+            let _known = self.written.set(write(&self.view).into_boxed_slice());
+        }
+        self.written.get().expect("it is there by now")
+    }
+}
+
+impl Deref for PoolShown {
+    type Target = PoolView;
+
+    fn deref(&self) -> &PoolView {
+        &self.view
+    }
+}
+
+impl PartialEq for PoolShown {
+    fn eq(&self, other: &Self) -> bool {
+        self.view == other.view
+    }
+}
+
+impl Eq for PoolShown {}
+
 /// A pool and the moment of which that is true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSeen {
     /// The pool.
-    pub view: Arc<PoolView>,
+    pub view: Arc<PoolShown>,
     /// The moment this describes.
     pub as_of: Time,
 }
@@ -46,7 +89,7 @@ type Names = BTreeMap<Arc<str>, Arc<Slot>>;
 #[derive(Debug)]
 struct Slot {
     /// None once the pool is deleted.
-    view: ArcSwapOption<PoolView>,
+    view: ArcSwapOption<PoolShown>,
     /// Counts changes, so that a watcher wakes up.
     changes: watch::Sender<u64>,
 }
@@ -86,7 +129,7 @@ impl Availability {
                 None => self.parts[part].names.load().get(&name).cloned(),
             };
             let is_there = view.is_some();
-            let view = view.map(Arc::new);
+            let view = view.map(PoolShown::new).map(Arc::new);
             let slot = match known {
                 Some(slot) => {
                     slot.view.store(view);
@@ -140,6 +183,40 @@ impl Availability {
             self.parts.iter().flat_map(|part| part.names.load().values().cloned().collect::<Vec<_>>());
         slots.filter_map(|slot| slot.view.load_full()).map(|view| PoolSeen { view, as_of }).collect()
     }
+}
+
+/// The pools of several shards whose names come after `after`, by name, at most `limit`; and whether there are more. Looks at no
+/// more of them than it returns, and at one of each part.
+pub(crate) fn page(all: &[&Availability], after: &str, limit: usize) -> (Vec<PoolSeen>, bool) {
+    let parts_of = |shown: &&Availability| {
+        let as_of = Time(shown.as_of.load(Ordering::Acquire));
+        shown.parts.iter().map(move |part| (as_of, part.names.load_full())).collect::<Vec<_>>()
+    };
+    let parts: Vec<(Time, Arc<Names>)> = all.iter().flat_map(parts_of).collect();
+    let from = (Bound::Excluded(after), Bound::Unbounded);
+    let mut rests: Vec<_> = parts.iter().map(|(_, names)| names.range::<str, _>(from)).collect();
+    // The next of each part, the first name on top.
+    let mut slots: Vec<Option<&Arc<Slot>>> = vec![None; parts.len()];
+    let mut heads: BinaryHeap<Reverse<(&str, usize)>> = BinaryHeap::with_capacity(parts.len());
+    let mut page = Vec::with_capacity(limit.min(1_000));
+    let mut looked_at: Vec<usize> = (0..parts.len()).collect();
+    loop {
+        for part in looked_at.drain(..) {
+            if let Some((name, slot)) = rests[part].next() {
+                slots[part] = Some(slot);
+                heads.push(Reverse((&**name, part)));
+            }
+        }
+        let Some(Reverse((_, part))) = heads.pop() else { break };
+        if let Some(view) = slots[part].and_then(|slot| slot.view.load_full()) {
+            if page.len() == limit {
+                return (page, true);
+            }
+            page.push(PoolSeen { view, as_of: parts[part].0 });
+        }
+        looked_at.push(part);
+    }
+    (page, false)
 }
 
 /// What a watcher hears of one pool.
@@ -321,6 +398,47 @@ mod tests {
         assert_eq!(shown.get("p"), None);
         shown.show(vec![change("p", 0), change("p", 9)], Time(9));
         assert_eq!(shown.get("p").map(|seen| seen.view.version), Some(9));
+    }
+
+    #[test]
+    fn a_page_goes_on_where_the_one_before_ended() {
+        let (one, other) = (Availability::new(), Availability::new());
+        let names: Vec<String> = (0..300).map(|n| format!("p{n:03}")).collect();
+        for (shown, odd) in [(&one, 0), (&other, 1)] {
+            let of_it = names.iter().enumerate().filter(|(n, _)| n % 2 == odd);
+            shown.show(of_it.map(|(n, name)| change(name, n as u64 + 1)).collect(), Time(9));
+        }
+        other.show(vec![change("p007", 0)], Time(10));
+        let (mut listed, mut after) = (Vec::new(), String::new());
+        loop {
+            let (page, more) = page(&[&one, &other], &after, 13);
+            listed.extend(page.iter().map(|seen| seen.view.name.to_string()));
+            if !more {
+                break;
+            }
+            assert_eq!(page.len(), 13);
+            after = listed.last().expect("a page is not empty").clone();
+        }
+        let expected: Vec<_> = names.iter().filter(|name| **name != "p007").cloned().collect();
+        assert_eq!(listed, expected);
+        let (rest, more) = page(&[&one, &other], "p297", 2);
+        assert_eq!((rest.len(), more), (2, false), "a page that takes the last ones is the last");
+        assert_eq!((rest[0].as_of, rest[1].as_of), (Time(9), Time(10)), "each is as of its own shard");
+    }
+
+    #[test]
+    fn what_is_written_beside_a_view_is_written_once_and_goes_with_it() {
+        let shown = Availability::new();
+        shown.show(vec![change("p", 1)], Time(1));
+        let write = |seen: &PoolSeen, text: &str| seen.view.written(|_| text.into()).to_vec();
+        let seen = shown.get("p").expect("it is shown");
+        assert_eq!(write(&seen, "first"), b"first");
+        let again = shown.get("p").expect("it is shown");
+        assert_eq!(write(&again, "second"), b"first", "who comes later finds it");
+        shown.show(vec![change("p", 2)], Time(2));
+        let newer = shown.get("p").expect("it is shown");
+        assert_eq!(write(&newer, "third"), b"third");
+        assert_eq!(write(&seen, "fourth"), b"first", "who holds the older one has its own");
     }
 
     #[test]

@@ -43,8 +43,11 @@ pub enum CallError {
         /// Whether this is what an earlier call with the same idempotency key was told.
         replayed: bool,
     },
-    /// A transaction is in one shard, and two of its operations are in two. Nothing was done.
-    #[error("{one} and {other} are in different shards, and a transaction is in one")]
+    /// A transaction is in one shard, and so is a list about pools under an idempotency key; two of its operations are in two.
+    /// Nothing was done.
+    #[error(
+        "{one} and {other} are in different shards, and a transaction, or a list under one idempotency key, is in one"
+    )]
     SpansShards {
         /// What an earlier operation concerns.
         one: Place,
@@ -81,15 +84,15 @@ pub enum CallError {
         /// When asking again makes sense, in ms from now.
         retry_after_ms: u64,
     },
-    /// The disk is nearly full: new work is refused so that accepted work can still be finished. Nothing was
-    /// done.
+    /// The disk is nearly full: new jobs, grants and configurations are refused so that what was accepted can still be
+    /// finished. Nothing was done.
     #[error(
         "the disk is nearly full: {free_bytes} bytes are free and {reserve_bytes} are kept for accepted work"
     )]
     DiskFull {
         /// Bytes free.
         free_bytes: u64,
-        /// Bytes below which new work is refused.
+        /// Bytes below which what is new is refused.
         reserve_bytes: u64,
         /// When asking again makes sense, in ms from now.
         retry_after_ms: u64,

@@ -57,7 +57,7 @@ mod turn;
 mod waiters;
 mod worker;
 
-pub use availability::{PoolNews, PoolSeen, PoolWatch};
+pub use availability::{PoolNews, PoolSeen, PoolShown, PoolWatch};
 pub use calls::{
     Answer, DamagedJob, Deleted, Enqueue, IdempotencyKey, Job, Leased, Page, Queue, Redriving, Stored,
     Transacted, Transaction, Work, Worked,

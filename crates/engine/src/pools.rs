@@ -4,7 +4,10 @@
 //! a transaction is to change together are given one place. A pool's offer queue is in the pool's own shard, since an
 //! offer and the job that tells of it are one frame.
 //!
-//! Left out: operations over several shards as one. A list is done shard by shard, each item for itself.
+//! Left out: operations over several shards as one. A list is done shard by shard, each item for itself; under an idempotency
+//! key, which each shard remembers for itself, it is in one shard or refused.
+
+use std::sync::Arc;
 
 use tidegate_core::Command;
 use tidegate_core::outcome::{Item, Outcome, Refusal};
@@ -13,12 +16,13 @@ use tidegate_core::pool::refusal::{PoolRefusal, Why};
 use tidegate_core::pool::view::{Entrant, GrantPage, GrantView, HolderView, LinePage, LinePlace, PoolView};
 use tidegate_core::pool::{GrantId, GrantState, PoolConfig};
 
-use crate::availability::{PoolSeen, PoolWatch};
+use crate::availability::{self, Availability, PoolSeen, PoolShown, PoolWatch};
 use crate::calls::{Answer, Ask, IdempotencyKey, POOL_BYTES};
-use crate::delivery::Told;
-use crate::engine::{Engine, unexpected};
+use crate::delivery::{Delivery, Told};
+use crate::engine::{Engine, outcome_of_told, unexpected};
 use crate::error::{CallError, Place};
 use crate::shard::Shard;
+use crate::transact::place_of;
 
 /// What became of one operation on a pool, and the grant it is about, as that was when it was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +83,33 @@ impl Shard {
     }
 }
 
+/// One shard's part of a list, and where each operation stood in the whole.
+#[derive(Default)]
+struct Part {
+    places: Vec<usize>,
+    operations: Vec<PoolOperation>,
+}
+
+/// Names the first two things of a list that lie apart.
+fn spans_shards(parts: &mut [(u16, Part)]) -> CallError {
+    parts.sort_unstable_by_key(|(_, part)| part.places[0]);
+    let [one, other] = [0, 1].map(|part: usize| place_of(&parts[part].1.operations[0]));
+    CallError::SpansShards { one, other, operation: parts[1].1.places[0] as u32 }
+}
+
+/// What a shard has done with its part: items, grants, and whether that was before.
+fn decided(delivery: Delivery) -> Result<(Vec<Item>, Vec<Option<GrantView>>, bool), CallError> {
+    match delivery.take() {
+        Told::Decided { outcome: Outcome::Pooled(items), replayed, grants, .. } => {
+            Ok((items, grants, replayed))
+        }
+        told => unexpected(outcome_of_told(told)?),
+    }
+}
+
 impl Engine {
-    /// Creates a pool, or gives it a new configuration. Its offer queue must be in the pool's shard.
+    /// Creates a pool, or gives it a new configuration. Its offer queue must be in the pool's shard. The answer is the pool as
+    /// that has left it, also when it is repeated.
     ///
     /// # Errors
     /// [`CallError`].
@@ -89,7 +118,7 @@ impl Engine {
         pool: &str,
         config: PoolConfig,
         key: Option<IdempotencyKey>,
-    ) -> Result<Answer<()>, CallError> {
+    ) -> Result<Answer<PoolSeen>, CallError> {
         let shard = self.shard_of(pool);
         if let Some(queue) = config.offer_queue.as_ref().filter(|queue| self.shard_of(queue) != shard) {
             let (one, other) = (Place::Pool(pool.into()), Place::Queue(queue.clone()));
@@ -97,10 +126,10 @@ impl Engine {
         }
         // The shard draws the seed, if one is needed: whoever runs its turns decides about chance.
         let command = Command::ConfigurePool { pool: pool.into(), config: Box::new(config), seed: [0; 32] };
-        self.done(shard, command, key).await
+        self.configured(shard, command, key).await
     }
 
-    /// Changes a pool's capacity alone.
+    /// Changes a pool's capacity alone. The answer is as that of [`configure_pool`](Self::configure_pool).
     ///
     /// # Errors
     /// [`CallError`].
@@ -109,9 +138,24 @@ impl Engine {
         pool: &str,
         capacity: u32,
         key: Option<IdempotencyKey>,
-    ) -> Result<Answer<()>, CallError> {
+    ) -> Result<Answer<PoolSeen>, CallError> {
         let command = Command::ResizePool { pool: pool.into(), capacity };
-        self.done(self.shard_of(pool), command, key).await
+        self.configured(self.shard_of(pool), command, key).await
+    }
+
+    async fn configured(
+        &self,
+        shard: u16,
+        command: Command,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<PoolSeen>, CallError> {
+        match self.decide(shard, command, Vec::new(), 0, key).await? {
+            (Outcome::PoolConfigured { view, at }, replayed) => {
+                let value = PoolSeen { view: Arc::new(PoolShown::new(*view)), as_of: at };
+                Ok(Answer { value, replayed })
+            }
+            other => unexpected(other),
+        }
     }
 
     /// Deletes a pool of which nobody has, or waits for, anything.
@@ -128,58 +172,85 @@ impl Engine {
 
     /// Does operations on pools, each for itself. One answer for each, in order.
     ///
-    /// With several shards each does its part under the same key; parts are done at once, and in no order among each other.
+    /// With several shards each does its part, at once and in no order among each other; under an idempotency key all are in
+    /// one.
     ///
     /// # Errors
-    /// [`CallError`]. With several shards, some of them may have done their part.
+    /// [`CallError`]. Without a key and with several shards, some of them may have done their part:
+    /// [`pools_each`](Self::pools_each) says which.
     pub async fn pools(
         &self,
         operations: Vec<PoolOperation>,
         key: Option<IdempotencyKey>,
     ) -> Result<Answer<Vec<PoolAnswer>>, CallError> {
-        let count = operations.len();
-        let mut parts: Vec<(Vec<usize>, Vec<PoolOperation>)> = Vec::new();
-        parts.resize_with(usize::from(self.shards()), Default::default);
-        let mut answers: Vec<Option<PoolAnswer>> = vec![None; count];
+        let Answer { value, replayed } = self.pools_each(operations, key).await?;
+        Ok(Answer { value: value.into_iter().collect::<Result<_, _>>()?, replayed })
+    }
+
+    /// [`pools`](Self::pools), and what one shard does not do hides nothing of what another has done.
+    ///
+    /// # Errors
+    /// [`CallError`] of a call of which no shard has done anything, or that concerns only one;
+    /// [`CallError::SpansShards`] if there is a key: two shards would remember it each for itself.
+    pub async fn pools_each(
+        &self,
+        operations: Vec<PoolOperation>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<Vec<Result<PoolAnswer, CallError>>>, CallError> {
+        let mut parts: Vec<Part> = Vec::new();
+        parts.resize_with(usize::from(self.shards()), Part::default);
+        let mut answers: Vec<Option<Result<PoolAnswer, CallError>>> = vec![None; operations.len()];
         for (index, operation) in operations.into_iter().enumerate() {
             match self.shard_of_operation(&operation) {
                 Some(shard) => {
-                    let (places, part) = &mut parts[usize::from(shard)];
-                    places.push(index);
-                    part.push(operation);
+                    let part = &mut parts[usize::from(shard)];
+                    part.places.push(index);
+                    part.operations.push(operation);
                 }
                 None => {
                     let refusal = Refusal::Pool(PoolRefusal::of(Why::GrantUnknown, 0));
-                    answers[index] = Some(PoolAnswer { item: Item::Refused(refusal), grant: None });
+                    answers[index] = Some(Ok(PoolAnswer { item: Item::Refused(refusal), grant: None }));
                 }
             }
         }
-        let mut pending = Vec::new();
-        for (shard, (places, part)) in (0..).zip(parts).filter(|(_, (places, _))| !places.is_empty()) {
-            let bytes = part.len() * POOL_BYTES;
-            let command = Box::new(Command::Pools(part));
-            let ask = Ask::Decide { key: key.clone(), command, blobs: Vec::new(), wait_ms: 0 };
-            pending.push((places, self.send(shard, ask, bytes)?));
+        let mut parts: Vec<(u16, Part)> =
+            (0..).zip(parts).filter(|(_, part)| !part.places.is_empty()).collect();
+        if key.is_some() && parts.len() > 1 {
+            return Err(spans_shards(&mut parts));
         }
+        // All are asked before any is waited for, and one that takes nothing keeps the others from nothing.
+        let (mut pending, mut failed) = (Vec::with_capacity(parts.len()), Vec::new());
+        for (shard, Part { places, operations }) in parts {
+            let bytes = operations.len() * POOL_BYTES;
+            let command = Box::new(Command::Pools(operations));
+            let ask = Ask::Decide { key: key.clone(), command, blobs: Vec::new(), wait_ms: 0 };
+            match self.send(shard, ask, bytes) {
+                Ok(answer) => pending.push((places, answer)),
+                Err(error) => failed.push((places, error)),
+            }
+        }
+        if pending.is_empty()
+            && let Some((_, error)) = failed.pop()
+        {
+            return Err(error);
+        }
+        let is_one = pending.len() == 1 && failed.is_empty();
         let mut replayed = false;
         for (places, answer) in pending {
             let gone = || Err(CallError::OutcomeUnknown { why: "the shard went away".into() });
-            let delivery = answer.await.unwrap_or_else(|_| gone())?;
-            let told = match delivery.take() {
-                Told::Decided { outcome: Outcome::Pooled(items), replayed, grants, .. } => {
-                    (items, grants, replayed)
+            match answer.await.unwrap_or_else(|_| gone()).and_then(decided) {
+                Ok((items, grants, again)) => {
+                    replayed |= again;
+                    for ((place, item), grant) in places.into_iter().zip(items).zip(grants) {
+                        answers[place] = Some(Ok(PoolAnswer { item, grant }));
+                    }
                 }
-                Told::Decided { outcome: Outcome::Refused(refusal), replayed, .. } => {
-                    return Err(CallError::Refused { refusal, replayed });
-                }
-                Told::Decided { outcome, replayed, .. } => return unexpected((outcome, replayed)),
-                _ => unreachable!("operations on pools were asked for"),
-            };
-            let (items, grants, again) = told;
-            replayed |= again;
-            for ((place, item), grant) in places.into_iter().zip(items).zip(grants) {
-                answers[place] = Some(PoolAnswer { item, grant });
+                Err(error) if is_one => return Err(error),
+                Err(error) => failed.push((places, error)),
             }
+        }
+        for (places, error) in failed {
+            places.into_iter().for_each(|place| answers[place] = Some(Err(error.clone())));
         }
         let every = answers.into_iter().map(|answer| answer.expect("each operation has its answer"));
         Ok(Answer { value: every.collect(), replayed })
@@ -213,6 +284,14 @@ impl Engine {
             self.house.doors.iter().flat_map(|doors| doors.published.pools().all()).collect();
         pools.sort_by(|a, b| a.view.name.cmp(&b.view.name));
         pools
+    }
+
+    /// The pools whose names come after `after`, by name, at most `limit` of them, likewise; and whether there are more.
+    #[must_use]
+    pub fn pool_page(&self, after: &str, limit: usize) -> (Vec<PoolSeen>, bool) {
+        let shown: Vec<&Availability> =
+            self.house.doors.iter().map(|doors| &**doors.published.pools()).collect();
+        availability::page(&shown, after, limit)
     }
 
     /// Watches pools, each from a version on that is known already, or from now. Asks no shard.

@@ -57,7 +57,7 @@ pub struct ShardStatus {
     pub free_bytes: u64,
     /// Bytes submitted and not yet durable, as of the last turn.
     pub in_flight_bytes: u64,
-    /// Whether new work is refused because the disk is nearly full.
+    /// Whether what is new is refused because the disk is nearly full.
     pub disk_full: bool,
     /// Calls in the inbox.
     pub inbox_calls: usize,

@@ -5,7 +5,8 @@
 //! over.
 //!
 //! Left out: being one turn. A call that names jobs of several shards is several effects, each durable and
-//! each idempotent under the same key. An engine with one shard never comes here.
+//! each idempotent under the same key in its shard. Unlike a list about pools it is not refused when it has a key: what it
+//! settles names tokens, so that nothing is settled twice. An engine with one shard never comes here.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -51,7 +52,7 @@ impl Engine {
                 Ok(leased) => {
                     answer.value.leased = leased.value.leased;
                     answer.value.damaged = leased.value.damaged;
-                    answer.replayed |= leased.replayed;
+                    answer.replayed = leased.replayed && (answer.replayed || !settles);
                 }
                 // What was settled stands, whatever the lease was told.
                 Err(_) if settles => {}
@@ -75,19 +76,20 @@ impl Engine {
             release: unknown(work.command.release.len()),
             ..Worked::default()
         };
-        let mut replayed = false;
+        // Only an answer of which all was said before is a repeated one.
+        let (mut parts, mut repeated) = (0, 0);
         for (shard, part) in (0..).zip(self.split(work)) {
             if part.work.command == command::Work::default() {
                 continue;
             }
             let answer = self.work_at(shard, part.work, Duration::ZERO, key.cloned()).await?;
-            replayed |= answer.replayed;
+            (parts, repeated) = (parts + 1, repeated + u32::from(answer.replayed));
             place(&mut whole.complete, &part.complete, answer.value.complete);
             place(&mut whole.fail, &part.fail, answer.value.fail);
             place(&mut whole.extend, &part.extend, answer.value.extend);
             place(&mut whole.release, &part.release, answer.value.release);
         }
-        Ok(Answer { value: whole, replayed })
+        Ok(Answer { value: whole, replayed: parts > 0 && parts == repeated })
     }
 
     fn split(&self, work: Work) -> Vec<Part> {
@@ -183,13 +185,13 @@ impl Engine {
                 }
             }
         }
-        let mut all = Answer { value: Worked::default(), replayed: false };
+        let mut all = Answer { value: Worked::default(), replayed: !held.is_empty() };
         for brought in held {
             match self.pick_up(brought) {
                 Ok(answer) => {
                     all.value.leased.extend(answer.value.leased);
                     all.value.damaged.extend(answer.value.damaged);
-                    all.replayed |= answer.replayed;
+                    all.replayed &= answer.replayed;
                 }
                 Err(error) => drop(refused.get_or_insert(error)),
             }

@@ -114,6 +114,8 @@ impl Gathered {
             made: std::mem::take(&mut self.made),
             readied: std::mem::take(&mut self.readied),
             ended: std::mem::take(&mut self.ended),
+            sparing: false,
+            records: 0,
         }
     }
 
@@ -372,9 +374,9 @@ impl Shard {
         if full != self.disk.full {
             let (shard, free_bytes) = (self.number, status.free_bytes);
             if full {
-                tracing::warn!(shard, free_bytes, reserve, "the disk is nearly full: new jobs are refused");
+                tracing::warn!(shard, free_bytes, reserve, "the disk is nearly full: what is new is refused");
             } else {
-                tracing::info!(shard, free_bytes, "the disk has room again: new jobs are taken");
+                tracing::info!(shard, free_bytes, "the disk has room again: what is new is taken");
             }
         }
         (self.disk.full, self.disk.free_bytes) = (full, status.free_bytes);

@@ -123,16 +123,21 @@ fn place(operation: &Operation) -> Place {
     match operation {
         Operation::Enqueue(one) => Place::Queue(one.queue.clone()),
         Operation::Complete(complete) => Place::Job(complete.id),
-        Operation::Pool(pool) => match pool {
-            PoolOperation::Hold(wish) | PoolOperation::Take(wish) | PoolOperation::Join(wish) => {
-                Place::Pool(wish.pool.clone())
-            }
-            PoolOperation::Leave { pool, .. } => Place::Pool(pool.clone()),
-            PoolOperation::Confirm(id) | PoolOperation::Extend(id, _) | PoolOperation::Release(id) => {
-                Place::Grant(*id)
-            }
-            PoolOperation::Swap(swap) => Place::Grant(swap.give),
-        },
+        Operation::Pool(pool) => place_of(pool),
+    }
+}
+
+/// What an operation on a pool concerns.
+pub(crate) fn place_of(operation: &PoolOperation) -> Place {
+    match operation {
+        PoolOperation::Hold(wish) | PoolOperation::Take(wish) | PoolOperation::Join(wish) => {
+            Place::Pool(wish.pool.clone())
+        }
+        PoolOperation::Leave { pool, .. } => Place::Pool(pool.clone()),
+        PoolOperation::Confirm(id) | PoolOperation::Extend(id, _) | PoolOperation::Release(id) => {
+            Place::Grant(*id)
+        }
+        PoolOperation::Swap(swap) => Place::Grant(swap.give),
     }
 }
 

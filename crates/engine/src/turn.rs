@@ -1,10 +1,10 @@
 //! What each call means to a shard.
 //!
 //! Left out: rules about jobs. A command goes to the core as it came; this file only sees to what the core
-//! does not know: that blobs follow their records into the frame, that new work is refused on a full disk,
+//! does not know: that blobs follow their records into the frame, that what is new is refused on a full disk,
 //! and that a lease may wait.
 
-use tidegate_core::command::{IdempotencyKey, Lease, Work};
+use tidegate_core::command::{IdempotencyKey, Lease, Pause, Work};
 use tidegate_core::outcome::{Outcome, Worked};
 use tidegate_core::pool::command::PoolOperation;
 use tidegate_core::state::{Decided, MADE};
@@ -35,7 +35,7 @@ impl Shard {
         match ask {
             Ask::Decide { key, command, blobs, wait_ms } => match *command {
                 command
-                    if brings_work(&command)
+                    if self.needs_room(&command)
                         && self.disk_full().is_some()
                         && !self.remembers(key.as_ref()) =>
                 {
@@ -90,6 +90,32 @@ impl Shard {
         key.is_some_and(|key| self.state.remembers(&key.key))
     }
 
+    /// Whether a command may add what must be kept, which a full disk has no room for: jobs, payloads, grants, places in line,
+    /// configurations. What is left are those that end something or free room by it, those that change what is there, and
+    /// configurations that are so already: a worker that starts says them again.
+    fn needs_room(&self, command: &Command) -> bool {
+        let config_of = |pool: &str| self.state.pool(pool).map(|view| view.config);
+        match command {
+            Command::Enqueue(_) | Command::Edit(_) => true,
+            Command::ConfigureQueue { queue, config } => {
+                self.state.queue(queue).is_none_or(|view| view.config != *config)
+            }
+            Command::ConfigurePool { pool, config, .. } => config_of(pool).is_none_or(|is| *is != **config),
+            Command::ResizePool { pool, capacity } => {
+                config_of(pool).is_some_and(|config| config.capacity != *capacity)
+            }
+            Command::Transaction(transaction) => transaction.enqueues(),
+            Command::Pools(operations) => operations.iter().any(PoolOperation::takes),
+            // A key is remembered as long as it is paused.
+            Command::Pause(Pause { ordering_key, paused, .. }) => *paused && ordering_key.is_some(),
+            Command::Work(_)
+            | Command::Cancel(_)
+            | Command::Redrive(_)
+            | Command::DeleteDead(_)
+            | Command::DeletePool { .. } => false,
+        }
+    }
+
     /// Lets the core decide, and puts the blobs it accepted into the frame in the order it wants them.
     pub(crate) fn decide(
         &mut self,
@@ -101,7 +127,9 @@ impl Shard {
         if let Command::ConfigurePool { seed, .. } = &mut command {
             *seed = self.draw_seed();
         }
+        let sparing = self.disk_full().is_some();
         let mut turn = self.gathered.turn(&mut self.sink);
+        turn.sparing = sparing;
         let decided = self.state.decide(Request { idempotency, command }, &mut turn);
         let blob_cursor = turn.blob_cursor;
         self.gathered.absorb(turn);
@@ -292,16 +320,6 @@ impl Shard {
         if let Some(reply) = reply {
             self.answers.push(Held::new(reply, answer));
         }
-    }
-}
-
-/// Whether a command may add jobs or grants, which a full disk has no room for.
-fn brings_work(command: &Command) -> bool {
-    match command {
-        Command::Enqueue(_) => true,
-        Command::Transaction(transaction) => transaction.enqueues(),
-        Command::Pools(operations) => operations.iter().any(PoolOperation::takes),
-        _ => false,
     }
 }
 

@@ -11,6 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::*;
 use tidegate_core::JobId;
 use tidegate_core::command::{self, Lease};
+use tidegate_core::outcome::Item;
+use tidegate_core::policy::QueueConfig;
+use tidegate_core::pool::PoolConfig;
+use tidegate_core::pool::command::{PoolOperation, Wish};
+use tidegate_core::pool::view::PoolItem;
 use tidegate_core::view::{JobFilter, JobState};
 use tidegate_engine::{
     CallError, Engine, Envelope, LogSource, OpenError, Options, PAYLOAD_DAMAGED, ShardState, ShardStatus,
@@ -197,6 +202,84 @@ fn a_full_disk_refuses_new_work_and_lets_old_work_be_finished() {
     });
     check(directory.path(), options(), async |engine| {
         engine.enqueue(jobs("a", &["2"]), None).await.expect("there is room again");
+    });
+}
+
+#[test]
+fn a_full_disk_takes_no_configurations_and_remembers_nothing_that_changed_nothing() {
+    let directory = directory();
+    let wish_of = |holder: &str| Wish {
+        pool: "seats".into(),
+        holder: holder.into(),
+        units: 1,
+        group: None,
+        hold_ms: None,
+    };
+    let leave = |holder: &str| PoolOperation::Leave { pool: "seats".into(), holder: holder.into() };
+    let config = PoolConfig { waitlist_max: 5, ..PoolConfig::of(1) };
+    let pause = |ordering_key: Option<&str>, paused| command::Pause {
+        queue: "a".into(),
+        ordering_key: ordering_key.map(Into::into),
+        paused,
+    };
+    check(directory.path(), options(), async |engine| {
+        engine.enqueue(jobs("a", &["1"]), None).await.expect("enqueued");
+        engine.configure_pool("seats", config.clone(), None).await.expect("configured");
+        let asks = vec![PoolOperation::Take(wish_of("anna")), PoolOperation::Join(wish_of("bert"))];
+        engine.pools(asks, None).await.expect("decided");
+    });
+    let full = Options { disk_reserve_bytes: u64::MAX, ..options() };
+    check(directory.path(), full, async |engine| {
+        let other = PoolConfig { capacity: 9, ..config.clone() };
+        let refused = [
+            engine.configure_pool("seats", other.clone(), None).await.map(drop),
+            engine.configure_pool("new", other, key("new", 1)).await.map(drop),
+            engine.resize_pool("seats", 2, None).await.map(drop),
+            engine.configure_queue("new", QueueConfig::DEFAULT, None).await.map(drop),
+            engine.pause(pause(Some("k"), true), None).await.map(drop),
+            engine.edit(JobId::new(0, 1), Envelope::json("2"), None).await.map(drop),
+            engine.pools(vec![PoolOperation::Join(wish_of("carl"))], None).await.map(drop),
+        ];
+        for (n, refused) in refused.into_iter().enumerate() {
+            assert!(matches!(refused, Err(CallError::DiskFull { .. })), "{n}: {refused:?}");
+        }
+        let frames = || engine.status().shards[0].last;
+        let before = frames();
+        // What is so already can be said again: a worker that starts does.
+        engine.configure_queue("a", QueueConfig::DEFAULT, key("same", 1)).await.expect("it is so");
+        engine.configure_pool("seats", config.clone(), None).await.expect("it is so");
+        engine.resize_pool("seats", 1, None).await.expect("it is so");
+        for n in 0..3 {
+            let holder = format!("nobody-{n}");
+            for key in [None, key(&holder, 1), key(&holder, 1)] {
+                let told = engine.pools(vec![leave(&holder)], key).await.expect("decided");
+                assert!(!told.replayed && matches!(told.value[0].item, Item::Refused(_)), "{told:?}");
+            }
+            for _ in 0..2 {
+                let refused = engine.cancel(JobId::new(0, 99), key(&format!("cancel {n}"), 1)).await;
+                assert!(matches!(refused, Err(CallError::Refused { replayed: false, .. })), "{refused:?}");
+            }
+            let resumed = engine.pause(pause(None, false), key(&format!("resume {n}"), 1)).await;
+            assert!(!resumed.expect("it is not paused").replayed);
+        }
+        assert_eq!(frames(), before, "nothing was written of what changed nothing");
+        assert_eq!(engine.holder("nobody-1").await.expect("read"), None, "no story begins");
+        // What gives back is done, and remembered.
+        for replayed in [false, true] {
+            let left = engine.pools(vec![leave("bert")], key("leave", 1)).await.expect("decided");
+            assert_eq!(left.replayed, replayed);
+            assert!(matches!(left.value[0].item, Item::Pool(PoolItem::Left { .. })), "{left:?}");
+        }
+        let anna = engine.holder("anna").await.expect("read").expect("she has a unit").grants[0].id;
+        engine.pools(vec![PoolOperation::Release(anna)], None).await.expect("given back");
+        engine.delete_pool("seats", key("delete", 1)).await.expect("deleted");
+        engine.pause(pause(None, true), None).await.expect("paused");
+        engine.pause(pause(None, false), None).await.expect("resumed");
+        engine.cancel(JobId::new(0, 1), None).await.expect("cancelled");
+    });
+    check(directory.path(), options(), async |engine| {
+        assert_eq!(engine.pool("seats"), None);
+        engine.configure_pool("seats", config.clone(), None).await.expect("there is room again");
     });
 }
 

@@ -28,7 +28,6 @@ use crate::calls::{dead, enqueue, grants, health, jobs, pools, queues, stream, t
 use crate::reply::{Reply, marked, problem};
 use crate::route::{Call, nowhere, route};
 use crate::row::{Answers, Row};
-use crate::written::Written;
 
 /// What every request needs. Clones share it.
 #[derive(Debug, Clone)]
@@ -39,7 +38,6 @@ struct Shared {
     engine: Engine,
     intake: Intake,
     openapi: Bytes,
-    written: Written,
     watchers: Watchers,
     bench: bool,
 }
@@ -54,8 +52,8 @@ impl Door {
         });
         let openapi = OPENAPI.clone();
         let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
-        let (written, watchers) = (Written::default(), Watchers::new(stop));
-        Self(Arc::new(Shared { engine, intake, openapi, written, watchers, bench: options.bench }))
+        let watchers = Watchers::new(stop);
+        Self(Arc::new(Shared { engine, intake, openapi, watchers, bench: options.bench }))
     }
 
     /// Answers a request. A bug that panics is answered too, and logged.
@@ -158,11 +156,6 @@ impl Door {
     /// How bodies are taken in.
     pub(crate) fn intake(&self) -> &Intake {
         &self.0.intake
-    }
-
-    /// Pools that have been written as JSON.
-    pub(crate) fn written(&self) -> &Written {
-        &self.0.written
     }
 
     /// The room that all who watch share.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidegate_api::limits::{
-    BODY_BYTES_MAX, LINE_BYTES_MAX, LIST_ITEMS_MAX, WAIT_MS, WATCHED_POOLS as WATCHED_NAMES,
+    BODY_BYTES_MAX, LINE_BYTES_MAX, LIST_ITEMS_MAX, POOL_NAMES_BYTES, WAIT_MS, WATCHED_POOLS as WATCHED_NAMES,
 };
 
 const KIB: usize = 1 << 10;
@@ -34,8 +34,9 @@ pub const LANE_ENQUEUES: usize = 64;
 /// How long the rest of a request may take to come on the short way, before the general server goes on waiting for it.
 pub const LANE_REST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes of the head of an HTTP/2 request: path and headers. (HTTP/1.1's is bounded by the connection's buffer.)
-pub const HEAD_BYTES: u32 = 32 * KIB as u32;
+/// Bytes of the head of an HTTP/2 request: path and headers. (HTTP/1.1's is bounded by the connection's buffer.) Who resumes watching
+/// has the longest: the names twice, in the path and in the last event's id.
+pub const HEAD_BYTES: u32 = 128 * KIB as u32;
 
 /// Streams of one HTTP/2 connection at a time.
 pub const HTTP2_STREAMS: u32 = 256;
@@ -58,7 +59,8 @@ pub const STREAM_BYTES: usize = 2 * (CHUNK_BYTES + LINE_BYTES_MAX);
 /// Answers to chunks that wait for a client to read them, before the stream is read on.
 pub const STREAM_ANSWERS: usize = 4;
 
-/// Pools that are watched at a time, each counted once for each watcher: some 300 bytes each.
+/// Pools that are watched at a time, each counted once for each watcher: some 300 bytes each. They are anybody's: one client with
+/// 200 watchers of 1,000 pools has them all.
 pub const WATCHED_POOLS: usize = 200_000;
 
 /// How long a watcher hears nothing after it has heard something. What changes meanwhile it hears of at once, as it is then.
@@ -69,9 +71,6 @@ pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// How long a watcher may take to read what it was sent before it is let go.
 pub const WATCH_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Pools that are remembered as JSON; one takes as many bytes as its configuration and some 400.
-pub const POOLS_WRITTEN: usize = 4_096;
 
 /// How long a client may take for a request's head, and may leave a connection idle.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
@@ -90,6 +89,12 @@ pub const GRACE: Duration = Duration::from_secs(30);
 
 // The longest body is admitted by itself, and so is a stream.
 const _: () = assert!(BODY_BYTES_MAX < BODIES_BYTES && STREAM_BYTES < BODIES_BYTES);
+// The largest watcher comes back: in the path up to three bytes stand for one, the id has a version with each name, and
+// there is room for the other headers.
+const _: () = assert!(
+    4 * *POOL_NAMES_BYTES.end() + 18 * *WATCHED_NAMES.end() + 8 * (KIB as u64) < HEAD_BYTES as u64
+        && HEAD_BYTES as usize <= CONNECTION_BUFFER_BYTES
+);
 // The largest watcher finds room, and so do many.
 const _: () = assert!(100 * (*WATCHED_NAMES.end() as usize) < WATCHED_POOLS);
 // A list on the short way finds room where the general server would.

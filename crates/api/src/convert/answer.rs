@@ -98,6 +98,21 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
     }
 }
 
+/// The refusal of what lies in two shards and must be in one.
+fn spans_shards(error: &CallError) -> Refusal {
+    let detail =
+        format!("{} Make two of it, each with an idempotency key of its own.", sentence(&error.to_string()));
+    Refusal::new(Code::TransactionSpansShards, detail)
+}
+
+/// The refusal for a list that brought no answer: as [`call_error`], but none of its items is an operation of a transaction.
+pub fn list_error(error: &CallError, now: Time) -> Refusal {
+    match error {
+        CallError::SpansShards { .. } => spans_shards(error),
+        _ => call_error(error, now),
+    }
+}
+
 /// The refusal for a call that brought no answer.
 pub fn call_error(error: &CallError, now: Time) -> Refusal {
     let code = match error {
@@ -108,13 +123,7 @@ pub fn call_error(error: &CallError, now: Time) -> Refusal {
         CallError::ConditionRefused { condition, refusal: refused, .. } => {
             return refusal(*refused, now).of_condition(*condition);
         }
-        CallError::SpansShards { operation, .. } => {
-            let detail = format!(
-                "{} Make two of it, each with an idempotency key of its own.",
-                sentence(&error.to_string())
-            );
-            return Refusal::new(Code::TransactionSpansShards, detail).of_operation(*operation);
-        }
+        CallError::SpansShards { operation, .. } => return spans_shards(error).of_operation(*operation),
         CallError::CallTooLarge { .. } => Code::BodyTooLarge,
         CallError::InboxFull { .. } => Code::InboxFull,
         CallError::WaitersFull { .. } => Code::WaitersFull,

@@ -489,12 +489,12 @@ fn answer(named: &Named<'_>, item: PoolItem, grant: Option<&GrantView>) -> PoolA
 
 /// A grant as a step has left it; none if the step was about a line.
 fn parts<'a>(named: &'a Named<'_>, item: PoolItem, grant: Option<&'a GrantView>) -> Option<GrantParts<'a>> {
-    let (id, state, units, expires_at, version) = match item {
-        PoolItem::Grant { id, state, units, expires_at, version } => {
-            (id, GrantState::from(state), units, expires_at, version)
+    let (id, state, units, (expires_at, extendable_until), version) = match item {
+        PoolItem::Grant { id, state, units, expires_at, extendable_until, version } => {
+            (id, GrantState::from(state), units, (expires_at, extendable_until), version)
         }
         PoolItem::Ended { id, end, version } => {
-            (id, GrantState::from(end), grant.map_or(0, |grant| grant.units), None, version)
+            (id, GrantState::from(end), grant.map_or(0, |grant| grant.units), (None, None), version)
         }
         PoolItem::Waits { .. } | PoolItem::Left { .. } => return None,
     };
@@ -510,7 +510,7 @@ fn parts<'a>(named: &'a Named<'_>, item: PoolItem, grant: Option<&'a GrantView>)
         state,
         granted_at: grant.map(|grant| grant.granted_at.into()),
         expires_at: expires_at.map(Into::into),
-        extendable_until: as_left.and_then(|grant| grant.extendable_until).map(Into::into),
+        extendable_until: extendable_until.map(Into::into),
         offered: as_left.is_some_and(|grant| grant.offered),
         gives: as_left.and_then(|grant| grant.gives).map(Into::into),
         offer_job: as_left.and_then(|grant| grant.offer_job).map(Into::into),

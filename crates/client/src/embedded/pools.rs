@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tidegate_api::convert::answer::list_error;
 use tidegate_api::convert::command::{cursor, page_jobs};
 use tidegate_api::convert::pool as convert;
 use tidegate_api::id::GrantId;
@@ -16,10 +17,10 @@ use tidegate_api::pool::watch::PoolNews;
 use tidegate_api::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish, check_holder};
 use tidegate_api::read::Wire;
 use tidegate_api::syntax;
-use tidegate_core::outcome::{self, Item};
+use tidegate_core::outcome;
 use tidegate_core::pool::command::PoolOperation;
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_engine::PoolWatch;
+use tidegate_engine::{CallError, PoolWatch};
 
 use super::{Embedded, Sorted, too_many};
 use crate::Error;
@@ -39,8 +40,7 @@ impl Embedded {
         let key = Self::key(settings, "PUT", path, config);
         let wanted = convert::pool_config(config.clone());
         let ask = || self.engine.configure_pool(pool, wanted.clone(), key.clone());
-        self.ask(settings, Duration::ZERO, ask).await?;
-        self.show_pool(pool)
+        Ok(convert::pool_seen(&self.ask(settings, Duration::ZERO, ask).await?.value))
     }
 
     fn pool_refused(&self, why: Why) -> Error {
@@ -72,8 +72,7 @@ impl Embedded {
         resize.check()?;
         let key = Self::key(settings, "POST", path, resize);
         let ask = || self.engine.resize_pool(pool, resize.capacity, key.clone());
-        self.ask(settings, Duration::ZERO, ask).await?;
-        self.show_pool(pool)
+        Ok(convert::pool_seen(&self.ask(settings, Duration::ZERO, ask).await?.value))
     }
 
     pub(crate) fn list_pools(&self, query: &PoolsQuery) -> Result<PoolList, Error> {
@@ -83,10 +82,9 @@ impl Embedded {
         let Some(names) = query.names else {
             let limit = page_jobs(query.limit);
             let after = query.cursor.unwrap_or_default();
-            let all = self.engine.all_pools();
-            let page = &all[all.partition_point(|seen| *seen.view.name <= *after)..];
-            list.pools = page.iter().take(limit).map(convert::pool_seen).collect();
-            list.cursor = (page.len() > limit).then(|| page[limit - 1].view.name.to_string());
+            let (page, more) = self.engine.pool_page(&after, limit);
+            list.pools = page.iter().map(convert::pool_seen).collect();
+            list.cursor = page.last().filter(|_| more).map(|last| last.view.name.to_string());
             return Ok(list);
         };
         for name in names {
@@ -214,17 +212,19 @@ impl Embedded {
         let key = Self::key(settings, "POST", path, requests);
         let answers = match sorted.any_good() {
             true => {
-                let ask = || self.engine.pools(operations.clone(), key.clone());
-                self.ask(settings, Duration::ZERO, ask).await?.value
+                let ask = || self.engine.pools_each(operations.clone(), key.clone());
+                let say = |error: &CallError| list_error(error, self.now());
+                self.ask_and_say(settings, Duration::ZERO, ask, say).await?.value
             }
             false => Vec::new(),
         };
         let now = self.now();
-        let mut grants = answers.iter().map(|answer| answer.grant.clone()).collect::<Vec<_>>().into_iter();
-        let items: Vec<Item> = answers.into_iter().map(|answer| answer.item).collect();
         Ok(sorted.answered(
-            items,
-            |named, item| convert::item_result(&named, item, grants.next().flatten().as_ref(), now),
+            answers,
+            |named, answer| match answer {
+                Ok(answer) => convert::item_result(&named, answer.item, answer.grant.as_ref(), now),
+                Err(error) => PoolResult::Refused { error: list_error(&error, now) },
+            },
             |bad| PoolResult::Refused { error: bad.refusal },
         ))
     }

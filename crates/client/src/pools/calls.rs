@@ -146,7 +146,8 @@ impl Client {
     }
 
     /// Up to 1,000 steps over any pools and grants, each for itself. The results are in the order of the steps; one that
-    /// is refused does not keep the others out.
+    /// is refused does not keep the others out. On a server with several shards all must lie in one: the call has an idempotency
+    /// key, which each shard remembers for itself (`transaction_spans_shards`).
     ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {

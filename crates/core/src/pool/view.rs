@@ -21,6 +21,8 @@ pub enum PoolItem {
         units: u32,
         /// While held: until when.
         expires_at: Option<Time>,
+        /// While held: how far it can be extended.
+        extendable_until: Option<Time>,
         /// The pool's version after that.
         version: u64,
     },

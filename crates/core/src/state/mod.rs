@@ -83,6 +83,11 @@ pub struct Turn<'a> {
     pub readied: Vec<u16>,
     /// Jobs that ended.
     pub ended: Vec<JobId>,
+    /// Whether there is room only for what must be: stories do not tell of refusals, and the answer of a request that changed
+    /// nothing is not kept.
+    pub sparing: bool,
+    /// Records written.
+    pub records: u64,
 }
 
 impl<'a> Turn<'a> {
@@ -95,6 +100,8 @@ impl<'a> Turn<'a> {
             made: Vec::new(),
             readied: Vec::new(),
             ended: Vec::new(),
+            sparing: false,
+            records: 0,
         }
     }
 
@@ -428,6 +435,7 @@ impl State {
     fn emit(&mut self, turn: &mut Turn<'_>, record: Record) {
         self.apply(&record);
         turn.sink.record(&record);
+        turn.records += 1;
     }
 
     fn id(&self, sequence: u64) -> JobId {

@@ -20,7 +20,7 @@ pub fn outcome(outcome: &Outcome, now: Time) -> String {
             if parts.is_empty() { "none".into() } else { parts.join("; ") }
         }
         Outcome::Settled(item) => self::item(item, now),
-        Outcome::Done => "done".into(),
+        Outcome::Done | Outcome::PoolConfigured { .. } => "done".into(),
         Outcome::Redriving(redrive) => self::redrive(redrive),
         Outcome::Deleted { deleted, more } => {
             format!("{deleted} deleted{}", if *more { ", more" } else { "" })

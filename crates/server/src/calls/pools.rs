@@ -1,9 +1,10 @@
 //! Pools: showing, configuring, deleting; and what holders ask of them, alone or in lists.
 //!
 //! How pools stand is read from what was published last: no shard is asked. It is published before the answer to whoever
-//! changed it is given, so everybody sees what they did themselves.
+//! changed it is given, so everybody sees what they did themselves. Who configures a pool is answered with what that has left.
 
 use http::StatusCode;
+use tidegate_api::convert::answer::list_error;
 use tidegate_api::convert::command::{cursor, page_jobs};
 use tidegate_api::convert::pool::{self as convert, Named};
 use tidegate_api::pool::config::{PoolConfig, ResizePool};
@@ -21,8 +22,9 @@ use tidegate_core::pool::view::PoolItem;
 use tidegate_engine::{Answer, CallError, Engine, IdempotencyKey, PoolSeen};
 
 use crate::calls::items::Bad;
-use crate::door::{Asked, Door, Refusing, now};
+use crate::door::{Asked, Refusing, now};
 use crate::reply::{Reply, json, json_bytes, marked};
+use crate::written;
 
 /// About how many bytes a grant takes in JSON.
 const GRANT_BYTES: usize = 240;
@@ -34,13 +36,17 @@ pub(crate) fn pool_name(variable: &str) -> Result<&str, Refused> {
 }
 
 pub(crate) fn get(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
-    Ok(show(asked.door, name)?)
+    let seen = asked.door.engine().pool(name).ok_or_else(not_found)?;
+    let mut out = Vec::with_capacity(512);
+    written::write(&mut out, &seen);
+    Ok(json_bytes(StatusCode::OK, out))
 }
 
 /// Those that are named, or a page of all.
 pub(crate) fn list(asked: Asked<'_>) -> Result<Reply, Refusing> {
     let query = PoolsQuery::read(asked.query())?;
-    let (door, engine) = (asked.door, asked.door.engine());
+    let engine = asked.door.engine();
+    let is_page = query.names.is_none();
     let mut missing = Vec::new();
     let (pools, next): (Vec<PoolSeen>, Option<String>) = match query.names {
         Some(names) => {
@@ -56,16 +62,14 @@ pub(crate) fn list(asked: Asked<'_>) -> Result<Reply, Refusing> {
         None => {
             let limit = page_jobs(query.limit);
             let after = query.cursor.unwrap_or_default();
-            let mut pools = engine.all_pools();
-            let begin = pools.partition_point(|seen| *seen.view.name <= *after);
-            let mut page = pools.split_off(begin);
-            let next = (page.len() > limit).then(|| page[limit - 1].view.name.to_string());
-            page.truncate(limit);
+            let (page, more) = engine.pool_page(&after, limit);
+            let next = page.last().filter(|_| more).map(|last| last.view.name.to_string());
             (page, next)
         }
     };
     let mut out = Vec::with_capacity(16 + pools.len() * 512);
-    write::object_of_list(&mut out, "pools", pools, |out, seen| door.written().write(out, &seen));
+    let write_pool = if is_page { written::write_once } else { written::write };
+    write::object_of_list(&mut out, "pools", pools, |out, seen| write_pool(out, &seen));
     let _closing = out.pop();
     if !missing.is_empty() {
         out.extend_from_slice(b",\"missing\":");
@@ -80,11 +84,11 @@ pub(crate) fn list(asked: Asked<'_>) -> Result<Reply, Refusing> {
 }
 
 pub(crate) async fn configure(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
-    let door = asked.door;
+    let engine = asked.door.engine();
     let (body, key) = asked.json().await?;
     let config: PoolConfig = read(read_utf8(&body.bytes)?)?;
-    match door.engine().configure_pool(name, convert::pool_config(config), key).await {
-        Ok(Answer { replayed, .. }) => Ok(marked(show(door, name)?, replayed)),
+    match engine.configure_pool(name, convert::pool_config(config), key).await {
+        Ok(configured) => Ok(as_configured(&configured)),
         Err(CallError::SpansShards { .. }) => {
             let detail = "`offer_queue` lies in another shard than the pool: an offer and the job that tells of it are one write. \
                           Give both names the same place behind an `@`.";
@@ -95,11 +99,17 @@ pub(crate) async fn configure(asked: Asked<'_>, name: &str) -> Result<Reply, Ref
 }
 
 pub(crate) async fn resize(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
-    let door = asked.door;
+    let engine = asked.door.engine();
     let (body, key) = asked.json().await?;
     let resize: ResizePool = read(read_utf8(&body.bytes)?)?;
-    let replayed = door.engine().resize_pool(name, resize.capacity, key).await?.replayed;
-    Ok(marked(show(door, name)?, replayed))
+    Ok(as_configured(&engine.resize_pool(name, resize.capacity, key).await?))
+}
+
+/// The pool as its configuration has left it. A repeated answer is the first one, whatever has become of the pool since.
+fn as_configured(configured: &Answer<PoolSeen>) -> Reply {
+    let mut out = Vec::with_capacity(512);
+    written::write_once(&mut out, &configured.value);
+    marked(json_bytes(StatusCode::OK, out), configured.replayed)
 }
 
 pub(crate) async fn delete(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
@@ -226,24 +236,21 @@ async fn many<'a, T>(
     // A list of which nothing is good asks for nothing.
     let Answer { value, replayed } = match operations.is_empty() {
         true => Answer { value: Vec::new(), replayed: false },
-        false => engine.pools(operations, key).await?,
+        false => match engine.pools_each(operations, key).await {
+            Err(error @ CallError::SpansShards { .. }) => return Err(list_error(&error, now()).into()),
+            done => done?,
+        },
     };
     let now = now();
     let mut out = Vec::with_capacity(16 + value.len() * GRANT_BYTES);
     out.extend_from_slice(b"{\"results\":");
-    bad.write(&mut out, named.iter().zip(value), |out, (named, answer)| {
-        convert::write_item_result(out, named, answer.item, answer.grant.as_ref(), now);
+    bad.write(&mut out, named.iter().zip(value), |out, (named, answer)| match answer {
+        Ok(answer) => convert::write_item_result(out, named, answer.item, answer.grant.as_ref(), now),
+        // Of several shards, one that did nothing, or does not know, says so for its items alone.
+        Err(error) => write::refused_item(out, None, &list_error(&error, now)),
     });
     out.push(b'}');
     Ok(marked(json_bytes(StatusCode::OK, out), replayed))
-}
-
-/// The pool as it was published last.
-fn show(door: &Door, name: &str) -> Result<Reply, Refused> {
-    let seen = door.engine().pool(name).ok_or_else(|| Box::new(not_found()))?;
-    let mut out = Vec::with_capacity(512);
-    door.written().write(&mut out, &seen);
-    Ok(json_bytes(StatusCode::OK, out))
 }
 
 fn not_found() -> Refusal {

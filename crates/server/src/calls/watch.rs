@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::door::{Asked, Door, Refusing};
 use crate::limits::{WATCH_HEARTBEAT, WATCH_PATIENCE, WATCH_PAUSE, WATCHED_POOLS};
 use crate::reply::{Reply, event_stream};
-use crate::written::Written;
+use crate::written;
 
 /// The room that all watchers share, and the sign that it is over.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Watcher {
             let piece = tokio::select! {
                 news = news => {
                     earliest = Instant::now() + WATCH_PAUSE;
-                    events(self.door.written(), &mut self.told, &news)
+                    events(&mut self.told, &news)
                 }
                 () = tokio::time::sleep(WATCH_HEARTBEAT) => Bytes::from_static(b":\n\n"),
                 () = pieces.closed() => return,
@@ -118,7 +118,7 @@ impl Watcher {
 }
 
 /// An event for each piece of news. The last of them says what has been told with it.
-fn events(written: &Written, told: &mut Seen, news: &[PoolNews]) -> Bytes {
+fn events(told: &mut Seen, news: &[PoolNews]) -> Bytes {
     for one in news {
         if let Some(seen) = &one.seen {
             told.set(&one.name, seen.view.version);
@@ -141,7 +141,7 @@ fn events(written: &Written, told: &mut Seen, news: &[PoolNews]) -> Bytes {
         }
         if let Some(seen) = &one.seen {
             out.extend_from_slice(b",\"pool\":");
-            written.write(&mut out, seen);
+            written::write(&mut out, seen);
         }
         out.extend_from_slice(b"}\n\n");
     }

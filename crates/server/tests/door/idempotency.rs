@@ -86,3 +86,35 @@ fn the_same_key_quoted_and_bare_is_one_key() {
     let ask = |key: &str| house.ask("POST", "/v1/queues/q/jobs", &[JSON, ("idempotency-key", key)], "{}");
     assert_eq!(ask("abc").text, ask("\"abc\"").text);
 }
+
+#[test]
+fn the_answer_about_a_pool_is_the_first_one_whatever_has_become_of_it() {
+    let house = House::open();
+    let ask = |house: &House, method: &str, path: &str, key: &str, body: &str| {
+        let said = house.ask(method, path, &[JSON, ("idempotency-key", key)], body);
+        assert!(said.status < 300, "{said:?}");
+        said
+    };
+    let put =
+        |house: &House| ask(house, "PUT", "/v1/pools/z", "Z1", r#"{"capacity":1,"attributes":{"a":"b"}}"#);
+    let resize = |house: &House| ask(house, "POST", "/v1/pools/z/resize", "Z2", r#"{"capacity":5}"#);
+    let hold = |house: &House| ask(house, "POST", "/v1/pools/z/hold", "Z3", r#"{"holder":"anna"}"#);
+    let firsts = [put(&house), resize(&house), hold(&house)];
+    assert_eq!((&firsts[0].json["config"]["capacity"], &firsts[1].json["free"]), (&1.into(), &5.into()));
+    assert!(firsts[2].json["extendable_until"].is_string(), "{:?}", firsts[2]);
+    let check = |house: &House, what: &str| {
+        for (first, again) in firsts.iter().zip([put(house), resize(house), hold(house)]) {
+            assert_eq!((first.status, &first.text), (again.status, &again.text), "{what}");
+            assert!(again.is_replayed(), "{what}");
+        }
+    };
+    check(&house, "at once");
+    let id = firsts[2].json["id"].as_str().unwrap();
+    ask(&house, "POST", &format!("/v1/grants/{id}/confirm"), "Z4", "");
+    check(&house, "when the hold is a take");
+    ask(&house, "POST", &format!("/v1/grants/{id}/release"), "Z5", "");
+    check(&house, "when it is given back");
+    ask(&house, "DELETE", "/v1/pools/z", "Z6", "");
+    check(&house, "when the pool is gone");
+    check(&house.restart(), "after a restart");
+}

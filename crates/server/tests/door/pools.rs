@@ -123,6 +123,30 @@ fn a_configuration_that_cannot_be_is_refused_by_its_field() {
 }
 
 #[test]
+fn a_list_over_several_shards_has_no_key() {
+    let house = House::with(EngineOptions { shards: 2, ..EngineOptions::default() }, Options::default());
+    let of = |shard| (0..).map(|n| format!("n{n}")).find(|name| shard_of(name, 2) == shard).unwrap();
+    let [a, b] = [0, 1].map(of);
+    pool(&house, &a, r#"{"capacity":1}"#);
+    pool(&house, &b, r#"{"capacity":1}"#);
+    let list = format!(
+        r#"[{{"take":{{"holder":"x"}}}},{{"take":{{"pool":"{a}","holder":"x"}}}},{{"take":{{"pool":"{b}","holder":"x"}}}}]"#
+    );
+    let refused = house.ask("POST", "/v1/pools/requests", &[JSON, ("idempotency-key", "k")], &list);
+    assert_eq!((refused.status, refused.code()), (422, "transaction_spans_shards"), "{refused:?}");
+    assert!(refused.json.get("operation").is_none(), "an item of a list is no operation of a transaction");
+    let detail = refused.json["detail"].as_str().unwrap();
+    assert!(detail.contains(&a) && detail.contains(&b), "{detail}");
+    let done = house.post("/v1/pools/requests", &list);
+    let results = done.json["results"].as_array().unwrap();
+    assert_eq!(results[0]["error"]["code"], "missing_field");
+    assert!(
+        results[1..].iter().all(|result| result["state"] == "taken"),
+        "nothing was done before: {done:?}"
+    );
+}
+
+#[test]
 fn pools_are_shown_by_name_or_in_pages() {
     let house = House::open();
     for name in ["b", "a@x", "c", "d"] {

@@ -2,6 +2,10 @@
 
 use std::io::Read;
 
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tidegate_server::Options;
 
@@ -139,6 +143,30 @@ fn who_comes_back_hears_of_what_is_newer_and_how_much_was_missed() {
     configure(&house, "b", 6);
     configure(&house, "b", 7);
     assert_eq!(ahead.next().unwrap().1["pool"]["version"], b + 6);
+}
+
+/// The head of who comes back is the longest there is: the names stand in it twice.
+#[test]
+fn the_largest_watcher_comes_back_over_http_1_and_http_2() {
+    let house = House::open();
+    let name = |n: usize| format!("pool-number-{n:04}@autumn");
+    let names: Vec<String> = (0..1_000).map(name).collect();
+    assert!(names.join(",").len() > 23_000, "nearly as many bytes as may be");
+    configure(&house, &names[999], 1);
+    let id = names.iter().map(|name| format!("{name}=9007199254740991")).collect::<Vec<_>>().join(",");
+    let asked = names.join(",").replace('@', "%40");
+    let mut watch =
+        Watch::open(&house, &asked, Some(&id.replace("0999@autumn=9007199254740991", "0999@autumn=0")));
+    let last = (0..1_000).map(|_| watch.next().unwrap().1).last().unwrap();
+    assert_eq!(last["pool"]["config"]["capacity"], 1, "{last}");
+    let client: Client<_, Empty<bytes::Bytes>> =
+        Client::builder(TokioExecutor::new()).http2_only(true).build(HttpConnector::new());
+    let uri = format!("http://{}/v1/pools/watch?names={asked}", house.address);
+    let request = http::Request::get(&uri).header("last-event-id", &id).body(Empty::new()).unwrap();
+    let mut answer = house.wait_for(client.request(request)).unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+    let begin = house.wait_for(answer.body_mut().frame()).unwrap().unwrap();
+    assert_eq!(begin.into_data().unwrap(), ": watching\n\n");
 }
 
 #[test]

@@ -81,12 +81,12 @@ impl PoolCall {
     #[must_use]
     pub fn ask(self, engine: Engine, key: Option<IdempotencyKey>) -> Asked {
         match self {
-            Self::Configure { pool, config } => {
-                Box::pin(async move { done(engine.configure_pool(&pool, config, key).await) })
-            }
-            Self::Resize { pool, capacity } => {
-                Box::pin(async move { done(engine.resize_pool(&pool, capacity, key).await) })
-            }
+            Self::Configure { pool, config } => Box::pin(async move {
+                done(engine.configure_pool(&pool, config, key).await.map(|answer| answer.map(drop)))
+            }),
+            Self::Resize { pool, capacity } => Box::pin(async move {
+                done(engine.resize_pool(&pool, capacity, key).await.map(|answer| answer.map(drop)))
+            }),
             Self::Delete { pool } => Box::pin(async move { done(engine.delete_pool(&pool, key).await) }),
             Self::Operations(operations) => Box::pin(async move {
                 told(engine.pools(operations, key).await, |Answer { value, replayed }| PoolReply::Answers {

@@ -82,7 +82,7 @@ impl Published {
             }
         }
         self.as_of = all.iter().map(|seen| seen.as_of.0).max().unwrap_or(0).max(self.as_of);
-        let shown: Vec<PoolView> = all.iter().map(|seen| (*seen.view).clone()).collect();
+        let shown: Vec<PoolView> = all.iter().map(|seen| PoolView::clone(&seen.view)).collect();
         if shown != expected {
             let both = shown.iter().zip(&expected);
             let wrong = both.into_iter().find(|(shown, expected)| shown != expected);
@@ -106,7 +106,8 @@ impl Published {
         durable: u64,
         frames: impl Iterator<Item = (u64, &'a Twin)>,
     ) -> Result<(), String> {
-        let shown: Vec<PoolView> = engine.all_pools().iter().map(|seen| (*seen.view).clone()).collect();
+        let shown: Vec<PoolView> =
+            engine.all_pools().iter().map(|seen| PoolView::clone(&seen.view)).collect();
         let mut later = frames.filter(|(frame, _)| *frame >= durable).map(|(_, twin)| views(twin));
         if shown != self.shown && !later.any(|views| views == shown) {
             return Err(format!(
@@ -132,7 +133,7 @@ impl Published {
         let Poll::Ready(news) = polled else { return Ok(()) };
         for PoolNews { name, seen, missed } in news {
             let known = self.shown.iter().find(|view| view.name == name);
-            if seen.as_ref().map(|seen| &*seen.view) != known {
+            if seen.as_ref().map(|seen| &**seen.view) != known {
                 return Err(format!("a watcher of {name} hears {seen:?}, and {known:?} is published"));
             }
             let Some(seen) = seen else {

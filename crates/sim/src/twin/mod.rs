@@ -97,7 +97,7 @@ pub struct Twin {
     next_redrive: u64,
     /// Rises with everything that has a place among others like it.
     stamp: u64,
-    /// Whether new work is refused in this turn because the disk is nearly full.
+    /// Whether what is new is refused in this turn because the disk is nearly full.
     disk_full: bool,
     /// Who waits, in the order of their coming.
     pub waiters: Vec<Waiter>,
@@ -182,11 +182,7 @@ impl Twin {
                 return self.work_with_wait(*number, ask, *wait_ms, key.as_ref(), *gone);
             }
             Call::Pools { ask, .. } if !ask.changes() => Reply::Pools(Box::new(self.read_pools(ask))),
-            Call::Enqueue { .. } | Call::Transact { .. } | Call::Pools { .. }
-                if self.disk_full && self.brings_work(call) && !self.remembers(call.key()) =>
-            {
-                Reply::DiskFull
-            }
+            _ if self.disk_full && self.needs_room(call) && !self.remembers(call.key()) => Reply::DiskFull,
             _ => {
                 let (said, replayed) = self.decide(call, call.key());
                 return self.tell_said(*number, said, replayed, !replayed);
@@ -195,11 +191,22 @@ impl Twin {
         self.tell(*number, reply, Vec::new());
     }
 
-    fn brings_work(&self, call: &Call) -> bool {
+    /// Whether a call may add what must be kept, which a nearly full disk has no room for.
+    fn needs_room(&self, call: &Call) -> bool {
+        let config_of = |pool: &String| self.pools.pools.get(pool).map(|pool| &pool.config);
         match call {
-            Call::Transact { ask, .. } => ask.command.enqueues(),
+            Call::Enqueue { .. } | Call::Edit { .. } => true,
+            Call::Configure { queue, config, .. } => {
+                self.queues.get(queue).is_none_or(|queue| queue.config != *config)
+            }
+            Call::Pools { ask: PoolCall::Configure { pool, config }, .. } => config_of(pool) != Some(config),
+            Call::Pools { ask: PoolCall::Resize { pool, capacity }, .. } => {
+                config_of(pool).is_some_and(|config| config.capacity != *capacity)
+            }
             Call::Pools { ask, .. } => ask.takes(),
-            _ => true,
+            Call::Transact { ask, .. } => ask.command.enqueues(),
+            Call::Pause { pause, .. } => pause.paused && pause.ordering_key.is_some(),
+            _ => false,
         }
     }
 
@@ -240,8 +247,12 @@ impl Twin {
             Ok(dropped) => dropped,
             Err(refusal) => return (Said::Refused(refusal), false),
         };
+        let before = self.disk_full.then(|| self.what_is());
         let said = self.decide_command(call);
-        if !says_not_now(&said) {
+        // On a nearly full disk only what has changed something is remembered. That a lease is prolonged to where it ends already
+        // is a change too.
+        let is_spared = before.is_some_and(|before| before == self.what_is()) && !prolongs(&said);
+        if !says_not_now(&said) && !is_spared {
             for key in dropped {
                 self.answers.remove(&key);
             }
@@ -255,6 +266,12 @@ impl Twin {
             self.answers.insert(key.key.clone(), kept);
         }
         (said, false)
+    }
+
+    /// All that a command can change, as text.
+    fn what_is(&self) -> String {
+        let keys: Vec<_> = self.keys.iter().filter(|(_, key)| key.paused || key.parked_by != 0).collect();
+        format!("{:?}", (&self.jobs, &self.queues, keys, &self.uniques, &self.pools))
     }
 
     fn decide_command(&mut self, call: &Call) -> Said {
@@ -400,6 +417,11 @@ impl Twin {
         let named = self.jobs.values().filter_map(|job| Some((job.queue.clone(), job.key.clone()?)));
         named.chain(self.keys.keys().cloned()).collect()
     }
+}
+
+/// Whether a lease was prolonged.
+fn prolongs(said: &Said) -> bool {
+    matches!(said, Said::Worked(worked, _) if worked.extend.iter().any(|item| matches!(item, Item::Is { .. })))
 }
 
 /// Whether an answer only says that there was no room or no work.

@@ -1,8 +1,9 @@
-//! `tidegate pool verify-opening`: draws an opening again, and says whether it came out the same.
+//! `tidegate pool verify-opening`: draws an opening again, and says what came out the same and what was not checked.
 //!
-//! What is checked: the seed hashes to the commitment (to the one that was noted before the opening, if it is given); every rank
-//! is the one that seed and holder give; nobody is there twice. What cannot be: that whoever runs the server has not looked at the
-//! seed, see `docs/decisions/openings-are-drawn.md`.
+//! What is checked: the seed hashes to the commitment; every rank is the one that seed and holder give; nobody is there twice. A
+//! commitment that the server itself tells now proves little: only with one that was noted before the opening does the
+//! opening hold. Left out: who was served, which is in the holders' stories. What cannot be checked: that whoever runs the
+//! server has not looked at the seed, or made up holders, see `docs/decisions/openings-are-drawn.md`.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -13,25 +14,27 @@ use tidegate::Client;
 use tidegate::api::pool::view::Entrant;
 use tidegate_core::pool::order;
 
-use crate::failure::Misuse;
+use crate::failure::{Misuse, Unchecked};
 use crate::output::{Out, Paint, note, thousands};
 
 /// Draw an opening again from its seed and the list of who took part
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate pool verify-opening tickets
   tidegate pool verify-opening tickets --commitment c62e46…      the one you noted before the opening
+  tidegate pool verify-opening tickets                           ranks alone; ends with 5, as it cannot prove the rest
   tidegate pool verify-opening tickets --holder anna             and where she stands
 
 Without a server: --seed, --commitment and --entrants FILE, a holder a line. The rank is the first eight bytes of
-SHA-256(seed, holder) as a big-endian number, without its lowest bit; the line is by rank.")]
+SHA-256(seed, holder) as a big-endian number, without its lowest bit; the line is by rank.
+
+Who was served is not looked at: `tidegate pool holder NAME` tells it of each. In JSON, `holds` is null where it could not be told.")]
 pub(crate) struct Args {
     /// The pool
     #[arg(required_unless_present = "entrants")]
     pool: Option<String>,
 
-    /// What the pool showed before the opening, in hex [default: what it shows now]
+    /// What the pool showed before the opening, in hex [default: what it shows now, which proves nothing]
     #[arg(long, value_name = "HEX", required_unless_present = "pool")]
     commitment: Option<String>,
 
@@ -51,13 +54,27 @@ pub(crate) struct Args {
 /// What came of it.
 #[derive(Debug, Serialize)]
 struct Verdict {
-    holds: bool,
+    /// Whether the opening holds; nothing where no fault was found and the commitment is not one noted before.
+    holds: Option<bool>,
+    /// Whether the commitment is one that was noted before, and not what the server says now.
+    commitment_noted: bool,
+    checked: Vec<&'static str>,
+    not_checked: Vec<&'static str>,
     commitment: String,
     seed: String,
     /// In the order that was drawn.
     order: Vec<String>,
     faults: Vec<String>,
 }
+
+/// What is always checked.
+const CHECKED: [&str; 3] = [
+    "the seed is the one committed to",
+    "the ranks follow from the seed and the entrants",
+    "no entrant is there twice",
+];
+const NOTED: &str = "the commitment is the one noted before the opening";
+const SERVED: &str = "who was served, and whether all who joined are listed";
 
 /// Draws again.
 pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::Result<()> {
@@ -68,6 +85,7 @@ pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::R
         }
         None => (None, None),
     };
+    let is_noted = args.commitment.is_some();
     let commitment = args
         .commitment
         .or(shown_commitment)
@@ -81,10 +99,16 @@ pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::R
         (None, Some(pool)) => client.pool(pool).entrants().await?.into_iter().map(Drawn::from).collect(),
         (None, None) => Vec::new(),
     };
-    let verdict = verify(commitment, seed, entrants)?;
+    let verdict = verify(commitment, is_noted, seed, entrants)?;
     say(&verdict, args.holder.as_deref(), out)?;
-    anyhow::ensure!(verdict.holds, "the opening does not hold: {}", verdict.faults.join("; "));
-    Ok(())
+    match verdict.holds {
+        Some(true) => Ok(()),
+        Some(false) => anyhow::bail!("the opening does not hold: {}", verdict.faults.join("; ")),
+        None => Err(Unchecked(
+            "the commitment was not checked against one noted before the opening: --commitment",
+        )
+        .into()),
+    }
 }
 
 /// Somebody who took part.
@@ -108,7 +132,12 @@ fn read(file: &PathBuf) -> anyhow::Result<Vec<Drawn>> {
     Ok((1..).zip(text.lines().filter(|line| !line.is_empty())).map(drawn).collect())
 }
 
-fn verify(commitment: String, seed_text: String, entrants: Vec<Drawn>) -> anyhow::Result<Verdict> {
+fn verify(
+    commitment: String,
+    commitment_noted: bool,
+    seed_text: String,
+    entrants: Vec<Drawn>,
+) -> anyhow::Result<Verdict> {
     let seed = bytes("the seed", &seed_text)?;
     let mut faults = Vec::new();
     if order::commitment(&seed) != bytes("the commitment", &commitment)? {
@@ -128,7 +157,11 @@ fn verify(commitment: String, seed_text: String, entrants: Vec<Drawn>) -> anyhow
     }
     ranked.sort_unstable();
     let order = ranked.into_iter().map(|(_, _, holder)| holder).collect();
-    Ok(Verdict { holds: faults.is_empty(), commitment, seed: seed_text, order, faults })
+    let holds = if faults.is_empty() { commitment_noted.then_some(true) } else { Some(false) };
+    let (mut checked, mut not_checked) = (CHECKED.to_vec(), vec![SERVED]);
+    let told = if commitment_noted { &mut checked } else { &mut not_checked };
+    told.insert(0, NOTED);
+    Ok(Verdict { holds, commitment_noted, checked, not_checked, commitment, seed: seed_text, order, faults })
 }
 
 fn bytes(what: &str, hex: &str) -> anyhow::Result<[u8; 32]> {
@@ -152,10 +185,14 @@ fn say(verdict: &Verdict, holder: Option<&str>, out: &mut Out) -> anyhow::Result
         note(fault);
     }
     let style = out.style();
-    if verdict.holds {
+    if verdict.faults.is_empty() {
         let count = thousands(verdict.order.len() as u64);
-        let word = style.paint(Paint::Good, "The opening holds");
-        out.line(format!("{word}: the seed is the one committed to, and {count} ranks are those it gives."))?;
+        let word = match verdict.commitment_noted {
+            true => style.paint(Paint::Good, "The opening holds: the seed is the one committed to before"),
+            false => "The seed is the one that the server says it had committed to".to_owned(),
+        };
+        out.line(format!("{word}, and {count} ranks follow from it and the entrants."))?;
+        out.line(format!("Not checked: {}.", verdict.not_checked.join("; ")))?;
     }
     match holder {
         Some(holder) => match verdict.order.iter().position(|other| other == holder) {
@@ -190,21 +227,29 @@ mod tests {
         Drawn { holder: holder.into(), number: 1, rank: rank.map(str::to_owned) }
     }
 
-    fn check(commitment: &str, entrants: Vec<Drawn>, faults: &[&str]) {
-        let verdict = verify(commitment.into(), SEED.into(), entrants).expect("hex");
-        assert_eq!(verdict.faults, faults);
-        assert_eq!(verdict.holds, faults.is_empty());
+    fn check(commitment: &str, entrants: impl Fn() -> Vec<Drawn>, faults: &[&str]) {
+        for noted in [true, false] {
+            let verdict = verify(commitment.into(), noted, SEED.into(), entrants()).expect("hex");
+            assert_eq!(verdict.faults, faults);
+            let holds = if faults.is_empty() { noted.then_some(true) } else { Some(false) };
+            assert_eq!(verdict.holds, holds, "a commitment that the server says now proves nothing");
+            assert_eq!(
+                (verdict.checked.contains(&NOTED), verdict.not_checked.contains(&NOTED)),
+                (noted, !noted)
+            );
+            assert!(verdict.not_checked.contains(&SERVED));
+        }
     }
 
     /// The rank is that of `printf … | sha256sum`, halved.
     #[test]
     fn a_sound_opening_holds_and_each_fault_is_named() {
         let s1 = || drawn("s1", Some("370d933c116591ad"));
-        check(COMMITMENT, vec![s1(), drawn("s2", None)], &[]);
-        check(&"0".repeat(64), vec![s1()], &["the seed is not the one that was committed to"]);
-        let moved = drawn("s1", Some("0000000000000001"));
-        check(COMMITMENT, vec![moved], &["the rank of s1 is not the one that seed and name give"]);
-        check(COMMITMENT, vec![s1(), s1()], &["s1 took part twice"]);
+        check(COMMITMENT, || vec![s1(), drawn("s2", None)], &[]);
+        check(&"0".repeat(64), || vec![s1()], &["the seed is not the one that was committed to"]);
+        let moved = || vec![drawn("s1", Some("0000000000000001"))];
+        check(COMMITMENT, moved, &["the rank of s1 is not the one that seed and name give"]);
+        check(COMMITMENT, || vec![s1(), s1()], &["s1 took part twice"]);
     }
 
     #[test]

@@ -158,6 +158,7 @@ impl State {
         if let Some(Open { batch, record }) = open {
             self.close_batch(&batch);
             turn.sink.record(&Record::Enqueued(record));
+            turn.records += 1;
         }
     }
 

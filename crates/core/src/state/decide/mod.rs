@@ -27,7 +27,8 @@ impl State {
     /// turn's frame is durable.
     ///
     /// With an idempotency key: the first answer is kept in the same frame as the effect, and a later request with this
-    /// key gets it back (or is refused, if it asks for something else). Answers that only say "not now" are not kept.
+    /// key gets it back (or is refused, if it asks for something else). Answers that only say "not now" are not kept; nor, in a
+    /// [sparing](Turn::sparing) turn, are those that go with no change: asking again is as good as having asked later.
     pub fn decide(&mut self, request: Request, turn: &mut Turn<'_>) -> Decided {
         let Some(key) = request.idempotency else {
             return Decided { outcome: self.decide_command(request.command, turn), replayed: false };
@@ -41,8 +42,10 @@ impl State {
             Ok(dropped) => dropped,
             Err(refusal) => return Decided { outcome: Outcome::Refused(refusal), replayed: false },
         };
+        let records = turn.records;
         let outcome = self.decide_command(request.command, turn);
-        if !says_not_now(&outcome) {
+        let is_spared = turn.sparing && turn.records == records;
+        if !says_not_now(&outcome) && !is_spared {
             let kept = AnswerKept {
                 key: key.key,
                 fingerprint_0: key.fingerprint[0],

@@ -249,6 +249,7 @@ impl Twin {
             state: grant.state,
             units: grant.units,
             expires_at: (grant.state == GrantState::Held).then_some(Time(grant.deadline)),
+            extendable_until: (grant.state == GrantState::Held).then_some(Time(grant.ceiling)),
             version: self.pools.pools[&grant.pool].version,
         }
     }
@@ -301,7 +302,7 @@ impl Twin {
             .any(|entry| entry.happened == happened && *entry.pool == *pool);
         let holders = self.pools.holders();
         let no_room = !holders.contains(holder) && holders.len() >= self.limits.pools.holders_max as usize;
-        if !told && !no_room {
+        if !told && !no_room && !self.disk_full {
             let event = self.pools.next_event();
             let PoolRefusal { version, value, .. } = refusal;
             self.tell_story(holder, event, happened, About::of(pool), version, value, Vec::new());

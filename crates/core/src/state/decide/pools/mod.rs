@@ -7,6 +7,7 @@
 mod judge;
 mod serve;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -47,12 +48,12 @@ impl State {
     ) -> Outcome {
         let index = self.pools.pools.find(0, &name);
         if index.is_some_and(|index| *self.pools.pools.get(index).config == config) {
-            return Outcome::Done;
+            return self.configured(&name);
         }
         match self.judge_config(index, &config) {
             Ok(new_opening) => {
-                self.configure_pool(index, name, config, new_opening.then_some(seed), turn);
-                Outcome::Done
+                self.configure_pool(index, name.clone(), config, new_opening.then_some(seed), turn);
+                self.configured(&name)
             }
             Err(refusal) => Outcome::Refused(Refusal::Pool(refusal)),
         }
@@ -64,15 +65,21 @@ impl State {
         };
         let config = PoolConfig { capacity, ..(*self.pools.pools.get(index).config).clone() };
         if *self.pools.pools.get(index).config == config {
-            return Outcome::Done;
+            return self.configured(name);
         }
         match self.judge_capacity(index, capacity) {
             Ok(()) => {
                 self.configure_pool(Some(index), name.into(), config, None, turn);
-                Outcome::Done
+                self.configured(name)
             }
             Err(refusal) => refused(refusal),
         }
+    }
+
+    /// The pool as a configuration has left it, whatever becomes of it later.
+    fn configured(&self, name: &str) -> Outcome {
+        let view = self.pool(name).unwrap_or_else(|| unreachable!("pool {name} is there"));
+        Outcome::PoolConfigured { view: Box::new(view), at: self.now }
     }
 
     pub(super) fn decide_delete_pool(&mut self, pool: String, turn: &mut Turn<'_>) -> Outcome {
@@ -355,6 +362,7 @@ impl State {
             state: grant.state,
             units: grant.units,
             expires_at: (grant.state == GrantState::Held).then_some(grant.deadline),
+            extendable_until: (grant.state == GrantState::Held).then_some(grant.ceiling),
             version: self.pools.pools.get(grant.pool).version,
         }
     }
@@ -387,7 +395,8 @@ impl State {
         }
     }
 
-    /// The same, of anything. A holder that cannot be remembered, and one that was told the same a moment ago, is not told.
+    /// The same, of anything. A holder that cannot be remembered, and one that was told the same a moment ago, is not told; and
+    /// nobody is when there is no room for more than must be.
     pub(super) fn tell_refusal(
         &mut self,
         verb: Verb,
@@ -400,7 +409,7 @@ impl State {
             Some(index) => self.pools.is_told(index, &pool, verb, refusal.why, self.now),
             None => self.pools.holders.len() >= self.limits.pools.holders_max,
         };
-        if known {
+        if known || turn.sparing {
             return;
         }
         let record = PoolRefused {
