@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::calls::Queue;
 use crate::error::CallError;
 use crate::inbox::Inbox;
-use crate::payloads::Pinned;
+use crate::payloads::{Pinned, Readers};
 
 /// What a shard tells.
 #[derive(Debug)]
@@ -137,19 +137,22 @@ impl Held {
         Self { reply, answer }
     }
 
-    /// Pins the payloads that the answer speaks of.
-    pub(crate) fn pin(&mut self, log: &dyn Log) {
-        match self.answer.as_mut().ok().and_then(|delivery| delivery.told.as_mut()) {
+    /// Pins the payloads that the answer speaks of, and has those read that are not in memory.
+    pub(crate) fn pin(&mut self, log: &dyn Log, readers: &Readers) {
+        let pinned = match self.answer.as_mut().ok().and_then(|delivery| delivery.told.as_mut()) {
             Some(Told::Decided { outcome: Outcome::Worked(worked), pinned, .. })
                 if !worked.leased.is_empty() =>
             {
                 *pinned = Pinned::pin(log, worked.leased.iter().map(|job| job.blob));
+                pinned
             }
             Some(Told::Job(Some((view, pinned)))) => {
                 *pinned = Pinned::pin(log, [view.payload, view.result].into_iter());
+                pinned
             }
-            _ => {}
-        }
+            _ => return,
+        };
+        readers.begin(pinned);
     }
 
     /// About how many bytes it will take to tell, listings aside: those are long.

@@ -23,7 +23,7 @@ use crate::inbox::Call;
 use crate::layout;
 use crate::limits::{self, WAIT_MS_MAX};
 use crate::options::Options;
-use crate::payloads::{Read, Readers};
+use crate::payloads::{Read, ReaderThreads, Readers};
 use crate::published::Status;
 use crate::shard::Doors;
 use crate::solo::Solo;
@@ -48,7 +48,7 @@ pub struct Engine {
 pub(crate) struct House {
     /// One for each shard, by number.
     pub(crate) doors: Vec<Doors>,
-    pub(crate) readers: Readers,
+    readers: ReaderThreads,
     /// Empty in an engine whose turns somebody else runs.
     threads: Vec<ShardThread>,
     ended: Mutex<Vec<(u16, oneshot::Receiver<Ended>)>>,
@@ -113,13 +113,20 @@ impl Engine {
             let file = what.into();
             move |source| OpenError::Io { doing, file, source }
         };
-        let readers = Readers::start(options.readers).map_err(io("starting", "reader threads"))?;
+        let readers = ReaderThreads::start(options.readers).map_err(io("starting", "reader threads"))?;
         let options = Arc::new(options);
         let (opened, openings) = mpsc::channel();
         let (mut threads, mut ended) = (Vec::new(), Vec::new());
         for (number, source) in (0..).zip(sources) {
             let (end, ending) = oneshot::channel();
-            let thread = ShardThread::start(number, source, Arc::clone(&options), opened.clone(), end);
+            let thread = ShardThread::start(
+                number,
+                source,
+                Arc::clone(&options),
+                readers.readers(),
+                opened.clone(),
+                end,
+            );
             threads.push(thread.map_err(io("starting", "a shard's thread"))?);
             ended.push((number, ending));
         }
@@ -141,13 +148,9 @@ impl Engine {
     /// [`OpenError`].
     pub fn solo(opened: Opened<Arc<dyn Log>>, options: Options) -> Result<(Self, Solo), OpenError> {
         check(&options)?;
-        let readers = Readers::start(0).map_err(|source| OpenError::Io {
-            doing: "starting",
-            file: "reader threads".into(),
-            source,
-        })?;
         let options = Arc::new(options);
-        let doors = Doors::new(&options);
+        let readers = ReaderThreads::none();
+        let doors = Doors::new(&options, readers.readers());
         let solo = Solo::open(opened, options, doors.clone())?;
         let house = House { doors: vec![doors], readers, threads: Vec::new(), ended: Mutex::new(Vec::new()) };
         Ok((Self { house: Arc::new(house) }, solo))
@@ -229,7 +232,7 @@ impl Engine {
             return Ok(None);
         }
         let mut delivery = self.ask(id.shard(), Ask::Job { id, wait_ms: wait_ms(wait) }, 0).await?;
-        let read = self.house.readers.read(delivery.take_pinned()).await;
+        let read = self.readers().read(delivery.take_pinned()).await;
         let Told::Job(job) = delivery.take() else { unreachable!("a job was asked for") };
         Ok(job.map(|(view, _)| {
             let (has_payload, has_result) = (view.payload.len > 0, view.result.len > 0);
@@ -444,6 +447,10 @@ impl Engine {
     /// The shard a queue is in.
     pub(crate) fn shard_of(&self, queue: &str) -> u16 {
         shard_of(queue, self.shards())
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        self.house.readers.readers()
     }
 
     pub(crate) fn doors(&self, shard: u16) -> &Doors {

@@ -58,7 +58,7 @@ pub const CLEANING_STEP_BYTES: usize = 64 * KIB;
 /// The pause between two cleaning steps of an otherwise idle shard, in ms.
 pub const CLEANING_PAUSE_MS: u64 = 10;
 
-/// So many answers at most, of so many bytes together, leave the log's thread at leisure: single jobs, whose writing to
+/// So many answers at most, of so many bytes together, leave the log's thread at leisure, or one that has read their payloads: single jobs, whose writing to
 /// their sockets takes a fraction of a sync. Lists wake threads of their own, and the log goes on meanwhile.
 pub const LEISURE_ANSWERS: usize = 4;
 /// See [`LEISURE_ANSWERS`].

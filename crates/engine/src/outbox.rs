@@ -150,8 +150,8 @@ thread_local! {
     static AT_LEISURE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is the log's, lets a few short answers go, and has nothing else to do: no frame waits for it. Who
-/// is woken then may do here what is quickly done (write the answer to its socket, say) instead of waking a thread of his
+/// Whether this thread is the log's or one that reads payloads, lets a few short answers go, and has nothing else to do: no
+/// frame waits for it, and no payload. Who is woken then may do here what is quickly done (write the answer to its socket, say) instead of waking a thread of his
 /// own, which on a machine at rest takes longer than all the rest of an answer. He must not wait for anything, nor begin
 /// anything new.
 #[must_use]
@@ -160,10 +160,10 @@ pub fn at_leisure() -> bool {
 }
 
 /// While it lives, its thread is [`at_leisure`].
-struct Leisure;
+pub(crate) struct Leisure;
 
 impl Leisure {
-    fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         AT_LEISURE.set(true);
         Self
     }

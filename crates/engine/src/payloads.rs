@@ -1,9 +1,9 @@
 //! Reading what jobs carry, off the shard's thread.
 //!
 //! A turn only pins: for each blob it takes the log's handle on the frame that holds it, which costs no
-//! reading and keeps trimming away. When the answer is out, the caller's side reads: at once if all frames
-//! are in memory, otherwise on one of a few reader threads, so that no executor's thread waits for a disk.
-//! Neighbours share one read.
+//! reading and keeps trimming away. If all frames are in memory, the caller's side reads when the answer is out. Otherwise
+//! one of a few reader threads begins at once, while the log syncs what the answer waits for, so that no executor's thread
+//! waits for a disk, and a worker at a long queue hardly ever waits for more than the sync. Neighbours share one read.
 //!
 //! Left out: what to do about a blob that cannot be read. The caller of [`Pinned::read`] decides.
 
@@ -20,6 +20,8 @@ use tidegate_log::{Log, PayloadOffset, PayloadSource, ReadError, Sequence};
 use tokio::sync::oneshot;
 
 use crate::envelope::Envelope;
+use crate::limits::LEISURE_BYTES;
+use crate::outbox::Leisure;
 
 /// Blobs that can be read, in the order they were pinned.
 #[derive(Debug, Default)]
@@ -27,6 +29,15 @@ pub(crate) struct Pinned {
     addresses: Vec<(PayloadOffset, u32)>,
     /// Neighbours with one source.
     runs: Vec<Run>,
+    /// Once a reader thread has them; nothing else is here then.
+    begun: Option<Begun>,
+}
+
+/// Blobs that are being read, or have been.
+#[derive(Debug)]
+struct Begun {
+    count: usize,
+    read: oneshot::Receiver<Vec<Read>>,
 }
 
 #[derive(Debug)]
@@ -96,6 +107,11 @@ impl Pinned {
         })
     }
 
+    /// What there is to read.
+    fn bytes(&self) -> usize {
+        self.addresses.iter().map(|&(_, len)| len as usize).sum()
+    }
+
     /// Reads and verifies everything, in the order pinned.
     pub(crate) fn read(&self) -> Vec<Read> {
         self.read_raw().into_iter().map(|read| read.and_then(decode)).collect()
@@ -147,51 +163,83 @@ fn unreadable(error: &ReadError) -> Unreadable {
     Unreadable { damaged: !matches!(error, ReadError::Io { .. }), why: error.to_string() }
 }
 
-/// The reader threads. Tasks are bounded by the callers: each has at most one.
+/// Where to leave what is to be read. Tasks are bounded by the callers: each has at most one.
+#[derive(Clone, Debug)]
+pub(crate) struct Readers(Arc<Tasks>);
+
+/// The reader threads. They end with this.
 #[derive(Debug)]
-pub(crate) struct Readers {
-    tasks: Arc<Tasks>,
+pub(crate) struct ReaderThreads {
+    readers: Readers,
     threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tasks {
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     tasks: VecDeque<(Pinned, oneshot::Sender<Vec<Read>>)>,
+    /// Nobody serves the tasks: whoever has one does it himself.
     closed: bool,
 }
 
-impl Readers {
+impl ReaderThreads {
     /// Starts `count` threads; with none, everything is read where it is asked for.
     ///
     /// # Errors
     /// The system's.
     pub(crate) fn start(count: usize) -> std::io::Result<Self> {
-        let mut readers = Self { tasks: Arc::default(), threads: Vec::new() };
+        let mut readers = Self::none();
+        readers.readers.0.lock().closed = count == 0;
         for number in 0..count {
-            let tasks = Arc::clone(&readers.tasks);
+            let tasks = Arc::clone(&readers.readers.0);
             let thread = std::thread::Builder::new().name(format!("tidegate-read-{number}"));
             readers.threads.push(thread.spawn(move || tasks.serve())?);
         }
         Ok(readers)
     }
 
-    /// Reads what is pinned, here if it is in memory, otherwise on a reader thread.
-    pub(crate) async fn read(&self, pinned: Pinned) -> Vec<Read> {
-        if self.threads.is_empty() || pinned.is_in_memory() {
-            return pinned.read();
+    /// None.
+    pub(crate) fn none() -> Self {
+        let waiting = Waiting { tasks: VecDeque::new(), closed: true };
+        let tasks = Tasks { waiting: Mutex::new(waiting), changed: Condvar::new() };
+        Self { readers: Readers(Arc::new(tasks)), threads: Vec::new() }
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+}
+
+impl Readers {
+    /// Has what is pinned read by a thread, unless it is in memory. Waits for nothing.
+    pub(crate) fn begin(&self, pinned: &mut Pinned) {
+        if pinned.begun.is_some() || pinned.is_in_memory() {
+            return;
         }
-        let count = pinned.addresses.len();
-        let (sender, receiver) = oneshot::channel();
-        self.tasks.lock().tasks.push_back((pinned, sender));
-        self.tasks.changed.notify_one();
+        let mut waiting = self.0.lock();
+        if waiting.closed {
+            return;
+        }
+        let (sender, read) = oneshot::channel();
+        let begun = Begun { count: pinned.addresses.len(), read };
+        let task = std::mem::replace(pinned, Pinned { begun: Some(begun), ..Pinned::default() });
+        waiting.tasks.push_back((task, sender));
+        drop(waiting);
+        self.0.changed.notify_one();
+    }
+
+    /// What is pinned: read here if it is in memory, otherwise by a thread, which may have it already.
+    pub(crate) async fn read(&self, pinned: Pinned) -> Vec<Read> {
+        let mut pinned = pinned;
+        self.begin(&mut pinned);
+        let Some(Begun { count, read }) = pinned.begun else { return pinned.read() };
         let gone = || Err(Unreadable { damaged: false, why: "the reader thread is gone".into() });
-        receiver.await.unwrap_or_else(|_| (0..count).map(|_| gone()).collect())
+        read.await.unwrap_or_else(|_| (0..count).map(|_| gone()).collect())
     }
 }
 
@@ -200,9 +248,12 @@ impl Tasks {
         let mut waiting = self.lock();
         loop {
             if let Some((pinned, sender)) = waiting.tasks.pop_front() {
+                let is_last = waiting.tasks.is_empty();
                 drop(waiting);
                 if !sender.is_closed() {
-                    drop(sender.send(pinned.read()));
+                    let read = pinned.read();
+                    let _leisure = (is_last && pinned.bytes() <= LEISURE_BYTES).then(Leisure::begin);
+                    drop(sender.send(read));
                 }
                 waiting = self.lock();
             } else if waiting.closed {
@@ -218,12 +269,69 @@ impl Tasks {
     }
 }
 
-impl Drop for Readers {
+impl Drop for ReaderThreads {
     fn drop(&mut self) {
-        self.tasks.lock().closed = true;
-        self.tasks.changed.notify_all();
+        self.readers.0.lock().closed = true;
+        self.readers.0.changed.notify_all();
         for thread in self.threads.drain(..) {
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_log::{FrameBuilder, LocalLog, LocalOptions, Shard};
+
+    use super::*;
+
+    /// A log that keeps nothing in memory, with one job's payload in it.
+    fn log() -> (LocalLog, Blob, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = LocalOptions { recent_bytes: 0, ..LocalOptions::default() };
+        let opened = LocalLog::open(directory.path(), options).expect("a log");
+        let envelope = Envelope::json("{}");
+        let mut builder = FrameBuilder::new();
+        builder.push_record(b"a record");
+        let offset = builder.push_payload(&envelope.encode_to_vec());
+        let frame = builder.finish(Shard(0), opened.recovery.epoch, Sequence(1), 0);
+        opened.log.submit(Sequence::ZERO, frame).expect("the frame is taken");
+        opened.log.wait_durable(Sequence(1)).expect("it is durable");
+        let blob = Blob { frame: 1, offset: offset.0, len: envelope.stored_len() };
+        (opened.log, blob, directory)
+    }
+
+    /// Pinned where it is when the log has let go of the frame in memory.
+    fn on_disk(log: &LocalLog, blob: Blob) -> Pinned {
+        loop {
+            let pinned = Pinned::pin(log, [blob].into_iter());
+            if !pinned.is_in_memory() {
+                return pinned;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_is_on_the_disk_is_read_before_anybody_asks() {
+        let (log, blob, _directory) = log();
+        let threads = ReaderThreads::start(1).expect("a thread");
+        let mut pinned = on_disk(&log, blob);
+        threads.readers().begin(&mut pinned);
+        let read = pinned.begun.expect("it has begun").read.blocking_recv();
+        assert_eq!(read, Ok(vec![Ok(Envelope::json("{}"))]));
+    }
+
+    #[test]
+    fn whoever_comes_after_the_threads_reads_himself() {
+        let (log, blob, _directory) = log();
+        let threads = ReaderThreads::start(1).expect("a thread");
+        let readers = threads.readers().clone();
+        drop(threads);
+        let mut pinned = on_disk(&log, blob);
+        readers.begin(&mut pinned);
+        assert!(pinned.begun.is_none());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        assert_eq!(runtime.block_on(readers.read(pinned)), [Ok(Envelope::json("{}"))]);
     }
 }

@@ -31,6 +31,7 @@ use crate::inbox::{Call, Inbox};
 use crate::limits;
 use crate::options::Options;
 use crate::outbox::{Batch, Outbox};
+use crate::payloads::Readers;
 use crate::published::{self, Published, ShardState, Snapshot};
 use crate::rates::Rates;
 use crate::sink::FrameSink;
@@ -44,6 +45,7 @@ const DISK_FULL_RETRY_AFTER_MS: u64 = 5_000;
 pub(crate) struct Doors {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) published: Arc<Published>,
+    pub(crate) readers: Readers,
 }
 
 impl Doors {
@@ -54,10 +56,11 @@ impl Doors {
         self.published.update(|figures| figures.state = ShardState::Serving);
     }
 
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, readers: &Readers) -> Self {
         Self {
             inbox: Arc::new(Inbox::new(options.inbox_calls_max, options.inbox_bytes_max)),
             published: Arc::new(Published::new(Arc::clone(&options.clock))),
+            readers: readers.clone(),
         }
     }
 }
@@ -271,7 +274,7 @@ impl Shard {
         let mut answers = std::mem::take(&mut self.answers);
         // Only now, since a payload may lie in the frame that was submitted just now.
         for held in &mut answers {
-            held.pin(&*self.log);
+            held.pin(&*self.log, &self.doors.readers);
         }
         let pools = self.changed_pools();
         if !answers.is_empty() || snapshot.is_some() || !pools.is_empty() {

@@ -18,6 +18,7 @@ use crate::error::{CallError, OpenError};
 use crate::inbox::Call;
 use crate::limits;
 use crate::options::Options;
+use crate::payloads::Readers;
 use crate::published::ShardState;
 use crate::shard::{Doors, Shard};
 
@@ -48,10 +49,11 @@ impl ShardThread {
         number: u16,
         source: LogSource,
         options: Arc<Options>,
+        readers: &Readers,
         opened: mpsc::Sender<Result<(), OpenError>>,
         ended: tokio::sync::oneshot::Sender<Ended>,
     ) -> std::io::Result<Self> {
-        let doors = Doors::new(&options);
+        let doors = Doors::new(&options, readers);
         let runner = Runner { number, source, options, doors: doors.clone(), calls: VecDeque::new() };
         let fall = Fall(doors.clone());
         let thread =

@@ -62,7 +62,7 @@ impl Engine {
         // The delivery is held while its payloads are read: if this future is dropped here, its jobs go back.
         let read = match delivery.leased() {
             [] => Vec::new(),
-            _ => self.house.readers.read(delivery.take_pinned()).await,
+            _ => self.readers().read(delivery.take_pinned()).await,
         };
         Ok(Brought { shard, delivery, read })
     }

@@ -1,14 +1,14 @@
 //! A future that goes on where it was woken, if that thread is at leisure, and on its executor otherwise.
 //!
 //! An answer is let go by the log's thread, and its connection's task is on a thread of the runtime. On a busy machine that
-//! one is awake; on a machine at rest waking it takes longer than all that is left to do. So the log's thread, when it is
-//! [at leisure](tidegate_engine::at_leisure), does it itself: it polls the future until that waits again, which is when
+//! one is awake; on a machine at rest waking it takes longer than all that is left to do. So the log's thread (or one that has
+//! read a payload for the answer), when it is [at leisure](tidegate_engine::at_leisure), does it itself: it polls the future until that waits again, which is when
 //! the answer is written and the next request is not there yet.
 //!
 //! Promises: the future is polled by one thread at a time, and misses nothing it was woken for; if it panics, its executor
 //! hears of it, as if it had been polled there; with whoever waits for it, it is dropped. Left out: when a future should rather
 //! go on at home. It says so itself, with [`come_home`]. And it must not own the last hold on its engine: whoever lets go of
-//! that waits for the log's thread.
+//! that waits for the very threads that poll it.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -111,13 +112,12 @@ impl Server {
     pub async fn serve(self, engine: Engine, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (stopping, stopped) = watch::channel(false);
         let door = Door::new(engine.clone(), &self.options, stopped.clone());
-        let graceful = GracefulShutdown::new();
-        tokio::select! {
-            () = accept(&self.listener, self.options, &door, &graceful, &stopped) => {}
-            () = stop => {}
-        }
-        drop(self.listener);
+        // On a thread of the runtime, where a new connection is served by the thread that has accepted it. This future is
+        // more likely on one that only waits, and waking that takes longer than accepting.
+        let accepting = tokio::spawn(accept(self.listener, self.options, door, stopped));
+        stop.await;
         stopping.send_replace(true);
+        let graceful = accepting.await.unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
         let ends = async {
             // Closing answers those who wait, and only then can their connections end.
             let (closed, ()) = tokio::join!(engine.close(), graceful.shutdown());
@@ -150,18 +150,23 @@ impl Server {
     }
 }
 
-/// Accepts connections for ever.
+/// Accepts connections until the server stops, or is no more. Then they are asked to end, by what this gives back.
 async fn accept(
-    listener: &TcpListener,
+    listener: TcpListener,
     options: Options,
-    door: &Door,
-    graceful: &GracefulShutdown,
-    stop: &watch::Receiver<bool>,
-) {
+    door: Door,
+    stop: watch::Receiver<bool>,
+) -> GracefulShutdown {
+    let graceful = GracefulShutdown::new();
     let builders = Arc::new(Builders::new());
     let room = Arc::new(Semaphore::new(options.connections_max));
+    let mut stopped = stop.clone();
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => return graceful,
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // A connection that was gone before it was taken, or no file descriptors left: neither is helped by
