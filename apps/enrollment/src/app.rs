@@ -4,22 +4,33 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::board::Board;
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
 use crate::downstream::{Downstream, Fault, System, now};
 use crate::eligibility::judge;
+use crate::last_seen::{AWAY, LastSeen};
 use crate::pace::{Estimate, Pace};
+use crate::presses::{Press, Presses};
 use crate::refusal::{Asked, Seen, Told};
 use crate::room::WaitingRoom;
 use crate::seats::{
-    AnySeats, Door, Enrolment, Event, Free, Moment, Offer, Refused, Seats, Step, StepState, Story, Why,
+    AnySeats, Backlog, Door, Enrolment, Event, Free, Moment, Offer, Refused, Seats, Step, StepState, Story,
+    Why,
 };
 use crate::tally::Tally;
+
+/// So long something may be looked up before what was last seen is shown.
+const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+/// Looks for what was just decided to be shown, and the time between two of them.
+const CATCH_UP: (usize, Duration) = (20, Duration::from_millis(5));
+/// A refusal that the engine tells is one that the portal kept, if it was within this time of it; the engine tells less of it.
+const SAME_REFUSAL_MS: u64 = 5_000;
 
 /// What all that the portal does has in common.
 #[derive(Debug)]
@@ -38,6 +49,29 @@ pub struct App {
     pub room: WaitingRoom,
     /// The numbers of the day.
     pub tally: Tally,
+    /// Presses that were refused.
+    pub presses: Presses,
+    /// What is shown while the seats do not answer.
+    pub last_seen: LastSeen,
+    /// So long a change may take before nobody knows what came of it.
+    pub patience: Duration,
+}
+
+/// A change that a student asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks<'a> {
+    /// What: `enrol`, `drop`, …
+    pub what: &'static str,
+    /// Who.
+    pub student: &'a StudentId,
+    /// For which section.
+    pub section: &'a SectionId,
+    /// With a swap: what is given.
+    pub gives: Option<&'a SectionId>,
+    /// The press's own key.
+    pub key: &'a str,
+    /// What the student saw.
+    pub seen: Option<Seen>,
 }
 
 /// A line that a student stands in, with what can be said about it.
@@ -53,31 +87,51 @@ pub struct Waits {
 }
 
 impl App {
-    /// Asks for a change: counts it, and says a refusal in words.
+    /// Asks for a change: counts it, says a refusal in words, and keeps it for support.
     ///
     /// # Errors
     /// The refusal, told.
     pub async fn change<T>(
         &self,
-        what: &'static str,
-        student: &StudentId,
-        section: &SectionId,
-        seen: Option<Seen>,
+        asks: Asks<'_>,
         asked: impl Future<Output = Result<T, Refused>>,
     ) -> Result<T, Told> {
-        let started = Instant::now();
-        let answer = asked.await;
-        match answer {
+        let (started, at) = (Instant::now(), now());
+        let nobody_knows = |_| {
+            let why = format!("no answer within {} s", self.patience.as_secs());
+            Err(Refused::of(Why::Away(why)))
+        };
+        match timeout(self.patience, asked).await.unwrap_or_else(nobody_knows) {
             Ok(done) => {
-                self.tally.answered(what, None, started.elapsed(), now());
+                self.tally.answered(asks.what, None, started.elapsed(), now());
                 Ok(done)
             }
             Err(refused) => {
-                let told = self.tell(&refused, Some(student), Some(section), seen).await;
-                self.tally.answered(what, Some(told.code), started.elapsed(), now());
+                let told = self.tell(&refused, Some(asks.student), Some(asks.section), asks.seen).await;
+                self.keep(at, asks, &told).await;
+                self.tally.answered(asks.what, Some(told.code), started.elapsed(), now());
                 Err(told)
             }
         }
+    }
+
+    async fn keep(&self, at: Moment, asks: Asks<'_>, told: &Told) {
+        if self.catalogue.student(asks.student).is_none() {
+            return;
+        }
+        let changed = told.changed.as_deref().map_or_else(String::new, |changed| format!(" {changed}"));
+        let press = Press {
+            at,
+            student: asks.student.clone(),
+            action: asks.what.to_owned(),
+            section: asks.section.clone(),
+            gives: asks.gives.cloned(),
+            code: told.code.to_owned(),
+            message: format!("{}{changed}", told.message),
+            version: told.version,
+            key: asks.key.to_owned(),
+        };
+        self.presses.keep(press).await;
     }
 
     /// A refusal in words, with what is still possible as things stand now.
@@ -89,36 +143,100 @@ impl App {
         seen: Option<Seen>,
     ) -> Told {
         let student = student.and_then(|student| self.catalogue.student(student));
-        let board = match self.board.look(&self.seats).await {
-            Ok(board) => board,
-            Err(_) => self.board.shown(),
+        let section = section.and_then(|section| self.catalogue.section(section));
+        // Who is told to come back need not be looked up, and where nobody answers there is nothing to look at.
+        let is_away = matches!(refused.why, Why::Away(_) | Why::NotReached(_) | Why::Busy(_));
+        let board = match is_away {
+            true => self.board.shown(),
+            false => self.board.look(&self.seats).await.unwrap_or_else(|_| self.board.shown()),
         };
-        let story = match student {
-            // Who is told to come back need not be looked up.
-            Some(student) if !matches!(refused.why, Why::Away(_) | Why::NotOpen(_)) => {
-                self.seats.of_student(&student.id).await.ok()
+        let newer = match (section, refused.version) {
+            (Some(section), Some(version)) if !board.away && !is_away => {
+                let is_behind = board.section(&section.id).is_none_or(|free| free.version < version);
+                if is_behind { self.stands(&section.id, version).await } else { None }
             }
             _ => None,
         };
-        let section = section.and_then(|section| self.catalogue.section(section));
+        let story = match student {
+            Some(student) if !is_away && !matches!(refused.why, Why::NotOpen(_)) => {
+                self.story(&student.id).await.ok().map(|(story, _)| story)
+            }
+            _ => None,
+        };
         let asked = Asked {
             catalogue: &self.catalogue,
             board: &board,
+            newer: newer.as_ref(),
             student,
-            story: story.as_ref(),
+            story: story.as_deref(),
             section,
             seen,
         };
         asked.tell(refused)
     }
 
+    /// How a section stands at this version or later. What is shown follows a moment after what is decided.
+    async fn stands(&self, section: &SectionId, version: u64) -> Option<Free> {
+        for _ in 0..CATCH_UP.0 {
+            let found = self.answers(self.seats.free(std::slice::from_ref(section))).await.ok()?.ok()?;
+            if let Some(free) = found.into_iter().next().filter(|free| free.version >= version) {
+                return Some(free);
+            }
+            tokio::time::sleep(CATCH_UP.1).await;
+        }
+        None
+    }
+
+    /// A student's story: as it is, or, while the seats do not answer, as it was last seen, and when that was.
+    async fn story(&self, id: &StudentId) -> Result<(Arc<Story>, Option<Moment>), Refused> {
+        let why = match self.answers(self.seats.of_student(id)).await? {
+            Ok(story) => {
+                let story = Arc::new(story);
+                self.last_seen.saw(id, &story, now());
+                return Ok((story, None));
+            }
+            Err(why) => why,
+        };
+        let (as_of, story) = self.last_seen.story(id).ok_or_else(|| Refused::of(Why::NotReached(why)))?;
+        Ok((story, Some(as_of)))
+    }
+
+    /// What is to be done; as in [`App::story`].
+    async fn backlog(&self) -> Result<(Vec<(System, Backlog)>, Option<Moment>), Refused> {
+        let why = match self.answers(self.seats.backlog()).await? {
+            Ok(backlog) => {
+                self.last_seen.saw_backlog(&backlog, now());
+                return Ok((backlog, None));
+            }
+            Err(why) => why,
+        };
+        let (as_of, backlog) = self.last_seen.backlog().ok_or_else(|| Refused::of(Why::NotReached(why)))?;
+        Ok((backlog, Some(as_of)))
+    }
+
+    /// Looks something up; the inner error says why there is no answer. Where it was just seen that nobody answers, nobody is asked.
+    async fn answers<T>(
+        &self,
+        asked: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<Result<T, String>, Refused> {
+        if self.board.shown().away && self.board.look(&self.seats).await?.away {
+            return Ok(Err("it did not answer a moment ago".to_owned()));
+        }
+        match timeout(LOOK_PATIENCE, asked).await {
+            Ok(Ok(answer)) => Ok(Ok(answer)),
+            Ok(Err(Refused { why: Why::Away(why), .. })) => Ok(Err(why)),
+            Ok(Err(refused)) => Err(refused),
+            Err(_) => Ok(Err(format!("no answer within {} s", LOOK_PATIENCE.as_secs()))),
+        }
+    }
+
     /// What a student's page shows.
     ///
     /// # Errors
-    /// There is no such student, or the seats cannot be reached.
+    /// There is no such student, or the seats cannot be reached and were never seen.
     pub async fn student(&self, id: &StudentId) -> Result<Value, Refused> {
         let student = self.known(id)?;
-        let story = self.seats.of_student(id).await?;
+        let (story, as_of) = self.story(id).await?;
         let section = |id: &SectionId| self.catalogue.section(id);
         let has: Vec<&Section> = story.enrolments.iter().filter_map(|one| section(&one.section)).collect();
         let kept: Vec<&Section> = story.offers.iter().filter_map(|one| section(&one.section)).collect();
@@ -143,6 +261,8 @@ impl App {
             "places": self.waits(&story, now()),
             "barred": barred,
             "now": now(),
+            "as_of": as_of.unwrap_or_else(now),
+            "away": as_of.map(|_| AWAY),
         }))
     }
 
@@ -191,10 +311,14 @@ impl App {
         let student = student.map(|student| self.known(student)).transpose()?;
         let (room, lines) = match student {
             Some(student) if state == Door::Upcoming => (Some(self.room.enter(&student.id, now)), Vec::new()),
-            Some(student) => (None, self.waits(&self.seats.of_student(&student.id).await?, now)),
+            Some(student) => (None, self.waits(&self.story(&student.id).await?.0, now)),
             None => (None, Vec::new()),
         };
-        Ok(json!({ "now": now, "state": state, "opens_at": opens_at, "room": room, "lines": lines }))
+        let away = board.away.then_some(AWAY);
+        Ok(json!({
+            "now": now, "as_of": board.as_of, "away": away,
+            "state": state, "opens_at": opens_at, "room": room, "lines": lines,
+        }))
     }
 
     /// One student's whole story, for support.
@@ -203,12 +327,29 @@ impl App {
     /// As [`App::student`].
     pub async fn support(&self, id: &StudentId) -> Result<Value, Refused> {
         let student = self.known(id)?;
-        let story = self.seats.of_student(id).await?;
-        let steps = self.seats.steps(id).await?;
+        let (story, mut as_of) = self.story(id).await?;
+        // What follows is not remembered: what is said of it is said of now, or not at all.
+        let steps = match as_of {
+            None => self.answers(self.seats.steps(id)).await?.ok(),
+            Some(_) => None,
+        };
         let now = now();
+        if steps.is_none() {
+            as_of.get_or_insert(now);
+        }
+        let steps = steps.unwrap_or_default();
+        let refused = self.presses.of(id).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the refused presses cannot be read");
+            Vec::new()
+        });
         let told_steps: Vec<Value> = steps.iter().map(|step| told_step(step, now)).collect();
         let half_done = steps.iter().filter(|step| step.state != StepState::Done).count();
-        let events: Vec<Value> = story.events.iter().map(|event| self.told_event(event)).collect();
+        let events = self.events(&story, &refused);
+        let away = as_of.map(|_| AWAY);
+        let summary = match away {
+            Some(_) => "The server that keeps the seats does not answer: what follows cannot be looked up, and the rest may have changed since.".to_owned(),
+            None => summary(&story.enrolments, &story.offers, half_done, &steps),
+        };
         let mut books = BTreeMap::new();
         for system in System::ALL {
             let book = match self.downstream.rows(system, id).await {
@@ -224,7 +365,9 @@ impl App {
         Ok(json!({
             "student": student,
             "now": now,
-            "summary": summary(&story.enrolments, &story.offers, half_done, &steps),
+            "as_of": as_of.unwrap_or(now),
+            "away": away,
+            "summary": summary,
             "enrolments": enrolments,
             "offers": story.offers,
             "places": self.waits(&story, now),
@@ -236,19 +379,50 @@ impl App {
         }))
     }
 
+    /// What the seats tell and what the portal kept, in order of time.
+    fn events(&self, story: &Story, refused: &[Press]) -> Vec<Value> {
+        let is_kept = |event: &Event| {
+            event.what == "refused"
+                && refused.iter().any(|press| press.at.abs_diff(event.at) < SAME_REFUSAL_MS)
+        };
+        let told = story.events.iter().filter(|event| !is_kept(event));
+        let told = told.map(|event| (event.at, self.told_event(event)));
+        let mut events: Vec<(Moment, Value)> =
+            told.chain(refused.iter().map(|press| (press.at, self.told_press(press)))).collect();
+        events.sort_by_key(|(at, _)| *at);
+        events.into_iter().map(|(_, event)| event).collect()
+    }
+
+    fn called(&self, section: &SectionId) -> String {
+        match self.catalogue.section(section) {
+            Some(known) => format!("{} ({section})", known.title),
+            None => section.to_string(),
+        }
+    }
+
+    fn told_press(&self, press: &Press) -> Value {
+        let gives = press.gives.as_ref().map(|gives| self.called(gives));
+        json!({
+            "at": press.at,
+            "what": "refused",
+            "section": press.section,
+            "version": press.version,
+            "jobs": [],
+            "action": press.action,
+            "code": press.code,
+            "words": words_of_press(press, &self.called(&press.section), gives.as_deref()),
+        })
+    }
+
     fn told_event(&self, event: &Event) -> Value {
         let section = event.section.as_ref();
-        let title = section.and_then(|section| self.catalogue.section(section)).map(|section| &section.title);
-        let name = match (section, title) {
-            (Some(section), Some(title)) => format!("{title} ({section})"),
-            (Some(section), None) => section.to_string(),
-            _ => String::new(),
-        };
+        let name = section.map_or_else(String::new, |section| self.called(section));
         json!({
             "at": event.at,
             "what": event.what,
             "section": section,
             "version": event.version,
+            "until": event.until,
             "jobs": event.jobs,
             "words": words_of(event, &name),
         })
@@ -263,19 +437,21 @@ impl App {
         let sum =
             |number: fn(&Free) -> u32| board.sections.iter().map(|one| u64::from(number(one))).sum::<u64>();
         let full = board.sections.iter().filter(|section| section.free == 0).count();
-        let systems: BTreeMap<&str, Value> = self
-            .seats
-            .backlog()
-            .await?
+        let (backlog, as_of) = self.backlog().await?;
+        let healths = System::ALL.map(|system| self.downstream.looks(system));
+        let healths = futures_util::future::join_all(healths).await;
+        let systems: BTreeMap<&str, Value> = backlog
             .into_iter()
-            .map(|(system, backlog)| {
-                let health = self.downstream.health(system);
+            .zip(healths)
+            .map(|((system, backlog), health)| {
                 (system.as_str(), json!({ "health": health, "open": backlog.open, "dead": backlog.dead }))
             })
             .collect();
+        let is_old = board.away || as_of.is_some();
         Ok(json!({
             "now": now(),
-            "as_of": board.as_of,
+            "as_of": as_of.map_or(board.as_of, |as_of| as_of.min(board.as_of)),
+            "away": is_old.then_some(AWAY),
             "strategy": self.seats.strategy(),
             "sections": board.sections.len(),
             "full": full,
@@ -394,6 +570,29 @@ fn words_of_step(step: &Step, now: Moment) -> String {
     format!("{what}: {next}{then}")
 }
 
+fn follow_ups(jobs: usize) -> String {
+    match jobs {
+        1 => "1 follow-up job was".to_owned(),
+        _ => format!("{jobs} follow-up jobs were"),
+    }
+}
+
+/// A press that was refused, and what was read then.
+fn words_of_press(press: &Press, section: &str, gives: Option<&str>) -> String {
+    let pressed = match (press.action.as_str(), gives) {
+        ("enrol", _) => format!("pressed Enrol for {section}"),
+        ("drop", _) => format!("pressed Drop for {section}"),
+        ("swap", Some(gives)) => format!("pressed Swap of {gives} for {section}"),
+        ("join", _) => format!("pressed Wait in line for {section}"),
+        ("leave", _) => format!("pressed Leave the line for {section}"),
+        ("accept", _) => format!("pressed Accept for {section}"),
+        ("decline", _) => format!("pressed Decline for {section}"),
+        (other, _) => format!("pressed {other} for {section}"),
+    };
+    let heard = if press.code == "away" { "and heard" } else { "and was refused" };
+    format!("{pressed}, {heard}: “{}”", press.message)
+}
+
 fn words_of(event: &Event, section: &str) -> String {
     let detail = event.detail.as_deref().unwrap_or_default();
     match event.what.as_str() {
@@ -401,18 +600,18 @@ fn words_of(event: &Event, section: &str) -> String {
         "accepted" => format!("accepted the seat in {section} that was kept"),
         "dropped" => format!("gave the seat in {section} back"),
         "swapped" => format!("gave the seat in {section} for another"),
-        "offered" => format!("was offered a seat in {section}, {detail}"),
-        "held" => format!("has a seat in {section} held, {detail}"),
+        "offered" => format!("was offered a seat in {section}"),
+        "held" => format!("has a seat in {section} held"),
         "declined" => format!("declined the seat in {section} that was kept"),
-        "offer_lapsed" => format!("let the offer of {section} lapse; it went to the next in line"),
+        "offer_lapsed" => format!("let the offer of {section} lapse"),
         "lapsed" => format!("let the hold of {section} lapse"),
         "joined" => format!("stands in line for {section}"),
         "left" => format!("left the line for {section}"),
         "dropped_from_line" => format!("was taken out of the line for {section}: has a seat there"),
         "refused" if section.is_empty() => format!("was refused ({detail})"),
         "refused" => format!("was refused {section} ({detail})"),
-        "jobs_begun" => format!("{} follow-up jobs were accepted with it", event.jobs.len()),
-        "jobs_done" => format!("{} follow-up jobs were done with it", event.jobs.len()),
+        "jobs_begun" => format!("{} accepted with it", follow_ups(event.jobs.len())),
+        "jobs_done" => format!("{} done with it", follow_ups(event.jobs.len())),
         other => format!("{other} {section}"),
     }
 }

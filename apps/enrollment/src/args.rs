@@ -45,13 +45,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL", env = "ENROLLMENT_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
 
-    /// The seed of courses and students; the same seed makes the same university
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    /// The seed of courses and students; the same seed makes the same university [default: what the data was made with, or 1]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 
-    /// Sections of courses
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=5_000))]
-    pub sections: u32,
+    /// Sections of courses [default: what the data was made with, or 120]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub sections: Option<u32>,
 
     /// Students
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=200_000))]

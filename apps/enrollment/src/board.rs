@@ -1,7 +1,8 @@
 //! How all sections stand, for everybody who looks: made once for all who ask at the same time.
 //!
 //! What a page shows is never older than a blink (50 ms) at the moment it is asked for, has the version and the moment of what is
-//! durable, and costs the seats nothing: a flood of refreshes reads one answer.
+//! durable, and costs the seats nothing: a flood of refreshes reads one answer. While the seats cannot be asked it is how they last
+//! stood, with that moment, and says so.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as Quick, PoisonError};
@@ -12,10 +13,15 @@ use serde_json::json;
 use tokio::sync::{Mutex, broadcast};
 
 use crate::catalogue::SectionId;
-use crate::seats::{AnySeats, Free, Moment, Refused, Seats};
+use crate::last_seen::AWAY;
+use crate::seats::{AnySeats, Free, Moment, Refused, Seats, Why};
 
 /// How old an answer may be.
 const FRESH: Duration = Duration::from_millis(50);
+/// So long one look may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// So long after a look that failed nobody tries another.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Changes that a page may be behind before it is told everything again.
 const BEHIND_MAX: usize = 64;
 
@@ -31,6 +37,8 @@ pub struct Snapshot {
     pub json: Bytes,
     /// What tells this one from others.
     pub tag: String,
+    /// Whether the seats could not be asked since.
+    pub away: bool,
 }
 
 impl Snapshot {
@@ -47,7 +55,22 @@ impl Snapshot {
         let versions: u64 = sections.iter().map(|section| section.version).sum();
         let doors: usize = sections.iter().map(|section| section.door as usize).sum();
         let tag = format!("\"{versions}-{doors}-{}\"", sections.len());
-        Self { sections, as_of, at, json: json.into(), tag }
+        Self { sections, as_of, at, json: json.into(), tag, away: false }
+    }
+
+    /// The same, of which nobody knows whether it is still so.
+    fn while_away(&self) -> Self {
+        let whole = json!({ "as_of": self.as_of, "away": AWAY, "sections": self.sections });
+        let json = serde_json::to_vec(&whole).expect("it is JSON").into();
+        let tag = format!("\"away-{}", self.tag.trim_start_matches('"'));
+        Self {
+            sections: self.sections.clone(),
+            as_of: self.as_of,
+            at: self.at.clone(),
+            json,
+            tag,
+            away: true,
+        }
     }
 
     /// One section.
@@ -77,12 +100,13 @@ pub struct Board {
 #[derive(Debug)]
 struct Looked {
     at: Option<Instant>,
+    failed: Option<Instant>,
 }
 
 impl Default for Board {
     fn default() -> Self {
         Self {
-            latest: Mutex::new(Looked { at: None }),
+            latest: Mutex::new(Looked { at: None, failed: None }),
             shown: Quick::default(),
             news: broadcast::channel(BEHIND_MAX).0,
         }
@@ -90,20 +114,44 @@ impl Default for Board {
 }
 
 impl Board {
-    /// How sections stand now, or a moment ago. Whoever asks while somebody looks gets what that one sees.
+    /// How sections stand now, or a moment ago; if the seats cannot be asked, how they last stood. Whoever asks while somebody looks gets
+    /// what that one sees.
     ///
     /// # Errors
-    /// The seats cannot be reached, and what was seen before would be a lie.
+    /// The seats cannot be reached, and were never seen.
     pub async fn look(&self, seats: &AnySeats) -> Result<Arc<Snapshot>, Refused> {
         let asked = Instant::now();
         let mut latest = self.latest.lock().await;
-        if latest.at.is_none_or(|looked| looked + FRESH < asked) {
-            let looking = Instant::now();
-            let snapshot = Snapshot::new(seats.free(&[]).await?);
-            latest.at = Some(looking);
-            self.show(snapshot);
+        if latest.at.is_some_and(|looked| looked + FRESH >= asked) {
+            return Ok(self.shown());
         }
-        Ok(self.shown())
+        let looking = Instant::now();
+        let was_seen = latest.at.is_some();
+        let away = |why| match was_seen {
+            true => Ok(self.shown()),
+            false => Err(Refused::of(Why::NotReached(why))),
+        };
+        if latest.failed.is_some_and(|failed| looking < failed + PAUSE) {
+            return away("it did not answer a moment ago".to_owned());
+        }
+        let why = match tokio::time::timeout(PATIENCE, seats.free(&[])).await {
+            Ok(Ok(sections)) => {
+                *latest = Looked { at: Some(looking), failed: None };
+                self.show(Snapshot::new(sections));
+                return Ok(self.shown());
+            }
+            Ok(Err(Refused { why: Why::Away(why), .. })) => why,
+            Ok(Err(refused)) => return Err(refused),
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        };
+        let shown = self.shown();
+        if was_seen && !shown.away {
+            tracing::warn!(%why, "the seats cannot be looked at; what was last seen is shown");
+            self.show(shown.while_away());
+        }
+        let answer = away(why);
+        latest.failed = Some(Instant::now());
+        answer
     }
 
     /// The latest that was seen, however old.
@@ -128,15 +176,18 @@ impl Board {
     pub async fn tell(&self, seats: &AnySeats) {
         let mut told: HashMap<SectionId, (u64, usize)> = HashMap::new();
         let mut number = 0;
+        let mut was_away = false;
         loop {
             if let Ok(snapshot) = self.look(seats).await {
                 let new = |section: &&Free| {
                     told.get(&section.section) != Some(&(section.version, section.door as usize))
                 };
                 let changed: Vec<&Free> = snapshot.sections.iter().filter(new).collect();
-                if !changed.is_empty() {
+                if !changed.is_empty() || snapshot.away != was_away {
                     number += 1;
-                    let json = json!({ "as_of": snapshot.as_of, "sections": changed });
+                    was_away = snapshot.away;
+                    let away = snapshot.away.then_some(AWAY);
+                    let json = json!({ "as_of": snapshot.as_of, "away": away, "sections": changed });
                     let json = serde_json::to_vec(&json).expect("it is JSON").into();
                     for section in changed {
                         told.insert(section.section.clone(), (section.version, section.door as usize));

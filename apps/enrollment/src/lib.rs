@@ -9,6 +9,9 @@
 //! | [`refusal`] | a refusal in words: what changed, what is still possible | deciding |
 //! | [`board`] | how sections stand, read once for all who look | |
 //! | [`pace`], [`room`], [`tally`] | estimates, the waiting room, the day's numbers | anything that must last |
+//! | [`presses`] | presses that were refused, for support | what was done; the seats tell that |
+//! | [`last_seen`] | what is shown while the seats cannot be asked | |
+//! | [`university`] | of which university the data is | |
 //! | [`web`] | routes, pages | rules |
 //! | [`chain`] | what follows an enrolment or a drop, step by step | an opinion about who gets a seat |
 //! | [`downstream`] | three systems of their own: mail, academic record, fee ledger | retries; the queue has them |
@@ -23,12 +26,15 @@ pub mod catalogue;
 pub mod chain;
 pub mod downstream;
 pub mod eligibility;
+pub mod last_seen;
 pub mod pace;
+pub mod presses;
 pub mod refusal;
 pub mod room;
 pub mod seats;
 pub mod serve;
 pub mod tally;
+pub mod university;
 pub mod web;
 
 pub use args::ServeArgs;

@@ -13,8 +13,12 @@ use crate::seats::{Door, Free, Moment, Refused, Story, Why};
 /// Ways out that one refusal names at most.
 const POSSIBLE_MAX: usize = 4;
 
+/// Sections that one sentence names.
+const NAMED_MAX: usize = 100;
+
 /// What a student saw when they pressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with `version` and `free`")]
 pub struct Seen {
     /// The section's version.
     pub version: u64,
@@ -77,8 +81,10 @@ impl Possible {
 pub struct Asked<'a> {
     /// The university.
     pub catalogue: &'a Catalogue,
-    /// How sections stand now.
+    /// How sections stand now, or a moment ago.
     pub board: &'a Snapshot,
+    /// How the section stands that was meant, where the board is behind what was decided about it.
+    pub newer: Option<&'a Free>,
     /// Who, if known.
     pub student: Option<&'a Student>,
     /// What the student has, if it could be found out.
@@ -94,8 +100,11 @@ impl Asked<'_> {
     #[must_use]
     pub fn tell(&self, refused: &Refused) -> Told {
         let version = refused.version.filter(|version| *version > 0);
-        let (code, status, message) = self.say(&refused.why);
-        let mut possible = self.possible(&refused.why);
+        // How the section stood before it was decided is no news, and might be a lie by now.
+        let now = self.newer.or_else(|| self.board.section(&self.section?.id));
+        let now = now.filter(|now| version.is_none_or(|version| now.version >= version) && !self.board.away);
+        let (code, status, message) = self.say(&refused.why, now);
+        let mut possible = self.possible(&refused.why, now);
         possible.truncate(POSSIBLE_MAX);
         let about_seats = matches!(refused.why, Why::SoldOut | Why::OfferLapsed | Why::WaitlistFull(_));
         Told {
@@ -105,18 +114,15 @@ impl Asked<'_> {
             version,
             seen: self.seen.map(|seen| seen.version),
             possible,
-            again: matches!(refused.why, Why::Away(_)),
+            again: status == 503,
             status,
         }
     }
 
-    fn now(&self) -> Option<&Free> {
-        self.board.section(&self.section?.id)
-    }
-
-    fn say(&self, why: &Why) -> (&'static str, u16, String) {
-        let section =
-            self.section.map_or_else(String::new, |section| format!("{} ({})", section.title, section.id));
+    fn say(&self, why: &Why, now: Option<&Free>) -> (&'static str, u16, String) {
+        let named = |section: &Section| format!("{} ({})", section.title, section.id);
+        let section = self.section.map_or_else(String::new, named);
+        let called = |id: &SectionId| self.catalogue.section(id).map_or_else(|| id.to_string(), named);
         let conflict = |code, words: String| (code, 409, words);
         match why {
             Why::NoStudent => ("no_student", 404, "There is no student of this number.".into()),
@@ -125,11 +131,20 @@ impl Asked<'_> {
                 conflict("already_offered", format!("A seat in {section} is kept for you already. Accept it, and it is yours."))
             }
             Why::Ineligible(rule) => conflict(rule.code(), rule.words(self.catalogue)),
-            Why::SoldOut => conflict("sold_out", match self.now() {
-                Some(now) if now.waiting > 0 => {
-                    format!("{section} has no free seat: all {} are taken, and {} wait in line.", now.capacity, many(now.waiting, "student"))
+            Why::SoldOut => conflict("sold_out", match now {
+                Some(now) if now.capacity == 0 => format!("{section} has no seats."),
+                Some(now) => {
+                    let all = match now.capacity {
+                        1 => "its only seat is".to_owned(),
+                        all => format!("all {all} are"),
+                    };
+                    let line = match now.waiting {
+                        0 => String::new(),
+                        1 => ", and 1 student waits in line".to_owned(),
+                        waiting => format!(", and {waiting} students wait in line"),
+                    };
+                    format!("{section} has no free seat: {all} taken or kept for somebody{line}.")
                 }
-                Some(now) => format!("{section} has no free seat: all {} are taken or kept for somebody.", now.capacity),
                 None => format!("{section} has no free seat."),
             }),
             Why::NotOpen(_) => conflict("not_open", "The enrolment has not opened yet. Nobody has a seat before, and being early is no advantage.".into()),
@@ -140,14 +155,38 @@ impl Asked<'_> {
             Why::WaitlistFull(places) => conflict("waitlist_full", format!("The line for {section} is full: {} wait.", many(*places, "student"))),
             Why::NoWaitlist => conflict("no_waitlist", format!("{section} has no line to wait in.")),
             Why::NoOffer => conflict("no_offer", format!("No seat in {section} is kept for you.")),
-            Why::OfferLapsed => conflict("offer_lapsed", format!("The seat in {section} was kept for you, and its time is over. It went to the next in line.")),
+            Why::OfferLapsed => conflict("offer_lapsed", {
+                let since = match now {
+                    Some(now) if now.free > 0 => " It is free again, for whoever is first.",
+                    Some(now) if now.offered > 0 => " It is kept for the next in line now.",
+                    Some(_) => " Somebody else has it now.",
+                    None => "",
+                };
+                format!("The seat in {section} was kept for you, and its time is over.{since}")
+            }),
             Why::BelowGranted(seats) => conflict("below_granted", format!("{} are taken or kept; a section cannot have fewer.", many(*seats, "seat"))),
-            Why::LineInTheWay(section) => conflict("line_in_the_way", format!("Somebody stands in line for {section}; its opening cannot be moved away from under them. The sections before it in the catalogue have the new opening.")),
+            Why::LineInTheWay(sections) => conflict("line_in_the_way", format!("Somebody stands in line for {}; an opening cannot be moved away from under them. No section was changed.", list(sections))),
+            Why::OpeningHalfSet { set, stopped_at, because } => conflict("opening_half_set", format!("The opening could not be set for {stopped_at}: {because}. It was set before that for {}, and for no other section.", list(set))),
+            Why::NothingToGive(give) => conflict("not_enrolled", format!("You have no seat in {} that you could give for {section}.", called(give))),
+            Why::SameSection => conflict("same_section", format!("{section} cannot be swapped for itself. What you have, you keep.")),
+            Why::Changed => conflict("changed", "Something that this depends on changed while you pressed, and nothing was done. Look again, and press again if you still want it.".into()),
+            Why::Busy(what) => {
+                tracing::warn!(%what, "the engine has no room just now");
+                ("busy", 503, "There is too much to do just now, and nothing was done. Press again in a moment: it is the same request.".into())
+            }
+            Why::EngineRefused(what) => {
+                tracing::warn!(%what, "the engine refuses what the portal asks");
+                conflict("refused", format!("This was refused, and nothing was done: {what}"))
+            }
             Why::KeyReused => ("key_reused", 422, "This key belongs to another request. Load the page again and press once more.".into()),
             Why::Unsupported(what) => conflict("unsupported", format!("The way in which seats are kept here cannot do this: {what}.")),
             Why::Away(what) => {
                 tracing::warn!(%what, "the seats cannot be reached");
-                ("away", 503, "We could not find out whether this was done. Press again: it will not be done twice.".into())
+                ("away", 503, "We could not find out whether this was done: the seats do not answer. Press again: it will not be done twice.".into())
+            }
+            Why::NotReached(what) => {
+                tracing::warn!(%what, "the seats cannot be looked at");
+                ("away", 503, "This cannot be looked up just now: the seats do not answer. Ask again in a moment.".into())
             }
         }
     }
@@ -175,13 +214,17 @@ impl Asked<'_> {
         self.story.is_some_and(|story| story.offers.iter().any(|offer| Some(&offer.section) == section))
     }
 
-    fn possible(&self, why: &Why) -> Vec<Possible> {
+    fn possible(&self, why: &Why, now: Option<&Free>) -> Vec<Possible> {
         let Some(section) = self.section else { return Vec::new() };
         let id = &section.id;
         match why {
-            Why::SoldOut | Why::Closed(_) => [self.siblings(section), self.line(section)].concat(),
+            Why::SoldOut => [self.siblings(section), line(section, now)].concat(),
+            Why::Closed(_) => self.siblings(section),
             Why::OfferLapsed | Why::NoOffer => {
-                [self.free_here(section), self.line(section), self.siblings(section)].concat()
+                [free(section, now), line(section, now), self.siblings(section)].concat()
+            }
+            Why::NothingToGive(_) if self.may_have(section) => {
+                [free(section, now), line(section, now)].concat()
             }
             Why::WaitlistFull(_) | Why::NoWaitlist => self.siblings(section),
             Why::AlreadyWaiting => {
@@ -223,25 +266,7 @@ impl Asked<'_> {
     /// Other sections of the course that have a seat which the student may have.
     fn siblings(&self, section: &Section) -> Vec<Possible> {
         let siblings = self.catalogue.siblings(section).filter(|other| self.may_have(other));
-        siblings.flat_map(|other| self.free_here(other)).collect()
-    }
-
-    fn free_here(&self, section: &Section) -> Vec<Possible> {
-        let now = self.board.section(&section.id).filter(|now| now.free > 0 && now.door == Door::Open);
-        let words = |now: &Free| {
-            let when: Vec<_> = section.meetings.iter().map(ToString::to_string).collect();
-            format!("{} has {} free ({}).", section.id, many(now.free, "seat"), when.join(", "))
-        };
-        now.map(|now| Possible::of("enrol", &section.id, words(now))).into_iter().collect()
-    }
-
-    fn line(&self, section: &Section) -> Vec<Possible> {
-        let now = self.board.section(&section.id).filter(|now| now.door == Door::Open && now.free == 0);
-        let words = |now: &Free| match now.waiting {
-            0 => format!("Wait in line for {}: you would be the first.", section.id),
-            waiting => format!("Wait in line for {}: {} before you.", section.id, many_are(waiting)),
-        };
-        now.map(|now| Possible::of("join", &section.id, words(now))).into_iter().collect()
+        siblings.flat_map(|other| free(other, self.board.section(&other.id))).collect()
     }
 
     fn swap(&self, give: &SectionId, want: &Section) -> Possible {
@@ -257,6 +282,37 @@ impl Asked<'_> {
             ),
         };
         Possible { give: Some(give.clone()), ..Possible::of(action, &want.id, words) }
+    }
+}
+
+/// A seat of the section, if there is one.
+fn free(section: &Section, now: Option<&Free>) -> Vec<Possible> {
+    let words = |now: &Free| {
+        let when: Vec<_> = section.meetings.iter().map(ToString::to_string).collect();
+        format!("{} has {} free ({}).", section.id, many(now.free, "seat"), when.join(", "))
+    };
+    let now = now.filter(|now| now.free > 0 && now.door == Door::Open);
+    now.map(|now| Possible::of("enrol", &section.id, words(now))).into_iter().collect()
+}
+
+/// A place in its line, if all seats are taken; how long it is, only if that is known.
+fn line(section: &Section, now: Option<&Free>) -> Vec<Possible> {
+    let id = &section.id;
+    let words = match now {
+        Some(now) if now.door != Door::Open || now.free > 0 => return Vec::new(),
+        Some(now) if now.waiting == 0 => format!("Wait in line for {id}: you would be the first."),
+        Some(now) => format!("Wait in line for {id}: {} before you.", many_are(now.waiting)),
+        None => format!("Wait in line for {id}."),
+    };
+    vec![Possible::of("join", id, words)]
+}
+
+/// The first of some sections by name, and how many more there are.
+fn list(sections: &[SectionId]) -> String {
+    let names: Vec<&str> = sections.iter().take(NAMED_MAX).map(SectionId::as_str).collect();
+    match sections.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
 }
 
@@ -340,6 +396,7 @@ mod tests {
         let asked = Asked {
             catalogue: &catalogue,
             board: &board,
+            newer: None,
             student: catalogue.student(&"s1".into()),
             story: Some(&story),
             section: catalogue.section(&wants.into()),
@@ -389,6 +446,49 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_is_not_said() {
+        let catalogue = university();
+        let (student, section) = (catalogue.student(&"s1".into()), catalogue.section(&"a-1".into()));
+        let tell = |free: u32, waiting: u32, why: Why, version: u64| {
+            let board = Snapshot::new(vec![stands("a-1", free, waiting)]);
+            let asked = Asked {
+                catalogue: &catalogue,
+                board: &board,
+                newer: None,
+                student,
+                story: None,
+                section,
+                seen: None,
+            };
+            asked.tell(&Refused { why, version: Some(version) })
+        };
+        // The board is of version 15. Two have come to stand in line by the version that decided.
+        let told = tell(0, 0, Why::SoldOut, 17);
+        assert_eq!(
+            (told.message.as_str(), told.possible[0].words.as_str()),
+            ("Course a (a-1) has no free seat.", "Wait in line for a-1.")
+        );
+        assert!(tell(0, 2, Why::SoldOut, 15).possible[0].words.contains("2 students are before you"));
+        // Nobody was in line when the offer lapsed.
+        let told = tell(1, 0, Why::OfferLapsed, 15);
+        assert!(
+            told.message.ends_with("It is free again, for whoever is first.")
+                && !told.message.contains("next in line")
+        );
+        assert_eq!(ways(&told), ["enrol a-1"]);
+    }
+
+    #[test]
+    fn a_swap_of_what_one_does_not_have_names_that() {
+        let told = told(&[], "a-2", Why::NothingToGive("b-1".into()), None);
+        assert_eq!(
+            told.message,
+            "You have no seat in Course b (b-1) that you could give for Course a (a-2)."
+        );
+        assert_eq!(ways(&told), ["enrol a-2"]);
+    }
+
+    #[test]
     fn no_refusal_says_just_error() {
         let every = [
             Why::NoStudent,
@@ -404,7 +504,18 @@ mod tests {
             Why::NoOffer,
             Why::OfferLapsed,
             Why::BelowGranted(3),
-            Why::LineInTheWay("a-1".into()),
+            Why::LineInTheWay(vec!["a-1".into()]),
+            Why::OpeningHalfSet {
+                set: vec!["a-2".into()],
+                stopped_at: "a-1".into(),
+                because: "somebody came".into(),
+            },
+            Why::NothingToGive("a-2".into()),
+            Why::SameSection,
+            Why::Changed,
+            Why::Busy("the inbox is full".into()),
+            Why::EngineRefused("there are too many pools".into()),
+            Why::NotReached("connection refused".into()),
             Why::KeyReused,
             Why::Unsupported("lines"),
             Why::Away("connection refused".into()),

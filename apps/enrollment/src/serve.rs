@@ -17,16 +17,23 @@ use crate::board::Board;
 use crate::catalogue::Catalogue;
 use crate::chain::{self, Office};
 use crate::downstream::{Downstream, now};
+use crate::last_seen::LastSeen;
 use crate::pace::Pace;
+use crate::presses::Presses;
 use crate::room::WaitingRoom;
 use crate::seats::postgres::PostgresSeats;
 use crate::seats::tidegate::{Setup, TidegateSeats};
 use crate::seats::{AnySeats, Strategy};
 use crate::tally::Tally;
+use crate::university::University;
 use crate::web::{BOUNDS, Reach, router};
 
 /// Students who may wait for one section.
 const WAITLIST_MAX: u32 = 10_000;
+/// So long a change may take before the student is told that nobody knows; a server that is away is noticed by then.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// The same where no server can be away: as long as the engine itself has patience.
+const PATIENCE_AT_HOME: Duration = Duration::from_secs(30);
 /// Between the end of a worker by an error and its next start.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,10 +49,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen at {}; --listen takes another address", args.listen))?;
     let address = listener.address()?;
-    let catalogue = Arc::new(Catalogue::generate(args.seed, args.sections as usize, args.students as usize));
+    let University { seed, sections } = University::of_data(&args.data, args.seed, args.sections)?;
+    let catalogue = Arc::new(Catalogue::generate(seed, sections as usize, args.students as usize));
+    let presses = Presses::open(&args.data)?;
     let downstream = Arc::new(Downstream::open(&args.downstream, &args.data).await?);
     let pace = Arc::new(Pace::default());
     let (stopping, _) = watch::channel(false);
+    // A server of its own can be away; what is in this process, or has its own patience, is only slow at times.
+    let patience = if args.server.is_some() { PATIENCE } else { PATIENCE_AT_HOME };
 
     let (seats, client, staff) = match args.strategy {
         Strategy::Tidegate => {
@@ -57,7 +68,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
                 offer: args.offer,
                 waitlist_max: WAITLIST_MAX,
             };
-            let seats = TidegateSeats::open(client.clone(), Arc::clone(&catalogue), setup)
+            let seats = TidegateSeats::open(client.clone(), Arc::clone(&catalogue), setup, patience)
                 .await
                 .context("cannot set the sections up")?;
             let office = Arc::new(Office { client: client.clone(), downstream: Arc::clone(&downstream) });
@@ -88,6 +99,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         pace,
         room: WaitingRoom::default(),
         tally: Tally::new(now()),
+        presses,
+        last_seen: LastSeen::default(),
+        patience,
     });
     let telling = {
         let app = Arc::clone(&app);

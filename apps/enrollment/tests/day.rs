@@ -62,6 +62,19 @@ fn a_naive_application_is_seen_to_oversell_or_to_enrol_twice() {
 }
 
 #[test]
+fn a_chart_that_cannot_be_drawn_is_told_before_the_day() {
+    let output = Command::new(env!("CARGO_BIN_EXE_enrollment"))
+        .args(["day", "--students", "10", "--sections", "3", "--chart", "/nonexistent/day.svg"])
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("the chart cannot be written to /nonexistent/day.svg"), "{said}");
+    assert!(!said.contains("students want"), "no day has begun: {said}");
+}
+
+#[test]
 fn row_locks_survive_the_same_day() {
     let (report, output) = day(&[
         "--strategy",

@@ -114,6 +114,222 @@ fn what_cannot_be_understood_is_said() {
 }
 
 #[test]
+fn a_field_that_there_is_not_is_refused_everywhere() {
+    let portal = Portal::start(SOON);
+    let section = first_section(&portal);
+    let seats = portal.get("/api/seats").json()["sections"].clone();
+    let posts = [
+        ("/api/registrar/openings", json!({ "opens_in_ms": 8_000, "section": [section] }), "section"),
+        ("/api/downstream/fee", json!({ "state": "down", "for": 3 }), "for"),
+    ];
+    for (path, body, field) in posts {
+        let answer = portal.post(path, &body);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let said = answer.json()["message"].as_str().expect("words").to_owned();
+        assert!(said.contains(&format!("unknown field `{field}`")) && !said.contains("struct"), "{said}");
+    }
+    let presses = [
+        ("enrol", json!({ "section": section, "sections": [] })),
+        ("enrol", json!({ "section": section, "seen": { "version": 1, "free": 1, "taken": 0 } })),
+        ("swap", json!({ "give": section, "want": section, "when": true })),
+    ];
+    for (action, body) in presses {
+        let answer = portal.press("s00001", action, &body, "k");
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (400, &json!("bad_request")),
+            "{}",
+            answer.text()
+        );
+    }
+    let resized =
+        portal.put(&format!("/api/registrar/sections/{section}"), &json!({ "capacity": 3, "seats": 3 }));
+    assert_eq!(resized.status, 400, "{}", resized.text());
+    assert_eq!(portal.get("/api/seats?section=cs101-1").status, 400);
+    // Who names a section that there is not means another one.
+    for sections in [json!(["none-1"]), json!([section, "none-1"])] {
+        let answer =
+            portal.post("/api/registrar/openings", &json!({ "opens_in_ms": 8_000, "sections": sections }));
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("no_section")));
+        assert!(answer.text().contains("none-1"), "{}", answer.text());
+    }
+    for (body, says) in [
+        (json!({ "opens_in_ms": 8_000, "sections": [] }), "leave it away to mean all"),
+        (json!({ "opens_at": 1_000 }), "has passed"),
+    ] {
+        let answer = portal.post("/api/registrar/openings", &body);
+        assert!(answer.status == 400 && answer.text().contains(says), "{}", answer.text());
+    }
+    let now = portal.get("/api/seats").json()["sections"].clone();
+    let doors = |seats: &Value| {
+        let seats = seats.as_array().expect("a list").iter();
+        seats.map(|one| (one["door"].clone(), one["version"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(doors(&now), doors(&seats), "nothing was changed by any of it");
+}
+
+#[test]
+fn openings_are_set_all_or_none() {
+    let portal = Portal::start(SOON);
+    let last = portal.catalogue.sections().last().expect("a section").id.to_string();
+    portal.resize(&last, 0);
+    let student = portal.students_for(&last)[0].clone();
+    assert_eq!(portal.press(&student, "join", &json!({ "section": last }), "j").status, 202);
+    portal.until("the line to be seen", |portal| portal.section(&last)["waiting"] == 1);
+    let refused = portal.post("/api/registrar/openings", &json!({ "opens_in_ms": 60_000 }));
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("line_in_the_way")));
+    assert!(refused.text().contains(&last), "{}", refused.text());
+    let all = portal.get("/api/seats").json()["sections"].clone();
+    assert!(all.as_array().expect("a list").iter().all(|one| one["door"] == "open"), "{all:#}");
+    // Some are set, and the answer names them.
+    let first = first_section(&portal);
+    let set = portal.post("/api/registrar/openings", &json!({ "opens_in_ms": 60_000, "sections": [first] }));
+    assert_eq!((set.status, &set.json()["sections"]), (200, &json!([first])), "{}", set.text());
+}
+
+#[test]
+fn the_story_has_every_refusal_with_its_section_and_the_words_that_were_read() {
+    let mut portal = Portal::start(SOON);
+    let sections = portal.catalogue.sections().to_vec();
+    // Somebody who has completed something, and a section whose hours are another's.
+    let student = portal.catalogue.students().iter().find(|student| !student.completed.is_empty());
+    let student = student.expect("somebody").clone();
+    let may = |section: &&enrollment::catalogue::Section| {
+        enrollment::eligibility::judge_alone(&portal.catalogue, &student, section).is_ok()
+    };
+    let clash = |one: &enrollment::catalogue::Section| {
+        let clashes = |other: &&enrollment::catalogue::Section| {
+            other.course != one.course && other.clash(one).is_some()
+        };
+        sections.iter().filter(may).find(clashes).cloned()
+    };
+    let (has, clashes) =
+        sections.iter().filter(may).find_map(|one| Some((one.clone(), clash(one)?))).expect("two that clash");
+    let sibling = portal.catalogue.siblings(&has).next().expect("another section").clone();
+    let done = sections.iter().find(|section| student.completed.contains(&section.course)).expect("a course");
+    let id = student.id.as_str();
+    let press = |portal: &Portal, action: &str, section: &enrollment::catalogue::SectionId, key: &str| {
+        portal.press(id, action, &json!({ "section": section }), key)
+    };
+    assert_eq!(press(&portal, "enrol", &has.id, "k").status, 201);
+    let asked = [
+        ("enrol", &sibling.id, "same_course"),
+        ("enrol", &has.id, "already_enrolled"),
+        ("enrol", &clashes.id, "time_conflict"),
+        ("enrol", &done.id, "already_completed"),
+        ("drop", &clashes.id, "not_enrolled"),
+        ("join", &sibling.id, "same_course"),
+        ("accept", &clashes.id, "no_offer"),
+    ];
+    let mut read = Vec::new();
+    for (at, (action, section, code)) in asked.into_iter().enumerate() {
+        // Twice with one key, as by a double click: it is one press.
+        let key = format!("r{at}");
+        let answer = press(&portal, action, section, &key);
+        assert_eq!(answer.json()["code"], code, "{}", answer.text());
+        assert_eq!(press(&portal, action, section, &key).json()["code"], code);
+        let message = answer.json()["message"].as_str().expect("words").to_owned();
+        read.push((action.to_owned(), section.to_string(), code.to_owned(), message));
+    }
+    for _ in 0..2 {
+        let events = portal.story(id)["events"].as_array().expect("a list").clone();
+        let refused: Vec<&Value> = events.iter().filter(|event| event["what"] == "refused").collect();
+        assert_eq!(refused.len(), read.len(), "{refused:#?}");
+        for (event, (action, section, code, message)) in refused.iter().zip(&read) {
+            let text = |field: &str| event[field].as_str().unwrap_or_default();
+            assert_eq!((text("action"), text("section"), text("code")), (&**action, &**section, &**code));
+            assert!(text("words").contains(message.as_str()) && text("words").contains(section), "{event:#}");
+        }
+        assert!(events.iter().map(|event| event["at"].as_u64()).is_sorted(), "{events:#?}");
+        // It outlives a crash.
+        portal.kill();
+        portal.start_again();
+    }
+}
+
+#[test]
+fn a_swap_that_cannot_be_is_a_refusal_by_name() {
+    let portal = Portal::start(SOON);
+    let [one, other] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let student = portal.students_for(&one)[0].clone();
+    let swap = |give: &str, want: &str, key: &str| {
+        portal.press(&student, "swap", &json!({ "give": give, "want": want }), key)
+    };
+    // What one does not have is what the words are about.
+    let nothing = swap(&one, &other, "s1");
+    assert_eq!((nothing.status, &nothing.json()["code"]), (409, &json!("not_enrolled")));
+    let words = nothing.json()["message"].as_str().expect("words").to_owned();
+    assert!(words.find(&one) < words.find(&other), "{words}");
+    assert_eq!(portal.press(&student, "enrol", &json!({ "section": one }), "k").status, 201);
+    let same = swap(&one, &one, "s2");
+    assert_eq!((same.status, &same.json()["code"]), (409, &json!("same_section")), "{}", same.text());
+    portal.settled();
+    assert_eq!(assert_whole(&portal), [(student.clone(), one)]);
+}
+
+#[test]
+fn who_has_another_section_of_the_course_waits_with_a_swap() {
+    let portal = Portal::start(SOON);
+    let [want, has] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    portal.resize(&want, 0);
+    let student = portal.students_for(&want)[0].clone();
+    assert_eq!(portal.press(&student, "enrol", &json!({ "section": has }), "k").status, 201);
+    portal.until("no seat to be seen", |portal| portal.section(&want)["capacity"] == 0);
+    let refused = portal.press(&student, "join", &json!({ "section": want }), "j").json();
+    assert_eq!(refused["code"], "same_course", "{refused}");
+    let way = &refused["possible"][0];
+    assert_eq!((&way["action"], &way["give"]), (&json!("swap_when_offered"), &json!(has)), "{refused}");
+    let waits =
+        portal.press(&student, "swap", &json!({ "give": has, "want": want, "when_offered": true }), "w");
+    assert_eq!(waits.status, 202, "{}", waits.text());
+}
+
+#[test]
+fn an_offer_that_lapses_with_nobody_in_line_is_anybodys() {
+    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "500ms"]);
+    let section = first_section(&portal);
+    portal.resize(&section, 0);
+    let student = portal.students_for(&section)[0].clone();
+    let about = json!({ "section": section });
+    assert_eq!(portal.press(&student, "join", &about, "j").status, 202);
+    portal.resize(&section, 1);
+    portal.until("the offer to lapse", |portal| {
+        let events = portal.story(&student)["events"].clone();
+        events.as_array().expect("a list").iter().any(|event| event["what"] == "offer_lapsed")
+    });
+    let late = portal.press(&student, "accept", &about, "a").json();
+    let message = late["message"].as_str().expect("words");
+    assert_eq!(late["code"], "offer_lapsed", "{late}");
+    assert!(message.contains("It is free again") && !message.contains("next in line"), "{late}");
+    assert_eq!(late["possible"][0]["action"], "enrol", "{late}");
+    assert_eq!(portal.press(&student, "enrol", &about, "k").status, 201);
+}
+
+#[test]
+fn the_data_of_one_university_is_not_anothers() {
+    let mut portal = Portal::start(SOON);
+    portal.kill();
+    for (option, other) in [("--seed", "2"), ("--sections", "25")] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_enrollment"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(portal.data())
+            .args([option, other])
+            .output()
+            .expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(&format!("{option} {other} is asked for")),
+            "{said}"
+        );
+    }
+    portal.start_again();
+    assert_eq!(
+        portal.get("/api/seats").json()["sections"].as_array().map(Vec::len),
+        Some(support::portal::SECTIONS)
+    );
+}
+
+#[test]
 fn the_rules_hold_also_for_two_presses_at_the_same_moment() {
     let portal = Portal::start(SOON);
     // Two sections of one course: whoever presses for both at once has one.
@@ -317,7 +533,7 @@ fn refreshes_are_cheap_and_say_how_fresh_they_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_runs_with_its_systems_in_postgresql() {
-    let postgres = Postgres::start().await;
+    let mut postgres = Postgres::start().await;
     let url = postgres.url();
     let portal = tokio::task::spawn_blocking(move || {
         let portal = Portal::start(&["--retry-delay", "200ms", "--downstream", &url]);
@@ -334,7 +550,14 @@ async fn the_whole_runs_with_its_systems_in_postgresql() {
         assert_eq!(fee["undone"][0], "cancelled, nothing due");
         portal
     });
-    drop(portal.await.expect("no panic"));
+    let portal = portal.await.expect("no panic");
+    // What is gone is not up, whatever no drill has said of it.
+    let health =
+        |portal: &Portal| portal.get("/api/registrar/day").json()["systems"]["fee"]["health"].clone();
+    let up = tokio::task::block_in_place(|| health(&portal));
+    assert_eq!(up, "up");
+    postgres.kill();
+    tokio::task::block_in_place(|| portal.until("the ledger to be away", |portal| health(portal) == "away"));
 }
 
 #[test]
@@ -458,10 +681,40 @@ async fn the_whole_runs_with_a_server_of_its_own() {
         let body = json!({ "give": sections[0], "want": sections[1] });
         assert_eq!(portal.press(&student, "swap", &body, "k3").status, 201);
         portal.settled();
-        assert_eq!(assert_whole(&portal), [(student, sections[1].clone())]);
-        portal
+        assert_eq!(assert_whole(&portal), [(student.clone(), sections[1].clone())]);
+        (portal, student, sections)
     });
-    drop(portal.await.expect("no panic"));
+    let (portal, student, sections) = portal.await.expect("no panic");
+    let was = tokio::task::block_in_place(|| portal.get(&format!("/api/students/{student}")).json());
+    tokio::task::block_in_place(|| portal.get("/api/registrar/day"));
     drop(stop);
     serving.await.expect("no panic").expect("it ends well");
+
+    // The server is gone. What was seen of it last is shown, with its time and a word; what is pressed is answered honestly.
+    tokio::task::block_in_place(|| {
+        for path in ["/api/seats", "/api/opening", "/api/registrar/day", &format!("/api/students/{student}")]
+        {
+            let seen = portal.get(path);
+            assert_eq!(seen.status, 200, "{path}: {}", seen.text());
+            let seen = seen.json();
+            assert!(seen["away"].as_str().expect("a word").contains("does not answer"), "{path}: {seen}");
+            assert!(seen["as_of"].as_u64() > Some(0), "{path}: {seen}");
+        }
+        let catalogue = portal.get("/api/catalogue").json();
+        assert!(catalogue["seats"]["away"].is_string(), "{}", catalogue["seats"]);
+        let seen = portal.get(&format!("/api/students/{student}")).json();
+        assert_eq!(seen["enrolments"], was["enrolments"]);
+        assert_eq!(portal.get("/healthz").status, 503);
+        assert_eq!(portal.get(&format!("/api/support/{student}")).status, 200);
+        let press = portal.press(&student, "drop", &json!({ "section": sections[1] }), "gone");
+        assert_eq!((press.status, &press.json()["code"]), (503, &json!("away")), "{}", press.text());
+        // What no server is needed for is refused as ever.
+        let nobody = portal.press(&student, "enrol", &json!({ "section": "none-1" }), "none");
+        assert_eq!((nobody.status, &nobody.json()["code"]), (404, &json!("no_section")));
+        // A stranger's page was never seen, and that is what is said.
+        let other =
+            portal.catalogue.students().iter().find(|other| other.id.as_str() != student).expect("one");
+        let unseen = portal.get(&format!("/api/students/{}", other.id));
+        assert_eq!((unseen.status, &unseen.json()["code"]), (503, &json!("away")), "{}", unseen.text());
+    });
 }

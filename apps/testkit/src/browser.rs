@@ -11,7 +11,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::actions::{
+    InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction,
+};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
@@ -133,6 +135,31 @@ impl Browser {
     pub async fn prefer(&self, feature: &str, value: &str) {
         let features = json!({ "features": [{ "name": feature, "value": value }] });
         self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// The mouse pressed twice at one place, with so much time between: in the middle of what `selector` finds before the first
+    /// press, whatever the page has drawn there since.
+    pub async fn press_twice(&self, selector: &str, gap: Duration) {
+        // What is pressed before a page is painted is pressed on nothing: the browser throws it away.
+        let painted = "performance.getEntriesByName('first-contentful-paint').length > 0";
+        self.until("the page to be painted", painted).await;
+        let found = format!("document.querySelector({})", json!(selector));
+        self.until(selector, &found).await;
+        // In the middle of the screen, so that nothing is scrolled between.
+        let centre = format!(
+            "(() => {{ const one = {found}; one.scrollIntoView({{ block: 'center', behavior: 'instant' }});
+               const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+        );
+        let centre = self.value(&centre).await;
+        let [x, y] = [0, 1].map(|at| centre[at].as_f64().expect("a number").round());
+        let twice = MouseActions::new("mouse".into())
+            .then(PointerAction::MoveTo { duration: None, x, y })
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT })
+            .then(PointerAction::Pause { duration: gap })
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        self.client.perform_actions(twice).await.expect("the mouse presses");
     }
 
     /// What a script returns; its arguments are `arguments[0]` and on.

@@ -4,13 +4,16 @@
 //! mails, academic records and fees that lie in stores of their own. Between them stand the clicks: who clicked for
 //! what, when, and what the last answer was.
 //!
+//! What a student has at the end is judged anew by the university's rules: no two sections at one hour, and no more credits than
+//! the student may have.
+//!
 //! This is a pure function of what is handed in; it asks nobody. Of what is wrong it counts everything and keeps the
 //! first few in words. It never blames on suspicion: a refusal counts as wrong only if no order of events, however
 //! unlucky, could have filled the section by then.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use enrollment::downstream::System;
+use enrollment::{catalogue::Meeting, downstream::System};
 use serde::Serialize;
 
 /// Of each kind of fault so many are told in words.
@@ -28,6 +31,8 @@ pub(crate) type Moment = u64;
 pub(crate) struct World {
     pub(crate) sections: Vec<SectionFacts>,
     pub(crate) students: Vec<String>,
+    /// How many credits each student may have.
+    pub(crate) credits_max: Vec<u32>,
     /// What students did and heard, in any order.
     pub(crate) clicks: Vec<Click>,
     /// One end: who has which seat when all is quiet.
@@ -41,6 +46,8 @@ pub(crate) struct World {
 pub(crate) struct SectionFacts {
     pub(crate) name: String,
     pub(crate) course: String,
+    pub(crate) credits: u32,
+    pub(crate) meetings: Vec<Meeting>,
     pub(crate) capacity: u32,
     /// Free seats that the portal shows at the end.
     pub(crate) free_shown: Option<u32>,
@@ -52,6 +59,8 @@ pub(crate) struct Click {
     pub(crate) student: Student,
     pub(crate) section: Section,
     pub(crate) wish: Wish,
+    /// With [`Wish::OneOfTwo`]: the other.
+    pub(crate) rival: Option<Section>,
     /// When it was sent for the first time; before this it can have had no effect.
     pub(crate) sent: Moment,
     /// The answers to its presses; one that got none within all patience is not among them.
@@ -63,7 +72,8 @@ pub(crate) struct Click {
 pub(crate) enum Wish {
     /// A seat that the student may have, whatever else the student got.
     Seat,
-    /// A seat, and at the same time another one of the same course: at most one of the two can be had.
+    /// A seat, and at the same time another one: of the same course, at the same hours, or one too many for the credits. Beside
+    /// the one the other may be refused.
     OneOfTwo,
     /// A seat that the student must not have.
     Forbidden,
@@ -169,6 +179,7 @@ impl Verdict {
 pub(crate) fn audit(world: &World) -> Verdict {
     let mut audit = Audit::new(world);
     audit.seats();
+    audit.timetables();
     audit.downstream();
     audit.clicks();
     audit.counters();
@@ -239,6 +250,34 @@ impl<'a> Audit<'a> {
             let text =
                 format!("{} is {} times in {course}: {}", self.student(student), list.len(), list.join(", "));
             self.verdict.duplicates.add(list.len() as u64 - 1, text);
+        }
+    }
+
+    /// What each student has at the end, by the university's rules.
+    fn timetables(&mut self) {
+        let mut of_student: BTreeMap<Student, BTreeSet<Section>> = BTreeMap::new();
+        for seat in &self.world.seats {
+            of_student.entry(seat.student).or_default().insert(seat.section);
+        }
+        for (student, has) in of_student {
+            let facts = |section: &Section| &self.world.sections[*section];
+            let credits: u32 = has.iter().map(|section| facts(section).credits).sum();
+            let max = self.world.credits_max[student];
+            if credits > max {
+                let text = format!("{} has {credits} credits, and may have {max}", self.student(student));
+                self.verdict.unexplained.add(1, text);
+            }
+            for (one, other) in has.iter().flat_map(|one| has.range(one + 1..).map(move |other| (one, other)))
+            {
+                // Two of one course are told as duplicates.
+                let (one, other) = (facts(one), facts(other));
+                let meets = |mine: &Meeting| other.meetings.iter().any(|its| mine.overlaps(its));
+                if one.course != other.course && one.meetings.iter().any(meets) {
+                    let who = self.student(student);
+                    let text = format!("{who} is in {} and {}, which meet at one hour", one.name, other.name);
+                    self.verdict.unexplained.add(1, text);
+                }
+            }
         }
     }
 
@@ -408,12 +447,11 @@ impl<'a> Audit<'a> {
         }
     }
 
-    /// Whether the student had a seat in this section's course.
+    /// Whether the student had a seat in the other of the two.
     fn had_one_of(&self, click: &Click) -> bool {
-        let course = |section: Section| &self.world.sections[section].course;
         self.world.clicks.iter().any(|other| {
             other.student == click.student
-                && course(other.section) == course(click.section)
+                && Some(other.section) == click.rival
                 && other.heard.iter().any(|(_, heard)| matches!(heard, Heard::Enrolled(_)))
         })
     }

@@ -1,5 +1,7 @@
 //! A small world in which all is well, and then one fault of each kind planted into it.
 
+use enrollment::catalogue::Day;
+
 use super::*;
 
 const SECOND: Moment = 1_000_000;
@@ -10,6 +12,8 @@ fn world() -> World {
     let section = |name: &str, course: &str, capacity, free| SectionFacts {
         name: name.into(),
         course: course.into(),
+        credits: 3,
+        meetings: Vec::new(),
         capacity,
         free_shown: Some(free),
     };
@@ -20,6 +24,7 @@ fn world() -> World {
             section("ART-1", "ART", 2, 1),
         ],
         students: ["Anna", "Bert", "Carl", "Dora", "Emil"].map(String::from).to_vec(),
+        credits_max: vec![6; 5],
         ..World::default()
     };
     world.clicks = vec![
@@ -53,7 +58,7 @@ fn enrolled(id: &str) -> Heard {
 /// A click at this second, answered a second later.
 fn click(student: Student, section: Section, wish: Wish, second: u64, heard: Heard) -> Click {
     let sent = second * SECOND;
-    Click { student, section, wish, sent, heard: vec![(sent + SECOND, heard)] }
+    Click { student, section, wish, rival: None, sent, heard: vec![(sent + SECOND, heard)] }
 }
 
 impl World {
@@ -284,7 +289,42 @@ fn refused_as_not_eligible_though_eligible_is_lost() {
     );
     // Bert has the other section of the course.
     let refused = click(BERT, CS_1, Wish::OneOfTwo, 8, Heard::NotEligible("same_course".into()));
-    check(|world| world.clicks.push(refused), &[]);
+    let of_two = Click { rival: Some(CS_2), ..refused };
+    check(|world| world.clicks.push(of_two.clone()), &[]);
+    // What he has has nothing to do with it.
+    let other = Click { rival: Some(ART_1), ..of_two };
+    check(
+        |world| world.clicks.push(other),
+        &[("eligible but lost", 1, "Bert and CS-1: refused as same_course though eligible")],
+    );
+}
+
+#[test]
+fn two_sections_at_one_hour_and_too_many_credits_are_unexplained() {
+    let both = |world: &mut World| {
+        world.enrol("e5", ANNA, ART_1);
+        world.clicks.push(click(ANNA, ART_1, Wish::OneOfTwo, 2, enrolled("e5")));
+        world.shown(ART_1, 0);
+    };
+    let meets = |from| vec![Meeting { day: Day::Monday, from, to: from + 60 }];
+    check(both, &[]);
+    check(
+        |world| {
+            both(world);
+            world.sections[CS_1].meetings = meets(540);
+            world.sections[ART_1].meetings = meets(590);
+        },
+        &[("unexplained", 1, "Anna is in CS-1 and ART-1, which meet at one hour")],
+    );
+    check(
+        |world| {
+            both(world);
+            world.sections[CS_1].meetings = meets(540);
+            world.sections[ART_1].meetings = meets(600);
+            world.credits_max[ANNA] = 5;
+        },
+        &[("unexplained", 1, "Anna has 6 credits, and may have 5")],
+    );
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Account {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Doing {
     systems: HashMap<String, Left>,
+    /// What it says if it tells of an earlier time.
+    away: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,7 +38,7 @@ struct Left {
 impl Doing {
     /// True when nothing is left but what was given up.
     pub(crate) fn is_done(&self) -> bool {
-        self.systems.values().all(|left| left.open <= left.dead)
+        self.away.is_none() && self.systems.values().all(|left| left.open <= left.dead)
     }
 }
 
@@ -55,6 +57,8 @@ pub(crate) async fn world(
         SectionFacts {
             name: section.id.to_string(),
             course: section.course.to_string(),
+            credits: section.credits,
+            meetings: section.meetings.clone(),
             capacity: shown.map_or(section.capacity, |free| free.capacity),
             free_shown: shown.map(|free| free.free),
         }
@@ -82,6 +86,7 @@ pub(crate) async fn world(
     Ok(World {
         sections: catalogue.sections().iter().map(facts).collect(),
         students: catalogue.students().iter().map(|student| student.id.to_string()).collect(),
+        credits_max: catalogue.students().iter().map(|student| student.credits_max).collect(),
         clicks,
         seats: seats?,
         rows,

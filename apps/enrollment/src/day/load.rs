@@ -202,8 +202,8 @@ impl Shared {
             if let (Wish::OneOfTwo, [one, other, rest @ ..]) = (aim.wish, tries) {
                 sleep(one.thought).await;
                 let (one, other) = tokio::join!(
-                    self.click(student, *one, Wish::OneOfTwo),
-                    self.click(student, *other, Wish::OneOfTwo),
+                    self.click(student, *one, Wish::OneOfTwo, Some(other.section)),
+                    self.click(student, *other, Wish::OneOfTwo, Some(one.section)),
                 );
                 has = has.or(one).or(other);
                 tries = if one.is_some() || other.is_some() { &[] } else { rest };
@@ -211,7 +211,7 @@ impl Shared {
             let wish = if aim.wish == Wish::Forbidden { Wish::Forbidden } else { Wish::Seat };
             for one in tries {
                 sleep(one.thought).await;
-                if let Some(section) = self.click(student, *one, wish).await {
+                if let Some(section) = self.click(student, *one, wish, None).await {
                     has = has.or(Some(section));
                     break;
                 }
@@ -220,15 +220,16 @@ impl Shared {
         if let (Some(after), Some(section)) = (visit.drops_after, has) {
             sleep(after).await;
             let one = Try { section, thought: Duration::ZERO, pressed_again: None };
-            self.click(student, one, Wish::Drop).await;
+            self.click(student, one, Wish::Drop, None).await;
         }
     }
 
     /// A click, pressed once or twice; the section, if the student has a seat in it now.
-    async fn click(&self, student: Student, one: Try, wish: Wish) -> Option<Section> {
+    async fn click(&self, student: Student, one: Try, wish: Wish, rival: Option<Section>) -> Option<Section> {
         let click = {
             let mut tally = self.tally();
-            let click = Click { student, section: one.section, wish, sent: self.now(), heard: Vec::new() };
+            let (sent, heard) = (self.now(), Vec::new());
+            let click = Click { student, section: one.section, wish, rival, sent, heard };
             tally.clicks.push(click);
             tally.clicks.len() - 1
         };

@@ -86,6 +86,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         (None, None) => unreachable!("one of the two is there"),
     };
     let data = std::path::absolute(data)?;
+    if let Some(chart) = &args.chart {
+        // A day is long, and whoever cannot be shown it at its end is told at its beginning.
+        let file = fs::OpenOptions::new().create(true).append(true).open(chart);
+        file.with_context(|| format!("the chart cannot be written to {}", chart.display()))?;
+    }
     let strategies = if args.compare { compare::ALL.to_vec() } else { vec![args.strategy] };
     // Whatever ends the day, the processes it started and its directory go with it.
     let reports = runtime.block_on(unless_interrupted(live(&args, &strategies, &data)))?;
@@ -280,7 +285,7 @@ impl Day<'_> {
 
     async fn open_at(&self, portal: &Portal, moment: SystemTime) -> anyhow::Result<()> {
         let since = moment.duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
-        let body = format!(r#"{{"sections":[],"opens_at":{},"shuffle":false}}"#, since.as_millis());
+        let body = format!(r#"{{"opens_at":{},"shuffle":false}}"#, since.as_millis());
         portal.caller.post("/api/registrar/openings", &body).await
     }
 

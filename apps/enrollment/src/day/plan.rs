@@ -3,8 +3,9 @@
 //! Students arrive around the opening: some wait for it, most come within seconds. Each has a list of courses,
 //! popular ones far more often than others, and for each the sections that would do, in the order in which they are
 //! tried. Everything on one list can be had together, so whatever order things happen in, no rule of the university may
-//! refuse any of it; that is what makes a wrong refusal provable. Beside that some click for what they may not have, some
-//! for two sections of a course at once, and some give a seat back.
+//! refuse any of it; that is what makes a wrong refusal provable. Beside that some click for what they may not have, some at once for
+//! two of which the rules allow one (two sections of a course, two at the same hours, two that are too many credits together), and
+//! some give a seat back.
 //!
 //! There is no clock here; moments count from the start of the run.
 
@@ -26,6 +27,9 @@ const TRICKLE: f64 = 0.235;
 const FORBIDDEN: f64 = 0.05;
 /// So much of the courses with two sections that would do are clicked for in both at once.
 const AT_ONCE: f64 = 0.03;
+/// So much of the students click at once for two sections that meet at the same hours; so much, for two that are too many credits.
+const AT_ONE_HOUR: f64 = 0.05;
+const OVER_THE_LIMIT: f64 = 0.05;
 /// So much of the students give a seat back.
 const DROPPERS: f64 = 0.03;
 /// Courses on a list.
@@ -98,7 +102,16 @@ impl Plan {
     pub(crate) fn new(catalogue: &Catalogue, shape: Shape) -> Plan {
         let offers = Offers::new(catalogue, shape.seed);
         let visit = |(number, student)| {
-            visit(catalogue, &offers, shape, student, Chance::new(shape.seed, "student", number as u64))
+            let chance = Chance::new(shape.seed, "student", number as u64);
+            let mut visit = visit(catalogue, &offers, shape, student, chance);
+            // Chance of their own, so that they leave the rest of the day as it is.
+            let rivals = &mut Chance::new(shape.seed, "rivals", number as u64);
+            if rivals.happens(AT_ONE_HOUR) {
+                at_one_hour(catalogue, student, &mut visit, rivals);
+            } else if rivals.happens(OVER_THE_LIMIT) {
+                over_the_limit(catalogue, student, &mut visit, rivals);
+            }
+            visit
         };
         Plan { shape, visits: catalogue.students().iter().enumerate().map(visit).collect() }
     }
@@ -231,6 +244,74 @@ fn wanted(
     lists
 }
 
+/// The sections of a visit's lists but for those of one aim.
+fn others(visit: &Visit, but: Option<usize>) -> impl Iterator<Item = Section> {
+    let aims = visit.aims.iter().enumerate();
+    let lists = aims.filter(move |(at, aim)| Some(*at) != but && aim.wish != Wish::Forbidden);
+    lists.flat_map(|(_, aim)| aim.tries.iter().map(|one| one.section))
+}
+
+/// The most credits that a visit's lists can come to, but for those of one aim.
+fn credits(catalogue: &Catalogue, visit: &Visit, but: Option<usize>) -> u32 {
+    let aims = visit.aims.iter().enumerate();
+    let lists = aims.filter(|(at, aim)| Some(*at) != but && aim.wish != Wish::Forbidden);
+    let most = |aim: &Aim| aim.tries.iter().map(|one| catalogue.sections()[one.section].credits).max();
+    lists.filter_map(|(_, aim)| most(aim)).sum()
+}
+
+/// A section that may be had beside these, whichever of them the student gets.
+fn beside(
+    catalogue: &Catalogue,
+    student: &Student,
+    these: &[Section],
+    fits: impl Fn(Section) -> bool,
+    chance: &mut Chance,
+) -> Option<Section> {
+    let sections = catalogue.sections();
+    let first = chance.below(sections.len().max(1));
+    let mut all = (0..sections.len()).map(|number| (first + number) % sections.len());
+    all.find(|number| {
+        let section = &sections[*number];
+        let clear = |other: &Section| {
+            sections[*other].course != section.course && sections[*other].clash(section).is_none()
+        };
+        judge_alone(catalogue, student, section).is_ok() && these.iter().all(clear) && fits(*number)
+    })
+}
+
+/// One of the wishes becomes two at once: what is wished for, and something else at the same hours.
+fn at_one_hour(catalogue: &Catalogue, student: &Student, visit: &mut Visit, chance: &mut Chance) {
+    let sections = catalogue.sections();
+    let Some(at) = visit.aims.iter().position(|aim| aim.wish == Wish::Seat) else { return };
+    let one = visit.aims[at].tries[0];
+    let rest: Vec<Section> = others(visit, Some(at)).collect();
+    let room = student.credits_max.saturating_sub(credits(catalogue, visit, Some(at)));
+    let fits = |number: Section| {
+        let (section, one) = (&sections[number], &sections[one.section]);
+        section.course != one.course && section.clash(one).is_some() && section.credits <= room
+    };
+    if let Some(section) = beside(catalogue, student, &rest, fits, chance) {
+        visit.aims[at] = Aim { wish: Wish::OneOfTwo, tries: vec![one, Try { section, ..one }] };
+    }
+}
+
+/// At the end come two at once, each of which may be had beside everything, and not both. They come last: whoever has both after all,
+/// because something else was sold out, has not too many credits then, and would have for what came after.
+fn over_the_limit(catalogue: &Catalogue, student: &Student, visit: &mut Visit, chance: &mut Chance) {
+    let sections = catalogue.sections();
+    let Some(like) = visit.aims.iter().flat_map(|aim| &aim.tries).next().copied() else { return };
+    let mut rest: Vec<Section> = others(visit, None).collect();
+    let room = student.credits_max.saturating_sub(credits(catalogue, visit, None));
+    let fits = |number: Section| sections[number].credits <= room;
+    let Some(one) = beside(catalogue, student, &rest, fits, chance) else { return };
+    rest.push(one);
+    let too_many = |number: Section| fits(number) && sections[number].credits + sections[one].credits > room;
+    if let Some(other) = beside(catalogue, student, &rest, too_many, chance) {
+        let tries = [one, other].map(|section| Try { section, ..like }).to_vec();
+        visit.aims.push(Aim { wish: Wish::OneOfTwo, tries });
+    }
+}
+
 /// A section that the student may not have, whatever else happens.
 fn forbidden(catalogue: &Catalogue, student: &Student, chance: &mut Chance) -> Option<Section> {
     let sections = catalogue.sections();
@@ -314,6 +395,31 @@ mod tests {
             assert!(aims().filter(|aim| aim.wish == wish).count() > 100, "{wish:?}");
         }
         assert!(plan.visits.iter().filter(|visit| visit.drops_after.is_some()).count() > 200);
+    }
+
+    #[test]
+    fn some_press_at_once_for_what_no_rule_allows_together() {
+        let catalogue = Catalogue::generate(1, 300, 10_000);
+        let plan = Plan::new(&catalogue, shape(1));
+        let sections = catalogue.sections();
+        let (mut one_hour, mut too_many) = (0, 0);
+        for (student, visit) in catalogue.students().iter().zip(&plan.visits) {
+            for (at, aim) in visit.aims.iter().enumerate().filter(|(_, aim)| aim.wish == Wish::OneOfTwo) {
+                let [one, other] = [0, 1].map(|nth| &sections[aim.tries[nth].section]);
+                if one.course == other.course {
+                    continue;
+                }
+                match one.clash(other) {
+                    Some(_) => one_hour += 1,
+                    None => {
+                        let all = credits(&catalogue, visit, Some(at)) + one.credits + other.credits;
+                        assert!(all > student.credits_max && at + 1 == visit.aims.len());
+                        too_many += 1;
+                    }
+                }
+            }
+        }
+        assert!(one_hour > 100 && too_many > 100, "{one_hour} and {too_many}");
     }
 
     #[test]

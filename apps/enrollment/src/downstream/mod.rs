@@ -94,6 +94,8 @@ pub enum Health {
     Down,
     /// It answers so many milliseconds late.
     SlowMs(u64),
+    /// Its store cannot be reached: no drill.
+    Away,
 }
 
 /// What came of writing an entry.
@@ -173,6 +175,8 @@ macro_rules! either {
     };
 }
 
+/// A store that takes longer to say that it is there is away.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// `SlowMs` beyond this is "down".
 const SLOW_MS_MAX: u64 = 3_600_000;
 
@@ -207,7 +211,7 @@ impl Downstream {
     pub fn set(&self, system: System, health: Health) {
         let value = match health {
             Health::Up => 0,
-            Health::Down => u64::MAX,
+            Health::Down | Health::Away => u64::MAX,
             Health::SlowMs(ms) => ms.min(SLOW_MS_MAX),
         };
         self.health[system as usize].store(value, Ordering::Relaxed);
@@ -220,6 +224,19 @@ impl Downstream {
             0 => Health::Up,
             u64::MAX => Health::Down,
             ms => Health::SlowMs(ms),
+        }
+    }
+
+    /// How a system is: as its drill has it, or away if its store does not answer.
+    pub async fn looks(&self, system: System) -> Health {
+        let told = self.health(system);
+        if told == Health::Down {
+            return told;
+        }
+        let asked = async { either!(self, store => store.answers(system).await) };
+        match tokio::time::timeout(ANSWER_TIME, asked).await {
+            Ok(Ok(())) => told,
+            Ok(Err(_)) | Err(_) => Health::Away,
         }
     }
 
@@ -288,7 +305,7 @@ impl Downstream {
     async fn reach(&self, system: System) -> Result<(), Fault> {
         match self.health(system) {
             Health::Up => Ok(()),
-            Health::Down => Err(Fault::new(system, "http_503", "answers 503")),
+            Health::Down | Health::Away => Err(Fault::new(system, "http_503", "answers 503")),
             Health::SlowMs(ms) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 Ok(())
@@ -302,7 +319,7 @@ fn words(system: System, entry: &Entry) -> String {
     match system {
         System::Mail => format!("You are enrolled in {section} ({course}, {credits} credits)."),
         System::Record => format!("enrolled in {section}, {credits} credits"),
-        System::Fee => format!("{section}: {}.{:02} due", fee_cents / 100, fee_cents % 100),
+        System::Fee => format!("{section}: {}.{:02} EUR due", fee_cents / 100, fee_cents % 100),
     }
 }
 

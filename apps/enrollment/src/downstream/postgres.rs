@@ -169,6 +169,10 @@ impl Schemas {
         .await
     }
 
+    pub(super) async fn answers(&self, system: System) -> Result<(), Fault> {
+        self.on(system, async |client| client.batch_execute("SELECT 1").await).await
+    }
+
     pub(super) async fn count(&self, system: System) -> Result<u64, Fault> {
         self.on(system, async |client| {
             let count: i64 =

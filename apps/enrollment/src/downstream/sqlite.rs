@@ -150,6 +150,10 @@ impl Files {
         .await
     }
 
+    pub(super) async fn answers(&self, system: System) -> Result<(), Fault> {
+        self.on(system, |connection| connection.query_row("SELECT 1", [], |_| Ok(()))).await
+    }
+
     pub(super) async fn count(&self, system: System) -> Result<u64, Fault> {
         self.on(system, |connection| {
             connection

@@ -54,6 +54,9 @@ export function heardNow(now) {
   if (now) server.ahead = now - Date.now();
 }
 
+/** No request waits longer for its answer, in ms; the portal itself says sooner that nobody knows. */
+const PATIENCE_MS = 35000;
+
 /** A request. What comes back has `ok`, `status` and `body`; no answer at all is status 0. */
 export async function ask(method, path, body, headers = {}) {
   try {
@@ -61,6 +64,7 @@ export async function ask(method, path, body, headers = {}) {
       method,
       headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
     const text = await response.text();
     let read = null;
@@ -85,7 +89,7 @@ export function watchSeats(heard) {
     show("live", "live");
     const news = JSON.parse(event.data);
     heardNow(news.as_of > server.now() ? news.as_of : 0);
-    heard(news.sections);
+    heard(news.sections, news);
   };
   source.addEventListener("all", read);
   source.addEventListener("seats", read);

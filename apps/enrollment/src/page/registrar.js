@@ -8,7 +8,10 @@ function tile(name, value, more, bad) {
   return el("div", { class: "tile", "data-tile": name, "data-state": bad ? "bad" : undefined }, el("dt", {}, name), el("dd", {}, String(value)), more && el("dd", {}, more));
 }
 
+const HEALTH = { up: "answers", down: "down", away: "does not answer" };
+
 function drawDay(day) {
+  $("#away").textContent = day.away ? `${day.away} As of ${timeOf(day.as_of)}.` : "";
   const share = day.seats > 0 ? Math.round((100 * day.taken) / day.seats) : 0;
   const done = Object.values(day.day.done).reduce((sum, count) => sum + count, 0);
   const refused = Object.entries(day.day.refused).sort((a, b) => b[1] - a[1]);
@@ -21,13 +24,15 @@ function drawDay(day) {
     tile("In line", day.waiting),
     tile("Done", done, Object.entries(day.day.done).map(([what, count]) => `${count} ${what}`).join(", ")),
     tile("Refused", refusals, refused.slice(0, 3).map(([code, count]) => `${count} ${code.replaceAll("_", " ")}`).join(", ")),
-    tile("Answered within", `${ms(day.day.p99_ms)} ms`, `99 of 100; half within ${ms(day.day.p50_ms)} ms`),
+    done + refusals > 0
+      ? tile("Answered within", `${ms(day.day.p99_ms)} ms`, `99 of 100; half within ${ms(day.day.p50_ms)} ms`)
+      : tile("Answered within", "–", "nobody has pressed anything yet"),
     tile("Looking on", day.watching, `${day.day.reads} looks since ${timeOf(day.day.since)}`),
   );
   drawChart(day.day.seconds);
   $("#systems tbody").replaceChildren(
     ...Object.entries(day.systems).map(([system, now]) => {
-      const health = typeof now.health === "string" ? (now.health === "up" ? "answers" : "down") : `slow by ${now.health.slow_ms} ms`;
+      const health = typeof now.health === "string" ? HEALTH[now.health] ?? now.health : `slow by ${now.health.slow_ms} ms`;
       const words = now.open === 0 ? health : now.health === "up" ? `${health}; working it off` : `${health}; what waits is tried again by itself`;
       return el("tr", { "data-system": system }, el("td", {}, system), el("td", {}, words), el("td", { class: "number" }, String(now.open)), el("td", { class: "number" }, String(now.dead)));
     }),
@@ -67,6 +72,8 @@ function drawSections() {
   for (const section of shown) drawSection(section.id);
 }
 
+const COUNTS = { taken: "Taken", offered: "Kept", free: "Free", waiting: "In line" };
+
 function row(section) {
   const input = el("input", { type: "number", min: 0, max: 100000, "aria-label": `Seats of ${section.id}` });
   const save = async (event) => {
@@ -83,9 +90,9 @@ function row(section) {
   return el(
     "tr",
     { "data-section": section.id },
-    el("td", {}, section.id),
-    el("td", {}, section.title),
-    ...["taken", "offered", "free", "waiting"].map((what) => el("td", { class: "number", "data-what": what })),
+    el("td", { class: "name" }, section.id),
+    el("td", { class: "title" }, section.title),
+    ...Object.entries(COUNTS).map(([what, label]) => el("td", { class: "number", "data-what": what, "data-label": label })),
     el("td", { class: "number" }, el("form", { onsubmit: save }, el("span", { class: "small muted", "data-said": section.id, role: "status" }), input, el("button", { class: "button" }, "Save"))),
   );
 }
@@ -94,7 +101,7 @@ function drawSection(id) {
   const tr = document.querySelector(`tr[data-section="${CSS.escape(id)}"]`);
   const seats = state.seats.get(id);
   if (!tr || !seats) return;
-  for (const what of ["taken", "offered", "free", "waiting"]) $(`[data-what="${what}"]`, tr).textContent = seats[what];
+  for (const what of Object.keys(COUNTS)) $(`[data-what="${what}"]`, tr).textContent = seats[what];
   const input = $("input", tr);
   if (!input.dataset.touched) input.value = seats.capacity;
 }
@@ -106,13 +113,55 @@ function heard(sections) {
     state.seats.set(seats.section, seats);
     drawSection(seats.section);
   }
+  drawOpening();
 }
 
-$("#opening").addEventListener("submit", async (event) => {
+// ---- The opening
+
+/** How many sections are open, and when the others open. */
+function drawOpening() {
+  const all = [...state.seats.values()];
+  const is = (door) => all.filter((seats) => seats.door === door);
+  const parts = [];
+  if (is("open").length > 0) parts.push(`${many(is("open").length, "section")} open now`);
+  const times = new Map();
+  for (const seats of is("upcoming")) {
+    const when = `at ${new Date(seats.opens_at).toLocaleString()}${seats.draws ? ", after a draw" : ""}`;
+    times.set(when, (times.get(when) ?? 0) + 1);
+  }
+  const [most, ...others] = [...times].sort((a, b) => b[1] - a[1]);
+  if (most) parts.push(`${many(most[1], "section")} to open ${most[0]}`);
+  if (others.length > 0) parts.push(`${others.reduce((sum, [, count]) => sum + count, 0)} at other times`);
+  if (is("closed").length > 0) parts.push(`${is("closed").length} closed`);
+  $("#opening-now").textContent = `${parts.join(", ")}.`;
+}
+
+/** What would be done, from the fields as they are. */
+const wanted = () => ({ opens_in_ms: Math.round(Number($("#minutes").value) * 60000), shuffle: $("#mode").value === "shuffle" });
+
+function closeQuestion() {
+  $("#opening-ask").hidden = true;
+}
+
+$("#opening").addEventListener("submit", (event) => {
   event.preventDefault();
-  const opens_in_ms = Math.round(Number($("#minutes").value) * 60000);
-  const { ok, body } = await ask("POST", "/api/registrar/openings", { opens_in_ms, shuffle: $("#mode").value === "shuffle" });
-  $("#opening-said").textContent = ok ? `All sections open at ${timeOf(body.opens_at)}.` : body?.message ?? "There was no answer.";
+  const open = [...state.seats.values()].filter((seats) => seats.door === "open").length;
+  const waiting = [...state.seats.values()].filter((seats) => seats.waiting > 0).map((seats) => seats.section);
+  const { opens_in_ms, shuffle } = wanted();
+  const closes = open > 0 ? ` ${open === 1 ? "1 section that is open now is" : `${open} sections that are open now are`} closed until then.` : "";
+  const line = waiting.length > 0 ? ` It will be refused: somebody stands in line for ${waiting.slice(0, 5).join(", ")}${waiting.length > 5 ? " and others" : ""}.` : "";
+  $("#opening-question").textContent = `Set the opening of all ${state.sections.size} sections to ${new Date(Date.now() + opens_in_ms).toLocaleString()}${shuffle ? ", after a draw" : ""}?${closes}${line}`;
+  $("#opening-said").textContent = "";
+  $("#opening-ask").hidden = false;
+  $("#opening-no").focus();
+});
+
+$("#opening").addEventListener("input", closeQuestion);
+$("#opening-no").addEventListener("click", closeQuestion);
+$("#opening-yes").addEventListener("click", async () => {
+  closeQuestion();
+  const { ok, body } = await ask("POST", "/api/registrar/openings", wanted());
+  $("#opening-said").textContent = ok ? `${many(body.sections.length, "section")} will open at ${timeOf(body.opens_at)}.` : body?.message ?? "There was no answer.";
 });
 
 for (const id of ["find", "only-line"]) $(`#${id}`).addEventListener("input", drawSections);
@@ -135,6 +184,7 @@ async function begin() {
   for (const section of body.sections) state.sections.set(section.id, section);
   for (const seats of body.seats.sections) state.seats.set(seats.section, seats);
   drawSections();
+  drawOpening();
   watchSeats(heard);
   await look();
   document.documentElement.dataset.ready = "yes";

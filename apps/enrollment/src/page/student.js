@@ -1,7 +1,11 @@
 // A student's page.
 //
 // A press has a key, made when its button is first shown for that wish and kept in sessionStorage until the press is answered: a
-// second press, and a reload in between, are the same request, and the portal does it once.
+// reload in between is the same request, and the portal does it once. Until the page shows what came of a press, another press of
+// the same wish is the same press.
+//
+// What a press changes on the page does not answer to the rest of a double click: a button that means something else than before
+// cannot be pressed for a moment, nothing else is pressed at the very place, and what gives something up asks first.
 
 import { $, DAY_NAMES, about, ask, clock, el, heardNow, hours, many, server, span, timeOf, watchSeats } from "/common.js";
 
@@ -34,44 +38,86 @@ function answered(wish) {
 
 const under_way = new Set();
 
+/** So long after the page has shown what came of a press, what it changed does not answer to presses, in ms. */
+const QUIET_MS = 1500;
+/** So near to the last press nothing else is pressed meanwhile, in pixels. */
+const SAME_PLACE = 48;
+/** Until when, and what was pressed last: where, for which wish, beside which section. */
+const quiet = { until: 0, x: NaN, y: NaN, wish: null, section: null };
+
+const isQuiet = () => under_way.size > 0 || performance.now() < quiet.until;
+
+/** What a press has changed is drawn now; it settles. */
+function settle() {
+  quiet.until = performance.now() + QUIET_MS;
+  setTimeout(() => {
+    if (isQuiet()) return;
+    for (const one of document.querySelectorAll("[data-settling]")) {
+      delete one.dataset.settling;
+      one.removeAttribute("aria-disabled");
+    }
+  }, QUIET_MS + 20);
+}
+
+/** Whether this click belongs to a press before: it is on what that press has changed, or on what came to be where it was. */
+function isEcho(event) {
+  if (!isQuiet()) return false;
+  const one = event.currentTarget;
+  if ("settling" in one.dataset) return true;
+  // A press of a key has no place; what it is on has not moved.
+  if (event.detail === 0 || one.dataset.wish === quiet.wish) return false;
+  return Math.hypot(event.clientX - quiet.x, event.clientY - quiet.y) < SAME_PLACE;
+}
+
+/** Presses, if this is a press by itself. */
+function pressed(event, wish, section, go) {
+  if (isEcho(event)) return;
+  Object.assign(quiet, { x: event.detail === 0 ? NaN : event.clientX, y: event.clientY, wish, section });
+  go();
+}
+
 /** Presses: sends the wish under its key, and says what came of it beside the section that it is about. */
 async function press(action, body) {
   const wish = wishOf(action, body);
+  if (under_way.has(wish)) return;
   const key = keyOf(wish);
   const about_section = body.section ?? body.want;
+  closeAsking();
   sessionStorage.setItem(`pressed:${wish}`, JSON.stringify({ action, body }));
   under_way.add(wish);
   // What came of earlier presses has been read.
-  for (const id of [...told.keys()]) {
-    told.delete(id);
-    drawSection(id, true);
-  }
-  $("#general").replaceChildren();
+  inPlace(() => {
+    for (const id of [...told.keys()]) {
+      told.delete(id);
+      drawSection(id, true);
+    }
+    $("#general").replaceChildren();
+  });
   showBusy();
   const answer = await ask("POST", `${base}/${action}`, body, { "Idempotency-Key": key });
-  // Of two presses the first answer counts; the other is the same.
-  const is_first = sessionStorage.getItem(`key:${wish}`) === key;
+  settle();
   if (answer.status === 0 || answer.status === 503) {
     under_way.delete(wish);
-    tell(about_section, answer.body ?? away(action, body));
+    tell(about_section, { ...(answer.body ?? away), again: () => press(action, body) });
     showBusy();
     return;
   }
-  if (is_first) {
-    answered(wish);
-    tell(about_section, answer.ok ? { done: doneWords(action, body, answer.body) } : answer.body ?? away(action, body));
-  }
+  answered(wish);
+  tell(about_section, answer.ok ? { done: doneWords(action, body, answer.body) } : answer.body ?? away);
+  // The answer is there, and the page does not show it yet: what is pressed until then is pressed on what was.
+  await look();
   under_way.delete(wish);
   showBusy();
-  await look();
+  settle();
+  const what = told.get(about_section);
+  if (what && !what.done) what.then = standing(about_section);
 }
 
-const away = (action, body) => ({
+const away = {
   code: "away",
   message: "There was no answer, so nobody knows whether this was done. Press again: it will not be done twice.",
   possible: [{ action: "again", words: "Press again; it is the same request." }],
-  again: () => press(action, body),
-});
+};
 
 function doneWords(action, body, answer) {
   switch (action) {
@@ -102,13 +148,105 @@ function askAgain() {
 const told = new Map();
 
 function tell(section, what) {
+  what.at = server.now();
   told.set(section, what);
-  drawSection(section, true);
+  inPlace(() => drawSection(section, true));
   const box = document.querySelector(`[data-section="${CSS.escape(section)}"] .told`);
-  if (box) {
-    box.scrollIntoView({ block: "nearest" });
-  } else {
+  if (!box) {
     $("#general").replaceChildren(toldBox(section, what));
+  } else if (!what.done) {
+    // A refusal is to be seen; what was done is seen in the row itself, which stays where it is.
+    box.scrollIntoView({ block: "nearest" });
+  }
+}
+
+/** How a row stands, as text: a refusal is about that. */
+function standing(id) {
+  const section = state.sections.get(id);
+  const seats = state.seats.get(id);
+  if (!section || !seats) return null;
+  const { acts, note } = choices(section);
+  const wishes = acts.map((one) => one.dataset.wish).join();
+  return { wishes, all: JSON.stringify([seats.free, seats.waiting, seats.capacity, note, wishes]) };
+}
+
+/** Takes a refusal away that is answered by what the student has now, and marks one since which the row has changed. */
+function ageTold(id, has) {
+  const what = told.get(id);
+  if (!what?.then) return;
+  const now = standing(id);
+  if (has && what.then.wishes !== now.wishes) told.delete(id);
+  else if (what.then.all !== now.all) what.is_old = true;
+}
+
+/** Draws, and keeps the row of the last press where it is on the screen. */
+function inPlace(draw) {
+  const row = () => isQuiet() && quiet.section && document.querySelector(`[data-section="${CSS.escape(quiet.section)}"]`);
+  const before = row();
+  const top = before ? before.getBoundingClientRect().top : NaN;
+  const in_sight = top >= 0 && top < innerHeight;
+  // The browser has a way of its own to hold a page still; both together would be too much.
+  const root = document.documentElement;
+  if (in_sight) {
+    root.style.overflowAnchor = "none";
+    requestAnimationFrame(() => requestAnimationFrame(() => root.style.removeProperty("overflow-anchor")));
+  }
+  draw();
+  const after = row();
+  if (!after || !in_sight) return;
+  const moved = after.getBoundingClientRect().top - top;
+  if (Math.abs(moved) >= 1) scrollBy({ top: moved, behavior: "instant" });
+}
+
+// ---- Asking before something is given up
+
+/** What is asked just now, and where. */
+let asking = null;
+
+const ASKS = {
+  drop: { words: (id) => `Drop ${id}? It may be gone when you want it back.`, yes: "Drop it", no: "Keep it" },
+  leave: { words: (id) => `Leave the line for ${id}? Your place in it is gone then.`, yes: "Leave it", no: "Stay in line" },
+};
+
+/** A button that asks before it presses. */
+function careful(words, action, section) {
+  const open = () => {
+    quiet.until = performance.now() + QUIET_MS;
+    asking = { action, section, where: null };
+    asking.where = one.closest("[data-mine-row]") ? `[data-mine="${CSS.escape(section)}"]` : one.closest("[data-place]") ? `[data-place="${CSS.escape(section)}"]` : `[data-section="${CSS.escape(section)}"]`;
+    showAsking(true);
+  };
+  const one = button(words, action, { section }, false, open);
+  return one;
+}
+
+function closeAsking(back) {
+  if (!asking) return;
+  const { where, action } = asking;
+  asking = null;
+  for (const box of document.querySelectorAll(".asking")) box.remove();
+  if (back) $(`${where} [data-action=${action}]`)?.focus();
+}
+
+/** The question stands below the button that asks it, for as long as there is that button. */
+function showAsking(is_new = false) {
+  if (!asking) return;
+  const { action, section, where } = asking;
+  const host = document.querySelector(where);
+  if (!host?.querySelector(`[data-action=${action}]`)) {
+    closeAsking();
+    return;
+  }
+  if (host.querySelector(".asking") && !is_new) return;
+  for (const box of document.querySelectorAll(".asking")) box.remove();
+  const { words, yes, no } = ASKS[action];
+  const keep = el("button", { type: "button", class: "button", "data-no": action, onclick: () => closeAsking(true) }, no);
+  const sure = el("button", { type: "button", class: "button", "data-sure": action, onclick: (event) => pressed(event, `sure:${section}`, section, () => press(action, { section })) }, yes);
+  const box = el("div", { class: "asking", role: "group", "aria-label": words(section), onkeydown: (event) => event.key === "Escape" && closeAsking(true) }, el("p", {}, words(section)), el("div", { class: "asking-act" }, keep, sure));
+  host.append(box);
+  if (is_new) {
+    keep.focus({ preventScroll: true });
+    box.scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -117,19 +255,26 @@ const WORDS = { enrol: "Enrol", join: "Wait in line", swap: "Swap", swap_when_of
 function toldBox(section, what) {
   if (what.done) return el("div", { class: "told", "data-kind": "done", role: "status" }, el("p", {}, what.done));
   const ways = (what.possible ?? []).map((way) => {
-    const press_it = () => {
+    const way_wish = `way:${way.action}:${way.give ?? ""}:${way.section ?? section}`;
+    const press_it = (event) => pressed(event, way_wish, section, () => {
       told.delete(section);
+      if (way.action in ASKS && way.section) {
+        asking = { action: way.action, section: way.section, where: `[data-section="${CSS.escape(way.section)}"]` };
+        drawSection(section, true);
+        return showAsking(true);
+      }
       if (way.action === "again") return what.again ? what.again() : undefined;
       if (way.action === "swap") return press("swap", { give: way.give, want: way.section, seen: seen(way.section) });
       if (way.action === "swap_when_offered") return press("swap", { give: way.give, want: way.section, when_offered: true, seen: seen(way.section) });
       return press(way.action, { section: way.section, seen: seen(way.section) });
-    };
+    });
     const can_press = way.action in WORDS && (way.action !== "again" || what.again);
     return el("li", {}, el("span", {}, way.words), can_press && el("button", { class: "button", type: "button", "data-way": way.action, onclick: press_it }, WORDS[way.action]));
   });
   return el(
     "div",
-    { class: "told", role: "alert", "data-code": what.code },
+    { class: "told", role: "alert", "data-code": what.code, "data-old": what.is_old },
+    what.is_old && el("p", { class: "told-old small" }, `This was so at ${timeOf(what.at)}. The section has changed since.`),
     el("p", { class: "told-message" }, what.message ?? "Nothing was done."),
     what.changed && el("p", {}, what.changed),
     ways.length > 0 && el("p", { class: "small" }, "What is still possible:"),
@@ -144,18 +289,25 @@ const seen = (section) => {
   return seats ? { version: seats.version, free: seats.free } : undefined;
 };
 
-function button(words, action, body, strong) {
+function button(words, action, body, strong, go) {
   const wish = wishOf(action, body);
+  const section = body.section ?? body.want;
   keyOf(wish);
   const busy = under_way.has(wish);
+  // A button that a press brings about is new to whoever pressed.
+  const settling = isQuiet() && !document.querySelector(`[data-wish="${CSS.escape(wish)}"]:not([data-settling])`);
+  const act = go ?? (() => press(action, { ...body, seen: seen(section) }));
   return el(
     "button",
-    { type: "button", class: strong ? "button button-strong" : "button", "data-wish": wish, "data-words": words, "data-action": action, "data-busy": busy, onclick: () => press(action, { ...body, seen: seen(body.section ?? body.want) }) },
+    {
+      type: "button", class: strong ? "button button-strong" : "button", "data-wish": wish, "data-words": words, "data-action": action, "data-busy": busy,
+      "data-settling": settling, "aria-disabled": settling ? "true" : undefined, onclick: (event) => pressed(event, wish, section, act),
+    },
     busy ? "…" : words,
   );
 }
 
-/** Buttons under way say so; they can be pressed again, and nothing happens twice. */
+/** Buttons under way say so. */
 function showBusy() {
   for (const one of document.querySelectorAll("[data-wish]")) showBusyOn(one);
 }
@@ -172,11 +324,11 @@ function choices(section) {
   const seats = state.seats.get(section.id);
   if (!me || !seats) return { acts: [], note: "" };
   const has = me.enrolments.find((one) => one.section === section.id);
-  if (has) return { mine: true, acts: [button("Drop", "drop", { section: section.id })], note: "You have a seat here." };
+  if (has) return { mine: true, acts: [careful("Drop", "drop", section.id)], note: "You have a seat here." };
   const offer = me.offers.find((one) => one.section === section.id);
   if (offer) return { mine: true, acts: [button("Accept", "accept", { section: section.id }, true)], note: "A seat is kept for you." };
   const place = me.places.find((one) => one.section === section.id);
-  if (place) return { acts: [button("Leave the line", "leave", { section: section.id })], note: placeWords(place) };
+  if (place) return { waits: true, acts: [careful("Leave the line", "leave", section.id)], note: placeWords(place) };
   if (seats.door === "closed") return { acts: [], note: "The enrolment is closed." };
   if (seats.door === "upcoming") {
     if (!seats.draws) return { acts: [], note: "" };
@@ -241,7 +393,7 @@ function drawSection(id, anyway = false) {
     row.classList.add("changed");
   }
   drawn.set(id, { version: seats.version, door: seats.door, free: seats.free, me: state.me });
-  const full = seats.free === 0;
+  const full = seats.free === 0 && seats.capacity > 0;
   row.toggleAttribute("data-full", full);
   row.dataset.free = seats.free;
   row.dataset.version = seats.version;
@@ -249,15 +401,16 @@ function drawSection(id, anyway = false) {
   const share = seats.capacity > 0 ? (100 * (seats.capacity - seats.free)) / seats.capacity : 100;
   const bar = el("i");
   bar.style.width = `${share}%`;
-  $(".section-seats", row).replaceChildren(
-    el("strong", {}, full ? "full" : `${seats.free} free`), ` of ${seats.capacity}${line}`, el("span", { class: "meter", "aria-hidden": "true" }, bar),
-  );
-  const { acts, note, mine } = choices(section);
+  const count = seats.capacity === 0 ? [el("strong", {}, "no seats"), line] : [el("strong", {}, full ? "full" : `${seats.free} free`), ` of ${seats.capacity}${line}`];
+  $(".section-seats", row).replaceChildren(...count, el("span", { class: "meter", "aria-hidden": "true" }, bar));
+  const { acts, note, mine, waits } = choices(section);
   row.toggleAttribute("data-mine", Boolean(mine));
   replaceButtons($(".section-act", row), acts);
   $(".section-note", row).textContent = note;
+  ageTold(id, mine || waits);
   for (const old of row.querySelectorAll(".told")) old.remove();
   if (told.has(id)) row.append(toldBox(id, told.get(id)));
+  if (asking?.section === id) showAsking();
 }
 
 function drawCourses() {
@@ -279,7 +432,7 @@ function drawCourses() {
       return el(
         "article",
         { class: "course", "data-course": course },
-        el("header", {}, el("h3", {}, title), el("span", { class: "muted" }, `${course} · ${many(credits, "credit")} · ${(fee_cents / 100).toFixed(2)}${needs}`)),
+        el("header", {}, el("h3", {}, title), el("span", { class: "muted" }, `${course} · ${many(credits, "credit")} · ${(fee_cents / 100).toFixed(2)} EUR${needs}`)),
         ...sections.map(sectionRow),
       );
     }),
@@ -296,7 +449,7 @@ let mine_drawn = "";
 function drawMine() {
   const { me } = state;
   if (!me) return;
-  const { now, barred, ...mine } = me;
+  const { now, barred, as_of, ...mine } = me;
   const text = JSON.stringify(mine);
   if (text === mine_drawn) return;
   mine_drawn = text;
@@ -306,7 +459,7 @@ function drawMine() {
   $("#mine-none").hidden = me.enrolments.length > 0;
   $("#mine").replaceChildren(
     ...me.enrolments.map((one) =>
-      el("li", { "data-mine": one.section }, el("div", {}, el("strong", {}, one.title), el("div", { class: "muted" }, `${one.section} · ${hours(one.meetings)}`)), button("Drop", "drop", { section: one.section })),
+      el("li", { "data-mine": one.section, "data-mine-row": "" }, el("div", {}, el("strong", {}, one.title), el("div", { class: "muted" }, `${one.section} · ${hours(one.meetings)}`)), careful("Drop", "drop", one.section)),
     ),
   );
   drawWeek();
@@ -333,10 +486,11 @@ function drawMine() {
         "li",
         { "data-place": place.section },
         el("div", {}, el("strong", {}, place.title), el("div", { class: "muted" }, `${place.section} · ${placeWords(place)}`), estimate && el("div", { class: "muted small" }, `${when}${estimate.how}`)),
-        button("Leave", "leave", { section: place.section }),
+        careful("Leave", "leave", place.section),
       );
     }),
   );
+  showAsking();
 }
 
 function drawWeek() {
@@ -345,7 +499,7 @@ function drawWeek() {
   const all = [...blocks(state.me.enrolments, false), ...blocks(state.me.offers, true)].sort((a, b) => a.from - b.from);
   $("#week").replaceChildren(
     ...DAY_NAMES.map(([day, short]) =>
-      el("div", {}, el("h3", {}, short), el("ol", {}, ...all.filter((block) => block.day === day).map((block) => el("li", { "data-kept": block.kept }, `${clock(block.from)} ${block.section}`)))),
+      el("div", {}, el("h3", {}, short), el("ol", {}, ...all.filter((block) => block.day === day).map((block) => el("li", { "data-kept": block.kept }, `${clock(block.from)} `, el("span", {}, block.section))))),
     ),
   );
 }
@@ -378,6 +532,11 @@ function drawRoom() {
     if (!state.opened_here) return;
     $("#room-title").textContent = "The enrolment is";
     $("#countdown").textContent = "open";
+    $("#room-here").textContent = "";
+    const lot = [...state.seats.values()].some((seats) => seats.draws);
+    $("#room-words").textContent = lot
+      ? "The order was drawn. Seats were offered in that order, and what is left is for whoever presses first."
+      : "Seats are given now, to whoever presses first. The buttons are beside the sections.";
     return;
   }
   state.opened_here = false;
@@ -432,13 +591,15 @@ function look() {
     }
     heardNow(body.now);
     state.me = body;
-    drawMine();
-    for (const id of state.sections.keys()) drawSection(id);
+    inPlace(() => {
+      drawMine();
+      for (const id of state.sections.keys()) drawSection(id);
+    });
   })();
   return looking;
 }
 
-function heardSeats(sections) {
+function heardSeats(sections, news) {
   let mine = false;
   let asks_opening = false;
   for (const seats of sections) {
@@ -452,7 +613,8 @@ function heardSeats(sections) {
     if (before && (before.door !== seats.door || before.opens_at !== seats.opens_at)) asks_opening = true;
     drawSection(seats.section);
   }
-  $("#as-of").textContent = `Seats as of ${timeOf(server.now())}, kept up to date.`;
+  $("#as-of").textContent = news?.away ? `${news.away} Seats as of ${timeOf(news.as_of)}.` : `Seats as of ${timeOf(server.now())}, kept up to date.`;
+  $("#as-of").toggleAttribute("data-away", Boolean(news?.away));
   if (mine) look();
   if (asks_opening) askOpening();
 }

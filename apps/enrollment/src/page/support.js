@@ -1,6 +1,6 @@
 // Support's page: one student's whole story, and what will happen next for everything that is not done.
 
-import { $, ask, el, heardNow, hours, span, server, timeOf } from "/common.js";
+import { $, ask, el, heardNow, hours, many, span, server, timeOf } from "/common.js";
 
 let student = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 
@@ -13,16 +13,20 @@ function draw(story) {
   $("#summary").textContent = story.summary;
 
   // What is not done comes first: that is what people call about.
-  const steps = [...story.steps].sort((a, b) => (a.state === "done") - (b.state === "done") || a.since - b.since);
-  $("#steps-none").hidden = steps.length > 0;
-  $("#steps").replaceChildren(
-    ...steps.map((step) => el("li", { "data-state": step.state, "data-system": step.system, "data-undoes": step.undoes }, time(step.since), el("span", {}, step.section && el("strong", {}, `${step.section} · `), step.words))),
-  );
+  const steps = [...story.steps].sort((a, b) => a.since - b.since);
+  const [open, done] = [steps.filter((step) => step.state !== "done"), steps.filter((step) => step.state === "done")];
+  const shown = (step) => el("li", { "data-state": step.state, "data-system": step.system, "data-undoes": step.undoes }, time(step.since), el("span", {}, step.section && el("strong", {}, `${step.section} · `), step.words));
+  $("#steps-none").hidden = open.length > 0;
+  $("#steps-none").textContent = story.away ? "What follows cannot be looked up just now." : done.length > 0 ? "Everything that follows is done." : "Nothing follows from anything yet.";
+  $("#steps").replaceChildren(...open.map(shown));
+  $("#steps-done").hidden = done.length === 0;
+  $("#steps-done-count").textContent = `${many(done.length, "step")} done`;
+  $("#steps-done ol").replaceChildren(...done.map(shown));
   $("#retry").hidden = !steps.some((step) => step.state === "dead");
 
   const has = [
     ...story.enrolments.map((one) => el("li", {}, el("div", {}, el("strong", {}, one.title), el("div", { class: "muted" }, `${one.section} · ${hours(one.meetings)}`)), el("span", { class: "muted" }, "since ", time(one.since)))),
-    ...story.offers.map((offer) => el("li", {}, el("div", {}, el("strong", {}, `${offer.section} is kept`), el("div", { class: "muted" }, `for ${span(offer.until - server.now())} more; if it is not accepted, it goes to the next in line`)))),
+    ...story.offers.map((offer) => el("li", {}, el("div", {}, el("strong", {}, `${offer.section} is kept`), el("div", { class: "muted" }, `for ${span(offer.until - server.now())} more; if it is not accepted, it goes on`)))),
     ...story.places.map((place) =>
       el("li", {}, el("div", {}, el("strong", {}, `in line for ${place.section}`), el("div", { class: "muted" }, place.ahead === null ? "the order is drawn at the opening" : `${place.ahead} before; ${place.estimate?.how ?? ""}`))),
     ),
@@ -31,7 +35,7 @@ function draw(story) {
 
   $("#events").replaceChildren(
     ...story.events.map((event) =>
-      el("li", { "data-what": event.what }, time(event.at), el("span", {}, event.words, event.version ? el("span", { class: "muted small" }, ` (version ${event.version})`) : null)),
+      el("li", { "data-what": event.what }, time(event.at), el("span", {}, event.words, event.until ? `, until ${timeOf(event.until)}` : "", event.version ? el("span", { class: "muted small" }, ` (version ${event.version})`) : null)),
     ),
   );
   const rows = Object.entries(story.books).flatMap(([system, book]) =>
@@ -53,7 +57,7 @@ async function look() {
   if (mine !== latest) return;
   if (ok) {
     heardNow(body.now);
-    $("#said").textContent = "";
+    $("#said").textContent = body.away ? `${body.away} As of ${timeOf(body.as_of)}.` : "";
     draw(body);
     document.documentElement.dataset.ready = "yes";
   } else {

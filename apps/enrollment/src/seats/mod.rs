@@ -206,8 +206,10 @@ pub struct Event {
     pub section: Option<SectionId>,
     /// The section's version, if the strategy has versions.
     pub version: Option<u64>,
-    /// More, as a sentence or a code: why it was refused, until when it is kept.
+    /// Why it was refused, as a code.
     pub detail: Option<String>,
+    /// Until when it is kept.
+    pub until: Option<Moment>,
     /// Jobs that were accepted or done with it.
     pub jobs: Vec<String>,
 }
@@ -310,14 +312,35 @@ pub enum Why {
     OfferLapsed,
     /// Fewer seats than are taken and kept; so many are.
     BelowGranted(u32),
-    /// The opening cannot be moved while somebody stands in this section's line.
-    LineInTheWay(SectionId),
+    /// The opening cannot be moved while somebody stands in line for these sections. None was changed.
+    LineInTheWay(Vec<SectionId>),
+    /// Somebody came in between while openings were set: these have the new one.
+    OpeningHalfSet {
+        /// Those that have it.
+        set: Vec<SectionId>,
+        /// The first one that has it not.
+        stopped_at: SectionId,
+        /// What was said there.
+        because: String,
+    },
+    /// The student has no seat in this section to give for another.
+    NothingToGive(SectionId),
+    /// A section cannot be swapped for itself.
+    SameSection,
+    /// What it was judged by changed at the same moment.
+    Changed,
+    /// There is no room for it just now; nothing was done, and the same key may be sent again.
+    Busy(String),
+    /// The engine says no for a reason that no student can do anything about.
+    EngineRefused(String),
     /// The key came before with another request.
     KeyReused,
     /// The strategy cannot do this.
     Unsupported(&'static str),
     /// It is not known whether it was done; the same key may be sent again.
     Away(String),
+    /// It cannot be looked up: the seats do not answer.
+    NotReached(String),
 }
 
 /// The door. Every call that changes something is safe to repeat under its key.
@@ -358,13 +381,13 @@ pub trait Seats: Send + Sync + 'static {
     /// So many seats from now on.
     fn resize(&self, section: &SectionId, seats: u32) -> impl Future<Output = Result<Free, Refused>> + Send;
 
-    /// When sections open; an empty list means all.
+    /// When sections open; an empty list means all. All of them are looked at before the first is changed. Which were changed.
     fn open_at(
         &self,
         sections: &[SectionId],
         opens_at: Moment,
         shuffle: bool,
-    ) -> impl Future<Output = Result<(), Refused>> + Send;
+    ) -> impl Future<Output = Result<Vec<SectionId>, Refused>> + Send;
 
     /// What follows from what a student did, oldest first: done, under way and to come.
     fn steps(&self, student: &StudentId) -> impl Future<Output = Result<Vec<Step>, Refused>> + Send;
@@ -463,7 +486,12 @@ impl Seats for AnySeats {
         forward!(self, these => these.resize(section, seats).await)
     }
 
-    async fn open_at(&self, sections: &[SectionId], opens_at: Moment, shuffle: bool) -> Result<(), Refused> {
+    async fn open_at(
+        &self,
+        sections: &[SectionId],
+        opens_at: Moment,
+        shuffle: bool,
+    ) -> Result<Vec<SectionId>, Refused> {
         forward!(self, seats => seats.open_at(sections, opens_at, shuffle).await)
     }
 

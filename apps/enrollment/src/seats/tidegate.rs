@@ -84,7 +84,8 @@ pub struct TidegateSeats {
 }
 
 impl TidegateSeats {
-    /// The seats of a catalogue. Pools that there are not yet are made; those that there are stay as they are.
+    /// The seats of a catalogue. Pools that there are not yet are made, within `client`'s own patience; those that there are stay
+    /// as they are. From then on a call has `patience`.
     ///
     /// # Errors
     /// The engine is away, or has no room.
@@ -92,13 +93,15 @@ impl TidegateSeats {
         client: Client,
         catalogue: Arc<Catalogue>,
         setup: Setup,
+        patience: Duration,
     ) -> Result<Self, tidegate::Error> {
         let pools: Vec<_> = catalogue.sections().iter().map(|section| pool_of(&section.id)).collect();
+        let in_time = client.with_deadline(patience);
         let watch = match pools.len() <= NAMED_MAX {
-            true => Some(Mutex::new(client.watch_pools(pools.iter().map(String::as_str))?)),
+            true => Some(Mutex::new(in_time.watch_pools(pools.iter().map(String::as_str))?)),
             false => None,
         };
-        let seats = Self { client, catalogue, pools, watch };
+        let mut seats = Self { client, catalogue, pools, watch };
         let there: Vec<String> = seats.seen(&seats.pools).await?.into_iter().map(|pool| pool.name).collect();
         let sections = seats.catalogue.sections().iter().zip(&seats.pools);
         let missing = sections.filter(|(_, pool)| !there.contains(pool)).map(|(section, pool)| {
@@ -107,6 +110,7 @@ impl TidegateSeats {
             async move { pool.configure(&config).await.map(drop) }
         });
         stream::iter(missing).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await?;
+        seats.client = in_time;
         Ok(seats)
     }
 
@@ -163,7 +167,10 @@ impl TidegateSeats {
     }
 
     fn refused(&self, error: &tidegate::Error, student: &Student, wanted: &Section) -> Refused {
-        let Some(refusal) = error.refusal() else { return Refused::of(Why::Away(error.to_string())) };
+        // A server that is stopping does not say whether it was done.
+        let Some(refusal) = error.refusal().filter(|refusal| refusal.code.status() < 500) else {
+            return away(error);
+        };
         let number = || refusal.value.as_ref().and_then(serde_json::Value::as_u64).unwrap_or(0);
         let seats = |units: u64| (units / u64::from(wanted.credits)) as u32;
         let why = match refusal.code.as_str() {
@@ -190,7 +197,10 @@ impl TidegateSeats {
             "not_held" => Why::Ineligible(Ineligible::HasSection),
             "below_granted" => Why::BelowGranted(seats(number())),
             "idempotency_mismatch" => Why::KeyReused,
-            _ => Why::Away(refusal.to_string()),
+            "same_pool" => Why::SameSection,
+            "version_changed" | "lacks_pool" | "job_state_changed" => Why::Changed,
+            _ if error.is_temporary() => Why::Busy(refusal.to_string()),
+            _ => Why::EngineRefused(refusal.to_string()),
         };
         Refused { why, version: refusal.version }
     }
@@ -284,13 +294,20 @@ impl Seats for TidegateSeats {
     async fn swap(&self, wish: &SwapWish) -> Result<Swapped, Refused> {
         let (student, want) = self.known(&wish.student, &wish.want)?;
         let (_, give) = self.known(&wish.student, &wish.give)?;
+        if give.id == want.id {
+            return Err(Refused::of(Why::SameSection));
+        }
         judge_alone(&self.catalogue, student, want).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
         let story = self.story(&wish.student).await?;
-        let mut refused = Refused::of(Why::NotEnrolled);
+        let mut refused = Refused::of(Why::NothingToGive(give.id.clone()));
         for id in Self::grants_of(&story, &give.id) {
             match self.swap_grant(wish, student, id, give, want).await {
                 Err(Refused { why: Why::KeyReused, version }) => {
                     refused = Refused { why: Why::KeyReused, version }
+                }
+                // It is the old seat that is not there, or no more.
+                Err(Refused { why: Why::NotEnrolled, version }) => {
+                    return Err(Refused { why: Why::NothingToGive(give.id.clone()), version });
                 }
                 done => return done,
             }
@@ -301,13 +318,16 @@ impl Seats for TidegateSeats {
     async fn join(&self, wish: &Wish) -> Result<Joined, Refused> {
         let (student, section) = self.known(&wish.student, &wish.section)?;
         judge_alone(&self.catalogue, student, section).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
-        // Hours and credits are judged when the offer is accepted: by then the student may have dropped something.
+        // Hours and credits are judged when the offer is accepted: by then the student may have dropped something. Who has another
+        // section of the course waits with a swap, which gives that one up: an offer could not be accepted beside it.
         let pool = pool_of(&section.id);
+        let siblings = self.catalogue.siblings(section).map(|other| pool_of(&other.id));
+        let none_of: Vec<String> = std::iter::once(pool.clone()).chain(siblings).collect();
         let place = self.client.pool(&pool).join(student.id.as_str()).units(section.credits);
         let transaction = self
             .client
             .transaction()
-            .when(Condition::has_none(student.id.as_str(), [pool]))
+            .when(Condition::has_none(student.id.as_str(), none_of))
             .join(place)
             .idempotency_key(key_of(wish, ""));
         let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
@@ -427,29 +447,55 @@ impl Seats for TidegateSeats {
                     why: Why::BelowGranted((units / u64::from(wanted.credits)) as u32),
                     version: refusal.version,
                 },
+                (Some(refusal), _) if !error.is_temporary() => {
+                    Refused { why: Why::EngineRefused(refusal.to_string()), version: refusal.version }
+                }
                 _ => away(&error),
             }
         })?;
         Ok(self.section_as(&resized).expect("a section that was resized is known"))
     }
 
-    async fn open_at(&self, sections: &[SectionId], opens_at: Moment, shuffle: bool) -> Result<(), Refused> {
+    async fn open_at(
+        &self,
+        sections: &[SectionId],
+        opens_at: Moment,
+        shuffle: bool,
+    ) -> Result<Vec<SectionId>, Refused> {
         let names: Vec<String> = sections.iter().map(pool_of).collect();
         let names = if sections.is_empty() { &self.pools } else { &names };
-        for pool in self.seen(names).await.map_err(|error| away(&error))? {
+        let pools = self.seen(names).await.map_err(|error| away(&error))?;
+        // One after the other is configured, so what would stop halfway is looked for first.
+        let in_line = pools.iter().filter(|pool| pool.waiting > 0);
+        let in_line: Vec<SectionId> = in_line.map(|pool| section_of(&pool.name)).collect();
+        if !in_line.is_empty() {
+            return Err(Refused::of(Why::LineInTheWay(in_line)));
+        }
+        let mut set = Vec::with_capacity(pools.len());
+        for pool in pools {
             let config = PoolConfig {
                 opens_at: Some(Timestamp::from_unix_ms(opens_at)),
                 opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
                 ..pool.config
             };
-            self.client.pool(&pool.name).configure(&config).await.map_err(|error| match error.refusal() {
-                Some(refusal) if refusal.code.as_str() == "pool_in_use" => {
-                    Refused { why: Why::LineInTheWay(section_of(&pool.name)), version: refusal.version }
-                }
-                _ => away(&error),
-            })?;
+            let section = section_of(&pool.name);
+            if let Err(error) = self.client.pool(&pool.name).configure(&config).await {
+                let in_line = |code: tidegate::api::refusal::Code| code.as_str() == "pool_in_use";
+                let why = match error.code() {
+                    Some(code) if set.is_empty() && in_line(code) => Why::LineInTheWay(vec![section]),
+                    None if set.is_empty() => return Err(away(&error)),
+                    Some(code) if in_line(code) => {
+                        let because = "somebody has come to stand in its line".to_owned();
+                        Why::OpeningHalfSet { set, stopped_at: section, because }
+                    }
+                    Some(_) if set.is_empty() => Why::EngineRefused(error.to_string()),
+                    _ => Why::OpeningHalfSet { set, stopped_at: section, because: error.to_string() },
+                };
+                return Err(Refused::of(why));
+            }
+            set.push(section);
         }
-        Ok(())
+        Ok(set)
     }
 
     async fn steps(&self, student: &StudentId) -> Result<Vec<Step>, Refused> {
@@ -748,8 +794,6 @@ fn event(entry: &StoryEntry) -> Event {
         Happened::Completed => "jobs_done",
         other => other.as_str(),
     };
-    // RFC 3339 to the second, without the day: nothing is kept for longer than one.
-    let until = entry.expires_at.map(|until| format!("until {} UTC", &until.to_string()[11..19]));
     let why = entry.error.as_ref().map(|refusal| match entry.asked {
         Some(asked) if asked != Asked::Condition => {
             format!("{}: {}", asked.as_str(), refusal.code.as_str().replace('_', " "))
@@ -761,7 +805,8 @@ fn event(entry: &StoryEntry) -> Event {
         what: what.to_owned(),
         section: entry.pool.as_deref().map(section_of),
         version: entry.version,
-        detail: why.or(until),
+        detail: why,
+        until: entry.expires_at.map(Timestamp::unix_ms),
         jobs: entry.jobs.iter().map(ToString::to_string).collect(),
     }
 }

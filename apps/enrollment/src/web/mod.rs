@@ -3,6 +3,7 @@
 //! What is not here: rules, words of refusals, and knowing who somebody is. A student is whoever says the number; a
 //! real portal stands behind the university's own login.
 
+mod body;
 mod guard;
 mod page;
 mod registrar;
@@ -10,16 +11,14 @@ mod student;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use app_kit::listen::Bounds;
-use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -27,8 +26,11 @@ use tokio::sync::Semaphore;
 use crate::app::App;
 use crate::catalogue::{SectionId, StudentId};
 use crate::downstream::{Health, System, now};
+use crate::last_seen::AWAY;
 use crate::refusal::Told;
 use crate::seats::Refused;
+
+use self::body::{Asked, Body};
 
 /// How much is taken in at once. A body is a section's name, or a list of them.
 pub const BOUNDS: Bounds = Bounds { connections: 16_384, body_bytes: 256 << 10 };
@@ -126,20 +128,6 @@ impl IntoResponse for Told {
     }
 }
 
-/// A body of JSON; one that cannot be read is told so.
-struct Body<T>(T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Bad;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Bad> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(why) => Err(Bad(StatusCode::BAD_REQUEST, "bad_request", why.body_text())),
-        }
-    }
-}
-
 /// A refusal that no section and no student is needed to tell.
 async fn refused(reach: &Reach, refused: Refused) -> Response {
     reach.app.tell(&refused, None, None, None).await.into_response()
@@ -173,11 +161,12 @@ async fn catalogue(State(reach): State<Reach>, headers: HeaderMap) -> Response {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SeatsQuery {
     sections: Option<String>,
 }
 
-async fn seats(State(reach): State<Reach>, Query(query): Query<SeatsQuery>, headers: HeaderMap) -> Response {
+async fn seats(State(reach): State<Reach>, Asked(query): Asked<SeatsQuery>, headers: HeaderMap) -> Response {
     reach.app.tally.read(now());
     let board = match reach.app.board.look(&reach.app.seats).await {
         Ok(board) => board,
@@ -195,17 +184,34 @@ async fn seats(State(reach): State<Reach>, Query(query): Query<SeatsQuery>, head
         )
             .into_response();
     };
-    let sections = sections.split(',').filter_map(|section| board.section(&SectionId::from(section)));
-    let sections: Vec<_> = sections.collect();
-    Json(json!({ "as_of": board.as_of, "sections": sections })).into_response()
+    let sections: Vec<SectionId> =
+        sections.split(',').filter(|section| !section.is_empty()).map(SectionId::from).collect();
+    if let Err(unknown) = known(&reach, &sections) {
+        return unknown.into_response();
+    }
+    let sections: Vec<_> = sections.iter().filter_map(|section| board.section(section)).collect();
+    let away = board.away.then_some(AWAY);
+    Json(json!({ "as_of": board.as_of, "away": away, "sections": sections })).into_response()
+}
+
+/// Sections that there are.
+fn known(reach: &Reach, sections: &[SectionId]) -> Result<(), Bad> {
+    match sections.iter().find(|section| reach.app.catalogue.section(section).is_none()) {
+        None => Ok(()),
+        Some(unknown) => {
+            let words = format!("There is no section {:?}; nothing was done.", unknown.as_str());
+            Err(Bad(StatusCode::NOT_FOUND, "no_section", words))
+        }
+    }
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OpeningQuery {
     student: Option<StudentId>,
 }
 
-async fn opening(State(reach): State<Reach>, Query(query): Query<OpeningQuery>) -> Response {
+async fn opening(State(reach): State<Reach>, Asked(query): Asked<OpeningQuery>) -> Response {
     reach.app.tally.read(now());
     let opening = reach.app.opening(query.student.as_ref()).await;
     answer(&reach, opening).await
@@ -216,13 +222,14 @@ async fn systems(State(reach): State<Reach>) -> Response {
     let mut systems = serde_json::Map::new();
     for system in System::ALL {
         let lines = reach.app.downstream.count(system).await.ok();
-        let health = reach.app.downstream.health(system);
+        let health = reach.app.downstream.looks(system).await;
         systems.insert(system.to_string(), json!({ "health": health, "lines": lines }));
     }
     Json(systems).into_response()
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Fault {
     state: Option<String>,
     slow_ms: Option<u64>,
@@ -249,12 +256,11 @@ async fn fault(State(reach): State<Reach>, Path(system): Path<String>, Body(faul
 
 /// Alive, and able to say how seats stand.
 async fn health(State(reach): State<Reach>) -> Response {
-    let looked = tokio::time::timeout(Duration::from_secs(5), reach.app.board.look(&reach.app.seats)).await;
-    match looked {
-        Ok(Ok(_)) => "ok\n".into_response(),
-        Ok(Err(why)) => refused(&reach, why).await,
-        Err(_) => {
+    match reach.app.board.look(&reach.app.seats).await {
+        Ok(board) if !board.away => "ok\n".into_response(),
+        Ok(_) => {
             Bad(StatusCode::SERVICE_UNAVAILABLE, "away", "The seats do not answer.".into()).into_response()
         }
+        Err(why) => refused(&reach, why).await,
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Bad, Body, Reach, answer};
+use super::{Bad, Body, Reach, answer, known};
 use crate::catalogue::{SectionId, StudentId};
 use crate::downstream::now;
 use crate::seats::{Moment, Seats};
@@ -25,6 +25,7 @@ pub(super) async fn day(State(reach): State<Reach>) -> Response {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Resize {
     capacity: u32,
 }
@@ -46,10 +47,10 @@ pub(super) async fn resize(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Opening {
-    /// All of them if none is named.
-    #[serde(default)]
-    sections: Vec<SectionId>,
+    /// All of them if this is left away.
+    sections: Option<Vec<SectionId>>,
     opens_at: Option<Moment>,
     /// In place of a moment.
     opens_in_ms: Option<u64>,
@@ -67,12 +68,25 @@ pub(super) async fn open_at(State(reach): State<Reach>, Body(opening): Body<Open
             return Bad(StatusCode::BAD_REQUEST, "bad_request", words).into_response();
         }
     };
+    let bad = |words: &str| Bad(StatusCode::BAD_REQUEST, "bad_request", words.to_owned()).into_response();
     if opens_at > now() + AHEAD_MS_MAX {
-        let words = "An opening lies at most 300 days ahead.".to_owned();
-        return Bad(StatusCode::BAD_REQUEST, "bad_request", words).into_response();
+        return bad("An opening lies at most 300 days ahead.");
     }
-    let opened = reach.app.seats.open_at(&opening.sections, opens_at, opening.shuffle).await;
-    answer(&reach, opened.map(|()| json!({ "opens_at": opens_at }))).await
+    if opens_at <= now() {
+        return bad("An opening lies ahead; opens_at is in ms since 1970, and that moment has passed.");
+    }
+    let sections = match &opening.sections {
+        Some(none) if none.is_empty() => {
+            return bad("The list of sections is empty; leave it away to mean all of them.");
+        }
+        Some(some) => some.as_slice(),
+        None => &[],
+    };
+    if let Err(unknown) = known(&reach, sections) {
+        return unknown.into_response();
+    }
+    let opened = reach.app.seats.open_at(sections, opens_at, opening.shuffle).await;
+    answer(&reach, opened.map(|set| json!({ "opens_at": opens_at, "sections": set }))).await
 }
 
 pub(super) async fn support(State(reach): State<Reach>, Path(student): Path<StudentId>) -> Response {

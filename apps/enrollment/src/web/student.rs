@@ -1,14 +1,15 @@
 //! What a student asks.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Bad, Body, Reach, answer};
+use super::{Asked, Bad, Body, Reach, answer};
+use crate::app::Asks;
 use crate::catalogue::{SectionId, StudentId};
 use crate::downstream::now;
 use crate::refusal::Seen;
@@ -39,6 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct About {
     section: SectionId,
     /// What the student saw when they pressed; a refusal then says what has changed.
@@ -46,6 +48,7 @@ pub(super) struct About {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Exchange {
     give: SectionId,
     want: SectionId,
@@ -55,12 +58,13 @@ pub(super) struct Exchange {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
     find: Option<String>,
 }
 
 /// Some students, for the page on which one says who one is.
-pub(super) async fn list(State(reach): State<Reach>, Query(query): Query<ListQuery>) -> Response {
+pub(super) async fn list(State(reach): State<Reach>, Asked(query): Asked<ListQuery>) -> Response {
     let find = query.find.unwrap_or_default().to_lowercase();
     let found: Vec<_> = reach
         .app
@@ -91,7 +95,9 @@ macro_rules! changes {
         ) -> Response {
             let $wish = Wish { student, section, key };
             let asked = reach.app.seats.$method(&$wish);
-            match reach.app.change($what, &$wish.student, &$wish.section, seen, asked).await {
+            let Wish { student, section, key } = &$wish;
+            let asks = Asks { what: $what, student, section, gives: None, key, seen };
+            match reach.app.change(asks, asked).await {
                 Ok($done) => $answer.into_response(),
                 Err(told) => told.into_response(),
             }
@@ -126,7 +132,9 @@ pub(super) async fn swap(
 ) -> Response {
     let wish = SwapWish { student, give, want, when_offered, key };
     let asked = reach.app.seats.swap(&wish);
-    match reach.app.change("swap", &wish.student, &wish.want, seen, asked).await {
+    let SwapWish { student, give, want, key, .. } = &wish;
+    let asks = Asks { what: "swap", student, section: want, gives: Some(give), key, seen };
+    match reach.app.change(asks, asked).await {
         Ok(done) => {
             let status = match done {
                 Swapped::Now(_) => StatusCode::CREATED,

@@ -4,7 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::time::Duration;
+
 use app_testkit::browser::Browser;
+use enrollment::catalogue::{Section, Student};
+use enrollment::eligibility::judge;
 use serde_json::{Value, json};
 
 use crate::support::portal::Portal;
@@ -33,6 +37,13 @@ async fn open(url: &str) -> Browser {
     browser
 }
 
+/// Waits until the page hears of changes.
+async fn live(browser: &Browser) {
+    browser
+        .until("the page to hear of changes", "document.querySelector('#live').dataset.state === 'live'")
+        .await;
+}
+
 fn page(portal: &Portal, student: &str) -> String {
     format!("{}/students/{student}", portal.url())
 }
@@ -43,6 +54,23 @@ fn row(section: &str) -> String {
 
 fn button(section: &str, action: &str) -> String {
     format!("{} [data-action={action}]", row(section))
+}
+
+/// A button that is no echo of a press before.
+fn settled(section: &str, action: &str) -> String {
+    format!("{}:not([aria-disabled])", button(section, action))
+}
+
+/// Drops, or leaves the line: the page asks first.
+async fn give_up(browser: &Browser, section: &str, action: &str) {
+    browser.press(&settled(section, action)).await;
+    browser.press(&format!("{} .asking [data-sure={action}]", row(section))).await;
+}
+
+/// Whether something like this is in what support is told happened to the student.
+fn happened(portal: &Portal, student: &str, what: &str) -> bool {
+    let events = portal.story(student)["events"].clone();
+    events.as_array().expect("a list").iter().any(|event| event["what"] == what)
 }
 
 fn enrol(portal: &Portal, student: &str, section: &str) {
@@ -188,7 +216,7 @@ async fn a_drop_is_undone_in_reverse_and_support_sees_what_comes_next() {
     portal.settled();
     portal.make("fee", "down");
     let browser = open(&page(&portal, student)).await;
-    browser.press(&button(&section, "drop")).await;
+    give_up(&browser, &section, "drop").await;
     browser.says("#mine-none", "No seat yet").await;
 
     let support = open(&format!("{}/support/{student}", portal.url())).await;
@@ -248,7 +276,7 @@ async fn a_seat_is_swapped_and_never_lost() {
     other.says("#lines-panel", &format!("{have} is given back when you accept")).await;
 
     // The first one gives it back; the other accepts, and has one seat of the course, not two.
-    browser.press(&button(&want, "drop")).await;
+    give_up(&browser, &want, "drop").await;
     other.says("#offers-panel", &format!("{have} is given back for it")).await;
     other.press("[data-offer] [data-action=accept]").await;
     other.find(&button(&want, "drop")).await;
@@ -308,6 +336,8 @@ async fn the_waiting_room_opens_by_itself() {
     browser.find(&button(&section, "drop")).await;
     browser.says("#room", "The enrolment is").await;
     browser.says("#countdown", "open").await;
+    browser.says("#room-words", "to whoever presses first").await;
+    assert_eq!(browser.text("#room-here").await, "", "who came when is of no more interest");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -352,12 +382,202 @@ async fn every_page_fits_a_phone_and_the_console_is_quiet() {
     enrol(&portal, &students[0], &section);
     let browser = open(&page(&portal, &students[0])).await;
     browser.resize(360, 740).await;
-    for path in
-        [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()]
-    {
+    let paths =
+        [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()];
+    for path in paths {
         browser.go(&format!("{}{path}", portal.url())).await;
         let fits = browser.value("document.documentElement.scrollWidth <= innerWidth").await;
         assert_eq!(fits, json!(true), "{path} is wider than the phone");
+        // What scrolls by itself inside the page is cut for whoever does not find that out.
+        let cut = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.innerText)";
+        assert_eq!(browser.value(cut).await, json!([]), "{path} has a table that is cut");
         browser.assert_quiet_but(&[]).await;
     }
+}
+
+/// Two sections that a student may have together, and students who may.
+fn two_sections(portal: &Portal) -> ([String; 2], Vec<String>) {
+    let sections = portal.catalogue.sections();
+    let one = &sections[0];
+    let beside = |other: &&Section| other.course != one.course && other.clash(one).is_none();
+    let other = sections.iter().find(beside).expect("a section beside the first");
+    let may = |student: &&Student| {
+        let judge = |has: &[&Section], wants| judge(&portal.catalogue, student, has, wants).is_ok();
+        judge(&[], one) && judge(&[one], other)
+    };
+    let students = portal.catalogue.students().iter().filter(may).map(|student| student.id.to_string());
+    ([one.id.to_string(), other.id.to_string()], students.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_press_of_a_double_click_takes_nothing_back() {
+    let portal = Portal::start(SOON);
+    let ([has, waits], students) = two_sections(&portal);
+    portal.resize(&has, 20);
+    portal.resize(&waits, 1);
+    let gaps = [60, 250, 600, 1_200].map(Duration::from_millis);
+    let (holder, students) = students.split_first().expect("students");
+    enrol(&portal, holder, &waits);
+    let browser = browser().await;
+    // Twice at one place; then the page shows `after`, no refusal, and no question.
+    let twice = async |section: &str, action: &str, after: &str, gap: Duration| {
+        browser.press_twice(&button(section, action), gap).await;
+        let settled = settled(section, after);
+        browser.until(&settled, &format!("document.querySelector({})", json!(settled))).await;
+        let loud = "[...document.querySelectorAll('.told[data-code], .asking')].map((box) => box.innerText)";
+        assert_eq!(browser.value(loud).await, json!([]), "{action} twice in {gap:?}");
+    };
+    for (student, gap) in students.iter().zip(gaps) {
+        browser.go(&page(&portal, student)).await;
+        live(&browser).await;
+        twice(&has, "enrol", "drop", gap).await;
+        twice(&waits, "join", "leave", gap).await;
+    }
+    portal.resize(&waits, 10);
+    for (student, gap) in students.iter().zip(gaps) {
+        browser.go(&page(&portal, student)).await;
+        live(&browser).await;
+        twice(&waits, "accept", "drop", gap).await;
+        for lost in ["dropped", "left", "refused"] {
+            assert!(
+                !happened(&portal, student, lost),
+                "{student} {lost}: {:#}",
+                portal.story(student)["events"]
+            );
+        }
+    }
+    assert_eq!((enrolled_in(&portal, &has).len(), enrolled_in(&portal, &waits).len()), (4, 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_is_given_back_only_when_it_was_asked_and_never_by_a_double_click() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 3);
+    enrol(&portal, &students[0], &section);
+    let browser = browser().await;
+    browser.go(&page(&portal, &students[0])).await;
+    live(&browser).await;
+    let drop_it = button(&section, "drop");
+    for gap in [60, 400].map(Duration::from_millis) {
+        browser.press_twice(&drop_it, gap).await;
+        browser.until("the question", &format!("document.querySelector('{} .asking')", row(&section))).await;
+    }
+    // The answers are not where the button is that asks.
+    let apart = format!(
+        "(() => {{ const at = (it) => document.querySelector(it).getBoundingClientRect();
+           const [asks, sure, no] = [at({}), at('.asking [data-sure]'), at('.asking [data-no]')];
+           const off = (one) => one.top >= asks.bottom || one.right <= asks.left; return off(sure) && off(no); }})()",
+        json!(drop_it)
+    );
+    assert_eq!(browser.value(&apart).await, json!(true));
+    browser.press(".asking [data-no=drop]").await;
+    browser.until("the question to be gone", "!document.querySelector('.asking')").await;
+    assert_eq!(enrolled_in(&portal, &section), [students[0].clone()]);
+    browser.press(&drop_it).await;
+    browser.press(".asking [data-sure=drop]").await;
+    browser.until("the seat to be given back", "!document.querySelector('#mine-none').hidden").await;
+    assert_eq!(enrolled_in(&portal, &section), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_of_its_moment() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 1);
+    let browser = open(&page(&portal, &students[0])).await;
+    // The press comes before the page has heard that the seat is gone.
+    browser.find(&button(&section, "enrol")).await;
+    let late = format!(
+        "const it = document.querySelector({}); return fetch('/api/students/{}/enrol', {{ method: 'POST', body: JSON.stringify({{ section: {} }}),
+         headers: {{ 'Content-Type': 'application/json', 'Idempotency-Key': 'other' }} }}).then(() => it.click());",
+        json!(button(&section, "enrol")),
+        students[1],
+        json!(section)
+    );
+    browser.run(&late, vec![]).await;
+    let told = format!("{} .told", row(&section));
+    browser.says(&told, "its only seat is taken").await;
+    browser.find(&settled(&section, "join")).await;
+    portal.resize(&section, 5);
+    browser.find(&settled(&section, "enrol")).await;
+    browser.says(&told, "The section has changed since").await;
+    // What the student has then makes it untrue, and it goes.
+    browser.press(&settled(&section, "enrol")).await;
+    browser.find(&button(&section, "drop")).await;
+    let refusals = format!("document.querySelectorAll('{told}[data-code]').length");
+    assert_eq!(browser.value(&refusals).await, json!(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_row_that_was_pressed_stays_where_it_is() {
+    let portal = Portal::start(SOON);
+    // A section that bars others before it in the list: their rows get a note each.
+    let sections = portal.catalogue.sections();
+    let bars = |section: &&Section| {
+        let at = sections.iter().position(|one| one.id == section.id).expect("it");
+        sections[..at]
+            .iter()
+            .filter(|one| one.course != section.course && one.clash(section).is_some())
+            .count()
+            > 1
+    };
+    let section = sections.iter().filter(bars).last().expect("such a section").id.to_string();
+    portal.resize(&section, 5);
+    let student = portal.students_for(&section)[0].clone();
+    let browser = open(&page(&portal, &student)).await;
+    let place =
+        format!("Math.round(document.querySelector({}).getBoundingClientRect().top)", json!(row(&section)));
+    browser
+        .run(
+            &format!(
+                "document.querySelector({}).scrollIntoView({{ block: 'center' }})",
+                json!(row(&section))
+            ),
+            vec![],
+        )
+        .await;
+    let before = browser.value(&place).await;
+    let tall = browser.value("document.documentElement.scrollHeight").await;
+    browser.press(&button(&section, "enrol")).await;
+    browser.find(&settled(&section, "drop")).await;
+    assert_ne!(browser.value("document.documentElement.scrollHeight").await, tall, "notes have appeared");
+    assert_eq!(browser.value(&place).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registrar_sees_the_opening_and_is_asked_before_all_are_changed() {
+    let portal = Portal::start(SOON);
+    let sections = portal.catalogue.sections().len();
+    let registrar = open(&format!("{}/registrar", portal.url())).await;
+    registrar.says("#opening-now", &format!("{sections} sections open now")).await;
+    registrar.says("[data-tile=\"Answered within\"]", "nobody has pressed anything yet").await;
+    registrar.press("#opening .button-strong").await;
+    registrar
+        .says("#opening-question", &format!("{sections} sections that are open now are closed until then"))
+        .await;
+    registrar.press("#opening-no").await;
+    let door = |portal: &Portal| portal.section(portal.catalogue.sections()[0].id.as_str())["door"].clone();
+    assert_eq!(door(&portal), "open");
+    registrar.press("#opening .button-strong").await;
+    registrar.press("#opening-yes").await;
+    registrar.says("#opening-said", &format!("{sections} sections will open at")).await;
+    registrar.says("#opening-now", &format!("{sections} sections to open at")).await;
+    portal.until("the sections to be seen closed", |portal| door(portal) == "upcoming");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_a_number_goes_to_that_page() {
+    let portal = Portal::start(SOON);
+    let browser = browser().await;
+    let start = portal.url();
+    let go = async |words: &str| {
+        // The list still shows the first students when Enter comes.
+        let script = "document.querySelector('#find').value = arguments[0]; document.querySelector('#who').requestSubmit();";
+        browser.run(script, vec![json!(words)]).await;
+    };
+    browser.run("location.href = arguments[0]", vec![json!(start)]).await;
+    browser.find("#people a").await;
+    go("nobody at all").await;
+    browser.says("#found", "Nobody is called").await;
+    go("s00042").await;
+    browser.until("the page of s00042", "location.pathname === '/students/s00042'").await;
 }

@@ -303,6 +303,9 @@ impl Seats for PostgresSeats {
     }
 
     async fn swap(&self, wish: &SwapWish) -> Result<Swapped, Refused> {
+        if wish.give == wish.want {
+            return Err(Refused::of(Why::SameSection));
+        }
         match self.decider {
             Decider::Pessimistic if !wish.when_offered => self.swap_with_locks(wish).await.map(Swapped::Now),
             Decider::Pessimistic => Err(Refused::of(Why::NoWaitlist)),
@@ -354,6 +357,7 @@ impl Seats for PostgresSeats {
                 section: Some(section.clone()),
                 version: None,
                 detail: None,
+                until: None,
                 jobs: Vec::new(),
             };
             story.events.push(event(since, "enrolled"));
@@ -406,20 +410,26 @@ impl Seats for PostgresSeats {
         Err(Refused { why: Why::BelowGranted(stand.taken as u32), version: Some(stand.version as u64) })
     }
 
-    async fn open_at(&self, sections: &[SectionId], opens_at: Moment, shuffle: bool) -> Result<(), Refused> {
+    async fn open_at(
+        &self,
+        sections: &[SectionId],
+        opens_at: Moment,
+        shuffle: bool,
+    ) -> Result<Vec<SectionId>, Refused> {
         if shuffle {
             return Err(Refused::of(Why::Unsupported("an opening that draws the order")));
         }
         let sections: Vec<&str> = sections.iter().map(SectionId::as_str).collect();
         let lease = self.writers.lease().await?;
-        lease
+        let set = lease
             .client()
-            .execute(
-                "UPDATE sections SET opens_at = $2, version = version + 1 WHERE cardinality($1::text[]) = 0 OR id = ANY($1)",
+            .query(
+                "UPDATE sections SET opens_at = $2, version = version + 1 WHERE cardinality($1::text[]) = 0 OR id = ANY($1)
+                RETURNING id",
                 &[&sections, &(opens_at as i64)],
             )
             .await?;
-        Ok(())
+        Ok(set.iter().map(|row| row.get::<_, &str>(0).into()).collect())
     }
 
     async fn steps(&self, student: &StudentId) -> Result<Vec<Step>, Refused> {

@@ -56,7 +56,7 @@ impl PostgresSeats {
         let is_known = kept.iter().any(|one| one.key == wish.key);
         if !is_known {
             let gives = kept.iter_mut().find(|one| one.live && one.section == wish.give);
-            gives.ok_or(Refused::of(Why::NotEnrolled))?.live = false;
+            gives.ok_or_else(|| Refused::of(Why::NothingToGive(wish.give.clone())))?.live = false;
         }
         if let Some(known) = self.judge(case, &kept)? {
             lease.client().batch_execute("COMMIT").await?;
