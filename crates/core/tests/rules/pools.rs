@@ -262,6 +262,25 @@ fn a_version_rises_with_every_change_and_stays_above_a_deleted_pools() {
 }
 
 #[test]
+fn a_version_rises_when_the_line_changes() {
+    check(
+        "pool seats=0 waitlist=2
+         show_pool version                  -> 1
+         join anna
+         show_pool version                  -> 2
+         join anna
+         show_pool version                  -> 2
+         leave anna
+         show_pool version                  -> 3
+         join bert
+         resize 1                                             # and it is offered
+         show_pool version                  -> 6
+         give_back 1
+         show_pool version                  -> 7",
+    );
+}
+
+#[test]
 fn a_swap_never_loses_what_it_gives() {
     check(
         "pool name=a seats=1
