@@ -4,10 +4,10 @@ use crate::support::World;
 use crate::support::pools::SEED;
 use crate::support::script::check_in;
 use prost::Message as _;
-use tidegate_core::command::Command;
+use tidegate_core::command::{Command, Request};
 use tidegate_core::limits::EXPIRE_PER_TURN;
-use tidegate_core::pool::PoolConfig;
 use tidegate_core::pool::command::{PoolOperation, Wish};
+use tidegate_core::pool::{Opening, PoolConfig};
 use tidegate_core::record::{Record, RecordMessage};
 use tidegate_core::state::{PoolLimits, StateLimits, Step, Turn};
 
@@ -47,6 +47,44 @@ fn pools_that_open_at_once_are_many_short_turns() {
     world.now = world.now.plus(1_000);
     assert_eq!(turns(&mut world), [EXPIRE_PER_TURN, 10]);
     assert!(world.state.pools().iter().all(|pool| pool.opened));
+}
+
+/// Its opening has come, though the turn has not come to it.
+#[test]
+fn nobody_passes_the_line_of_a_pool_that_a_full_turn_has_not_opened() {
+    let mut world = World::new();
+    let opens_at = world.now.plus(1_000).0;
+    let last = EXPIRE_PER_TURN as u32 + 9;
+    for n in 0..=last {
+        let opening = Opening::Shuffle as i32;
+        let config = PoolConfig { opens_at, opening, waitlist_max: 1, ..PoolConfig::of(2) };
+        world.decide(Command::ConfigurePool { pool: format!("p-{n}"), config: Box::new(config), seed: SEED });
+    }
+    let names: Vec<String> = (0..=last).map(|n| format!("p-{n}")).collect();
+    let with_line = |n: usize| n % 2 == 0;
+    for name in names.iter().step_by(2) {
+        world.decide(Command::Pools(vec![PoolOperation::Join(wish(name, 1))]));
+    }
+    world.now = world.now.plus(1_000);
+    let (sequence, now) = (world.next_frame(), world.now);
+    let mut records: Vec<Record> = Vec::new();
+    let mut turn = Turn::new(&mut records);
+    world.state.begin_turn(sequence, now);
+    while world.state.pools().iter().all(|pool| !pool.opened) {
+        assert!(world.state.expire(&mut turn), "more is due");
+        world.state.begin_turn(sequence, now);
+    }
+    let unopened = |n: &usize| !world.state.pool(&names[*n]).unwrap().opened;
+    let unopened: Vec<usize> = (0..names.len()).filter(unopened).collect();
+    assert!(
+        unopened.iter().any(|n| with_line(*n)) && unopened.iter().any(|n| !with_line(*n)),
+        "{unopened:?}"
+    );
+    for n in unopened {
+        let command = Command::Pools(vec![PoolOperation::Take(wish(&names[n], 2))]);
+        let said = world.state.decide(Request { idempotency: None, command }, &mut turn).outcome;
+        assert_eq!(format!("{said:?}").contains("SoldOut"), with_line(n), "{n}: {said:?}");
+    }
 }
 
 #[test]

@@ -167,6 +167,7 @@ fn a_swap_when_offered_keeps_what_it_gives_until_the_offer_is_confirmed() {
          join carl pool=a                   -> waits 1 behind 0
          swap 1 pool=b when_offered         -> waits 1 behind 0
          swap 1 pool=b when_offered         -> waits 1 behind 0
+         join anna pool=b                   -> waits 1 behind 0     # it is that place
          give_back 2
          show_grant 3 holder pool gives     -> anna, b, 1
          show_grant 1 state                 -> taken

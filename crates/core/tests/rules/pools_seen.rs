@@ -80,6 +80,7 @@ fn a_grant_says_what_it_is_and_what_it_is_not() {
     );
     let gives = |holder: &str| world.state.holder(holder).unwrap().waiting[0].gives;
     assert_eq!((gives("anna"), gives("bert")), (Some(GrantId::new(0, 1)), None));
+    assert_eq!(world.state.holder("bert").unwrap().waiting[0].joined_at, world.now);
 }
 
 #[test]

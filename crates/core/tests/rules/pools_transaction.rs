@@ -138,7 +138,10 @@ fn a_grant_is_in_one_operation_only() {
          transact confirm 1 ; enqueue       -> 1 taken, 1 ready
          transact confirm 1 ; enqueue       -> operation 0 refused not_held
          transact join bert ; join bert     -> operation 1 refused invalid_value 0
-         transact join bert ; join carl     -> waits 1 behind 0, waits 2 behind 1",
+         transact join bert ; join carl     -> waits 1 behind 0, waits 2 behind 1
+         hold dora pool=b
+         hold emil pool=b
+         transact confirm 2 ; confirm 3     -> 2 taken, 3 taken",
     );
 }
 
