@@ -31,8 +31,9 @@ ONE = WORK / "one"
 ONE_BUILD = WORK / "one-build"
 RESULTS = WORK / "results.json"
 
-# What the judges may use: of processor time, not of the clock's, since the machine may be busy; and of memory.
-CPU_S = {"rules": 12, "golden": 6, "lib": 20, "replay": 30, "sim": 240}
+# The judges in the order in which they are asked, and what they may use: of processor time, not of the clock's, since the
+# machine may be busy; and of memory.
+CPU_S = {"rules": 12, "lib": 20, "golden": 6, "pool_records": 10, "replay_pools": 15, "replay": 30, "sim": 240}
 MEMORY_BYTES = 6 << 30
 # A judge that waits for ever uses no processor time. Counted in seconds of the clock in which this script ran too: one who
 # pauses all of it (SIGSTOP to the group, while something is measured) stops no mutant.
@@ -275,18 +276,20 @@ def executables(command, tree, env):
     return found
 
 
-def run(judge, executable, mutant, seeds):
+def run(judge, executable, mutant, seeds, only=()):
     """Whether this judge is content with this mutant: `passes`, `fails`, `timeout`, or `signal` (which, is in the second word).
 
     A signal is told apart: an abort may come from the bound of memory, which is no test that noticed something.
     """
 
+    cpu_s = CPU_S[judge] // 3 if only else CPU_S[judge]
+
     def limit():
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_S[judge], CPU_S[judge] + 2))
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 2))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
-    args = ["--seeds", str(seeds), "--steps", "1500"] if judge == "sim" else ["--test-threads=2", "-q"]
+    args = ["--seeds", str(seeds), "--steps", "1500"] if judge == "sim" else ["--test-threads=2", "-q", *only]
     with subprocess.Popen(
         [executable, *args], cwd=TREE / "crates/core", env=environment() | {"MUTANT": str(mutant)},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
@@ -296,7 +299,7 @@ def run(judge, executable, mutant, seeds):
     if out is None:
         return "timeout", f"{AWAKE_S[judge]} s by the clock"
     if process.returncode == -signal.SIGXCPU:
-        return "timeout", f"{CPU_S[judge]} s of processor time"
+        return "timeout", f"{cpu_s} s of processor time"
     if process.returncode < 0:
         return "signal", signal.Signals(-process.returncode).name
     if process.returncode == 0:
@@ -318,10 +321,12 @@ def wait(process, seconds):
 
 
 def judge(judges, chosen, mutant, seeds):
-    for name in ("rules", "lib", "golden", "replay", "sim"):
-        if name not in judges or name not in chosen:
-            continue
-        said, why = run(name, judges[name], mutant["id"], seeds)
+    asked = [(name, ()) for name in CPU_S if name in judges and name in chosen]
+    # The scripts about pools first, where they are the likeliest to notice.
+    if "pool" in mutant["file"] and "rules" in judges and "rules" in chosen:
+        asked.insert(0, ("rules", ["pools"]))
+    for name, only in asked:
+        said, why = run(name, judges[name], mutant["id"], seeds, only)
         if said != "passes":
             return mutant, {"fails": "caught"}.get(said, said), name, why
     return mutant, "survived", "", ""
@@ -347,7 +352,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", help="source files (all of the crate if none is named); globs as cargo-mutants has them")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--judges", default="rules,lib,golden,replay", help="which of the tests; all by default")
+    parser.add_argument("--judges", default=",".join(name for name in CPU_S if name != "sim"), help="which of the tests; all by default")
     parser.add_argument("--survivors", action="store_true", help="only those that survived last time")
     parser.add_argument("--resume", action="store_true", help="only those that have no verdict yet")
     parser.add_argument("--constants", action="store_true", help="only those that need a build of their own")

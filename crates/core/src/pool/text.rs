@@ -61,10 +61,12 @@ mod tests {
 
     #[test]
     fn an_offer_is_json_with_a_moment_that_people_can_read() {
-        let text = offer_payload(GrantId::new(0, 7), "cs\"101", "s1", 2, Time(1_700_000_000_123));
+        let holder = "s 1\\\u{1f}\n\u{7f}é";
+        let text = offer_payload(GrantId::new(0, 7), "cs\"101", holder, 2, Time(1_700_000_000_123));
         assert_eq!(
             text,
-            "{\"grant\":\"0-7\",\"fence\":7,\"units\":2,\"pool\":\"cs\\\"101\",\"holder\":\"s1\",\
+            "{\"grant\":\"0-7\",\"fence\":7,\"units\":2,\"pool\":\"cs\\\"101\",\
+             \"holder\":\"s 1\\\\\\u001f\\u000a\u{7f}é\",\
              \"expires_at\":\"2023-11-14T22:13:20.123Z\"}"
         );
     }
@@ -80,6 +82,24 @@ mod tests {
             let mut text = String::new();
             push_moment(&mut text, Time(ms));
             assert_eq!(text, expected);
+        }
+    }
+
+    /// By counting days: more than the four hundred years in which leap years repeat.
+    #[test]
+    fn every_month_has_its_days() {
+        let mut days = 0;
+        for year in 1970_u64..2_410 {
+            let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let february = if is_leap { 29 } else { 28 };
+            for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+                for day in [1, length] {
+                    let mut text = String::new();
+                    push_moment(&mut text, Time((days + day - 1) * 86_400_000));
+                    assert_eq!(text, format!("{year}-{month:02}-{day:02}T00:00:00.000Z"));
+                }
+                days += length;
+            }
         }
     }
 }

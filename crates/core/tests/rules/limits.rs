@@ -32,6 +32,10 @@ fn the_bounds_are_those_that_the_documents_promise() {
         ("a day for answers", IDEMPOTENCY_MS, 86_400_000),
         ("five minutes for answers", IDEMPOTENCY_MS_MIN, 300_000),
         ("a hundred years for keys", KEPT_MS_MAX, 3_162_240_000_000),
+        ("usual hold, and an offer", HOLD_MS_DEFAULT, 300_000),
+        ("an hour for a hold with all extensions", HOLD_MS_MAX_DEFAULT, HOUR_MS),
+        ("an hour for grants that have ended", ENDED_GRANTS_MS, HOUR_MS),
+        ("seven days of a story", STORY_MS, 604_800_000),
     ] {
         assert_eq!(bound, promised, "{what}");
     }

@@ -5,7 +5,7 @@ use crate::support::World;
 use crate::support::script::check_in;
 use tidegate_core::command::{Command, IdempotencyKey, Request};
 use tidegate_core::id::JobId;
-use tidegate_core::limits::IDEMPOTENCY_MS;
+use tidegate_core::limits::{IDEMPOTENCY_MS, STORY_MS};
 
 /// A text as long as none of the constants in the estimate.
 const LONG: u64 = 1_000;
@@ -131,4 +131,41 @@ fn an_answer_takes_its_key_and_its_bytes_and_gives_them_back() {
     assert_eq!(world.state.memory_bytes(), long, "the first one's time is over");
     world.after(1);
     assert_eq!(world.state.memory_bytes(), 0);
+}
+
+/// Of pools each thing counts by its kind, whatever its texts are: a pool, a grant, a place in line, a holder, what a story tells
+/// and a grant that has ended.
+#[test]
+fn each_thing_of_pools_counts_and_goes_when_it_goes() {
+    let mut world = World::new();
+    assert_eq!(world.state.pool_bytes(), 0);
+    for (script, things) in [
+        ("pool seats=9 limit=9", 1),
+        ("pool name=b seats=0 waitlist=9", 1),
+        // A grant, its holder, and a line in the holder's story.
+        ("take anna", 3),
+        ("take anna", 2),
+        ("join bert pool=b", 3),
+        ("hold carl", 3),
+        // It is remembered beside the story that tells of it.
+        ("give_back 2", 1),
+        ("give_back 3", 1),
+    ] {
+        let before = world.state.pool_bytes();
+        world = check_in(world, script);
+        assert_eq!(world.state.memory_bytes(), world.state.pool_bytes(), "there are no jobs");
+        let grown = world.state.pool_bytes() - before;
+        assert!((180 * things..1_100 * things).contains(&grown), "{script}: {grown}");
+    }
+    // Of the stories and of those who have nothing, nothing is left.
+    world.after(STORY_MS);
+    let left = world.state.pool_bytes();
+    let fresh = check_in(
+        World::new(),
+        "pool seats=9
+         pool name=b waitlist=9",
+    );
+    let grown = left - fresh.state.pool_bytes();
+    assert!((180 * 4..400 * 4).contains(&grown), "a grant, a place in line and two holders: {grown}");
+    assert!(world.state.holder("carl").is_none());
 }

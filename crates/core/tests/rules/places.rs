@@ -2,6 +2,7 @@
 
 use crate::support::World;
 use crate::support::script::check_in;
+use tidegate_core::id::Time;
 use tidegate_core::state::Places;
 
 #[test]
@@ -38,4 +39,25 @@ fn places_are_told_in_the_order_in_which_time_comes_to_them() {
     world.after(0);
     let nothing_expires = Places { timers: vec![], expiries: vec![], ..expected };
     assert_eq!(Places { timers: vec![], ..places(&world) }, nothing_expires);
+}
+
+#[test]
+fn holds_are_told_in_the_order_in_which_they_lapse() {
+    let world = check_in(
+        World::new(),
+        "pool seats=9 limit=0
+         hold anna for=2000                 -> 1 held +2000
+         hold bert for=1000
+         take carl
+         hold dora for=2000
+         hold emil for=1500
+         hold fred for=3000
+         confirm 5
+         give_back 6",
+    );
+    let deadlines: Vec<(Time, u64)> = [(1_000, 2), (2_000, 1), (2_000, 4)]
+        .into_iter()
+        .map(|(ms, grant)| (world.now.plus(ms), grant))
+        .collect();
+    assert_eq!(world.state.grant_deadlines(), deadlines);
 }

@@ -2,6 +2,7 @@
 
 use crate::support::World;
 use crate::support::script::{check, check_in};
+use tidegate_core::command::Command;
 use tidegate_core::state::{PoolLimits, StateLimits};
 
 #[test]
@@ -190,7 +191,9 @@ fn a_pool_opens_and_closes_at_its_time() {
          pool seats=2 waitlist=2 closes_in=0
          take carl                          -> refused closed +0
          pool seats=2 opens_in=5 closes_in=5 -> refused never_open
-         pool seats=2 opens_in=99999999999  -> refused too_far_ahead
+         pool seats=2 opens_in=31622400001  -> refused too_far_ahead
+         pool seats=2 closes_in=31622400001 -> refused too_far_ahead
+         pool seats=2 opens_in=31622400000  -> done
          pool seats=2 waitlist=2
          take carl                          -> 3 taken",
     );
@@ -226,7 +229,12 @@ fn a_pool_is_deleted_when_nobody_has_any_of_it() {
          delete_pool                        -> refused pool_not_found
          take anna                          -> refused pool_not_found
          show_pool                          -> no such pool
-         holder bert grants waits           -> none, none",
+         holder bert grants waits           -> none, none
+         pool seats=0 waitlist=1
+         join anna
+         delete_pool                        -> refused pool_in_use 0
+         leave anna
+         delete_pool                        -> done",
     );
 }
 
@@ -250,6 +258,25 @@ fn a_version_rises_with_every_change_and_stays_above_a_deleted_pools() {
          delete_pool
          pool seats=9
          show_pool version                  -> 6",
+    );
+}
+
+#[test]
+fn a_version_rises_when_the_line_changes() {
+    check(
+        "pool seats=0 waitlist=2
+         show_pool version                  -> 1
+         join anna
+         show_pool version                  -> 2
+         join anna
+         show_pool version                  -> 2
+         leave anna
+         show_pool version                  -> 3
+         join bert
+         resize 1                                             # and it is offered
+         show_pool version                  -> 6
+         give_back 1
+         show_pool version                  -> 7",
     );
 }
 
@@ -325,4 +352,99 @@ fn a_line_that_finds_no_room_for_grants_is_served_when_there_is() {
          after 0
          holder a grants                    -> 2",
     );
+}
+
+#[test]
+fn an_answer_that_only_says_that_a_shard_is_full_is_not_kept() {
+    let pools = PoolLimits { pools_max: 2, grants_max: 1, ..PoolLimits::default() };
+    check_in(
+        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
+        "pool seats=5
+         pool name=b
+         take a                             -> 1 taken
+         as k/1 take b                      -> refused too_many_grants 1
+         as l/1 transact take b             -> operation 0 refused too_many_grants 1
+         as m/1 pool name=c                 -> refused too_many_pools 2
+         delete_pool pool=b
+         as m/1 pool name=c                 -> done
+         give_back 1
+         as k/1 take b                      -> 2 taken
+         give_back 2
+         as l/1 transact take b             -> 3 taken",
+    );
+}
+
+/// The log does not say whose line could not be served: a restart has to find out.
+#[test]
+fn a_line_that_found_no_room_before_a_restart_is_served_after_it() {
+    let pools = PoolLimits { grants_max: 1, ..PoolLimits::default() };
+    let world = check_in(
+        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
+        "pool seats=0 waitlist=5
+         pool name=b
+         join a
+         take b pool=b                      -> 1 taken
+         resize 2",
+    );
+    check_in(
+        world.restarted(),
+        "holder a grants                    -> none
+         give_back 1
+         after 0
+         holder a grants                    -> 2",
+    );
+}
+
+/// Who starts with the walk's frames never hears of the pool, only that it is no more; and a version must not be used again.
+#[test]
+fn a_pool_that_is_deleted_during_a_walk_keeps_its_version_from_the_next() {
+    let mut world = check_in(World::new(), "pool seats=1");
+    let target = world.next_frame();
+    let mut is_deleted = false;
+    world.walk(target, |world| {
+        if !std::mem::replace(&mut is_deleted, true) {
+            world.decide(Command::DeletePool { pool: "p".into() });
+        }
+    });
+    let trimmed = world.replayed_from(target);
+    assert_eq!(trimmed.digest_text(), world.state.digest_text());
+    world.state = trimmed;
+    check_in(world, "pool\n show_pool version -> 3");
+}
+
+#[test]
+fn a_pool_that_opens_at_this_moment_is_open_and_has_nothing_to_draw() {
+    check(
+        "pool seats=0 waitlist=5 opens_in=0 shuffle
+         show_pool open commitment          -> open, -
+         join anna                          -> waits 1 behind 0
+         pool seats=0 waitlist=5 opens_in=0 closes_in=1 shuffle -> done     # it does not open again
+         pool seats=0 waitlist=5 opens_in=1 shuffle -> refused pool_in_use 0",
+    );
+}
+
+#[test]
+fn a_pool_that_closes_at_this_moment_is_closed_also_to_its_line() {
+    check(
+        "pool seats=0 waitlist=5
+         join anna
+         pool seats=1 waitlist=5 closes_in=0
+         show_pool open units               -> closed, 0 held 0 taken 1 free
+         holder anna grants waits           -> none, p 1 behind 0
+         after 1
+         holder anna grants waits           -> none, p 1 behind 0
+         pool seats=1 waitlist=5 closes_in=1
+         holder anna grants                 -> 1",
+    );
+}
+
+#[test]
+fn an_extension_that_changes_nothing_is_not_written_down() {
+    let world = check_in(World::new(), "pool seats=1 hold=1000\n hold anna");
+    let frames = world.frames.len();
+    let world = check_in(
+        world,
+        "hold_on 1 -> 1 held +1000\n hold_on 1 for=500 -> 1 held +1000\n confirm 1 -> 1 taken",
+    );
+    assert_eq!(world.frames.len(), frames + 1, "only that it is taken");
 }

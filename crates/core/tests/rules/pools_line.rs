@@ -17,6 +17,7 @@ fn a_unit_that_is_given_back_is_offered_to_the_first_in_line() {
          join bert                          -> waits 1 behind 0
          join carl                          -> waits 2 behind 1
          join bert                          -> waits 1 behind 0     # said twice, the same place
+         join carl                          -> waits 2 behind 1
          give_back 1                        -> 1 released
          show_grant 2 holder state offered until job -> bert, held, true, +60000, 1
          show_pool units waiting            -> 1 held 0 taken 0 free, 1
@@ -103,6 +104,13 @@ fn who_joins_while_there_is_room_is_offered_at_once() {
          join anna                          -> refused limit_reached 1
          holder anna story                  -> joined p 1; offered 1 p +300000; refused join limit_reached p",
     );
+    check(
+        "pool seats=3 limit=3 waitlist=9
+         pool name=b seats=3 limit=3 waitlist=9
+         join anna pool=b                   -> 1 held +300000
+         take anna                          -> 2 taken
+         join anna                          -> 3 held +300000   # and not what it had before",
+    );
 }
 
 #[test]
@@ -159,6 +167,7 @@ fn a_swap_when_offered_keeps_what_it_gives_until_the_offer_is_confirmed() {
          join carl pool=a                   -> waits 1 behind 0
          swap 1 pool=b when_offered         -> waits 1 behind 0
          swap 1 pool=b when_offered         -> waits 1 behind 0
+         join anna pool=b                   -> waits 1 behind 0     # it is that place
          give_back 2
          show_grant 3 holder pool gives     -> anna, b, 1
          show_grant 1 state                 -> taken
@@ -239,6 +248,57 @@ fn who_leaves_before_the_opening_was_not_in_the_draw() {
          pool seats=1 waitlist=9
          entrants                           -> none",
     );
+}
+
+#[test]
+fn who_leaves_after_the_opening_was_in_the_draw() {
+    check(
+        "pool seats=0 waitlist=9 opens_in=1000 shuffle
+         join anna                          -> waits 1 behind 0
+         after 1000
+         leave anna                         -> left 1
+         entrants                           -> anna
+         holder anna waits                  -> none
+         join anna                          -> waits 2 behind 0
+         leave anna                         -> left 2
+         entrants                           -> anna",
+    );
+}
+
+#[test]
+fn who_was_in_the_draw_is_told_whatever_else_changes_of_the_pool() {
+    check(
+        "pool seats=0 waitlist=9 opens_in=1000 shuffle
+         join anna                          -> waits 1 behind 0
+         pool seats=0 waitlist=8 opens_in=1000 shuffle
+         resize 1
+         after 1000
+         entrants                           -> anna
+         pool seats=1 waitlist=7 opens_in=0 shuffle
+         resize 2
+         entrants                           -> anna
+         holder anna grants                 -> 1",
+    );
+}
+
+/// Whoever could draw again until the order suits could choose it.
+#[test]
+fn the_seed_of_an_opening_is_never_another_one() {
+    let mut world = World::new();
+    let configure = |world: &mut World, waitlist_max: u32, opens_in: u64, seed: u8| {
+        let opens_at = world.now.plus(opens_in).0;
+        let opening = Opening::Shuffle as i32;
+        let config = PoolConfig { waitlist_max, opens_at, opening, ..PoolConfig::of(1) };
+        world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: [seed; 32] });
+        world.state.pool("p").unwrap().commitment
+    };
+    let of = |seed: u8| Some(tidegate_core::pool::order::commitment(&[seed; 32]));
+    assert_eq!(configure(&mut world, 9, 1_000, 1), of(1));
+    assert_eq!(configure(&mut world, 8, 1_000, 2), of(1));
+    assert_eq!(configure(&mut world, 8, 2_000, 3), of(1));
+    world.after(2_000);
+    assert_eq!(configure(&mut world, 7, 0, 4), of(1), "it has opened");
+    assert_eq!(configure(&mut world, 7, 1_000, 5), of(5), "another opening");
 }
 
 /// A turn is bounded, so a large opening is many turns; meanwhile nobody passes the line.

@@ -75,3 +75,28 @@ fn a_story_is_bounded() {
     let replayed = world.replayed_from(0);
     assert_eq!(replayed.digest_text(), world.state.digest_text());
 }
+
+#[test]
+fn who_has_nothing_and_waits_no_more_is_forgotten_with_the_story() {
+    check(&format!(
+        "pool seats=1 waitlist=5 opens_in=1000 shuffle
+         join dora
+         leave dora
+         after 1000
+         take anna
+         join bert
+         join carl
+         leave bert
+         give_back 1
+         give_back 2
+         pool seats=1
+         after {}
+         holder carl grants                 -> none
+         after 1
+         holder anna                        -> unknown
+         holder bert                        -> unknown
+         holder carl                        -> unknown
+         holder dora                        -> unknown",
+        STORY_MS - 1
+    ));
+}

@@ -1,7 +1,11 @@
 //! Transactions with pools: conditions and operations, all or nothing. That a refusal leaves nothing but a line in the
 //! holder's story, the scripts' runner sees to.
 
-use crate::support::script::check;
+use crate::support::World;
+use crate::support::pools::operation;
+use crate::support::script::{check, check_in};
+use tidegate_core::command::{Operation, Transaction};
+use tidegate_core::state::{PoolLimits, StateLimits};
 
 #[test]
 fn an_enrolment_is_one_transaction() {
@@ -58,6 +62,45 @@ fn what_operations_take_adds_up_and_what_they_give_back_is_not_there() {
 }
 
 #[test]
+fn what_operations_take_of_one_pool_is_not_taken_of_another() {
+    check(
+        "pool name=a seats=1 quotas=g:1 waitlist=1
+         pool name=b seats=1 quotas=g:1 waitlist=1
+         transact take anna pool=a group=g ; take anna pool=b group=g -> 1 taken, 2 taken
+         transact join bert pool=a ; join bert pool=b -> 2 times waits 1 behind 0
+         transact leave bert pool=a ; leave bert pool=b -> 2 times left 1
+         transact join bert pool=a ; join carl pool=a -> operation 1 refused waitlist_full 1
+         transact join bert pool=b ; join carl pool=a -> 2 times waits 2 behind 0",
+    );
+    check(
+        "pool seats=2 waitlist=1 quotas=g:1,h:1
+         transact take anna ; join anna     -> operation 1 refused limit_reached 1
+         transact join anna ; take anna     -> operation 1 refused limit_reached 1
+         transact take anna group=g ; take bert group=h -> 1 taken, 2 taken",
+    );
+}
+
+#[test]
+fn what_operations_take_of_the_shard_adds_up() {
+    let pools = PoolLimits { grants_max: 2, waiters_max: 1, holders_max: 3, ..PoolLimits::default() };
+    check_in(
+        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
+        "pool seats=5 limit=5
+         pool name=a seats=0 waitlist=5
+         pool name=b seats=0 waitlist=5
+         transact take anna ; take anna ; take anna -> operation 2 refused too_many_grants 2
+         transact join anna pool=a ; join anna pool=b -> operation 1 refused too_many_grants 1
+         transact take bert ; take carl ; take dora -> operation 2 refused too_many_holders 3
+         holder carl                        -> unknown
+         transact take bert ; take anna     -> 1 taken, 2 taken
+         transact leave bert pool=a         -> operation 0 refused not_waiting
+         give_back 1
+         join bert pool=b                   -> waits 1 behind 0
+         join anna pool=b                   -> refused too_many_grants 1",
+    );
+}
+
+#[test]
 fn what_is_given_back_goes_to_the_line() {
     check(
         "pool name=a seats=2 waitlist=5
@@ -95,7 +138,10 @@ fn a_grant_is_in_one_operation_only() {
          transact confirm 1 ; enqueue       -> 1 taken, 1 ready
          transact confirm 1 ; enqueue       -> operation 0 refused not_held
          transact join bert ; join bert     -> operation 1 refused invalid_value 0
-         transact join bert ; join carl     -> waits 1 behind 0, waits 2 behind 1",
+         transact join bert ; join carl     -> waits 1 behind 0, waits 2 behind 1
+         hold dora pool=b
+         hold emil pool=b
+         transact confirm 2 ; confirm 3     -> 2 taken, 3 taken",
     );
 }
 
@@ -163,4 +209,25 @@ fn the_same_key_brings_the_same_answer() {
          as m/1 transact if has=bert:p      -> condition 0 refused lacks_pool 0
          as m/1 transact if has=bert:p      -> again: condition 0 refused lacks_pool 0",
     );
+}
+
+/// A full disk has room for what gives back, and for nothing that must be kept.
+#[test]
+fn operations_say_whether_they_take() {
+    for (asked, takes) in [
+        ("hold anna", true),
+        ("take anna", true),
+        ("join anna", true),
+        ("swap 1 pool=b", true),
+        ("confirm 1", false),
+        ("hold_on 1", false),
+        ("give_back 1", false),
+        ("leave anna", false),
+    ] {
+        let operation = operation(&asked.split(' ').collect::<Vec<_>>());
+        assert_eq!(operation.takes(), takes, "{asked}");
+        let operations = vec![Operation::Pool(operation)];
+        let transaction = Transaction { conditions: Vec::new(), operations };
+        assert_eq!(transaction.enqueues(), takes, "{asked}");
+    }
 }
