@@ -18,7 +18,7 @@ use tidegate_engine::{PoolNews, PoolWatch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-use crate::door::{Asked, Door, Refusing};
+use crate::door::{Asked, Refusing};
 use crate::limits::{WATCH_HEARTBEAT, WATCH_PATIENCE, WATCH_PAUSE, WATCHED_POOLS};
 use crate::reply::{Reply, event_stream};
 use crate::written;
@@ -63,7 +63,6 @@ pub(crate) fn pools(asked: Asked<'_>) -> Result<Reply, Refusing> {
     let watcher = Watcher {
         watch: asked.door.engine().watch_pools(known),
         told: Seen(told),
-        door: asked.door.clone(),
         stop: watchers.stop.clone(),
         _room: room,
     };
@@ -76,7 +75,6 @@ pub(crate) fn pools(asked: Asked<'_>) -> Result<Reply, Refusing> {
 struct Watcher {
     watch: PoolWatch,
     told: Seen,
-    door: Door,
     stop: watch::Receiver<bool>,
     _room: OwnedSemaphorePermit,
 }
