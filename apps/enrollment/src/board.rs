@@ -63,7 +63,14 @@ impl Snapshot {
         let whole = json!({ "as_of": self.as_of, "away": AWAY, "sections": self.sections });
         let json = serde_json::to_vec(&whole).expect("it is JSON").into();
         let tag = format!("\"away-{}", self.tag.trim_start_matches('"'));
-        Self { sections: self.sections.clone(), as_of: self.as_of, at: self.at.clone(), json, tag, away: true }
+        Self {
+            sections: self.sections.clone(),
+            as_of: self.as_of,
+            at: self.at.clone(),
+            json,
+            tag,
+            away: true,
+        }
     }
 
     /// One section.

@@ -451,23 +451,40 @@ mod tests {
         let (student, section) = (catalogue.student(&"s1".into()), catalogue.section(&"a-1".into()));
         let tell = |free: u32, waiting: u32, why: Why, version: u64| {
             let board = Snapshot::new(vec![stands("a-1", free, waiting)]);
-            let asked = Asked { catalogue: &catalogue, board: &board, newer: None, student, story: None, section, seen: None };
+            let asked = Asked {
+                catalogue: &catalogue,
+                board: &board,
+                newer: None,
+                student,
+                story: None,
+                section,
+                seen: None,
+            };
             asked.tell(&Refused { why, version: Some(version) })
         };
         // The board is of version 15. Two have come to stand in line by the version that decided.
         let told = tell(0, 0, Why::SoldOut, 17);
-        assert_eq!((told.message.as_str(), told.possible[0].words.as_str()), ("Course a (a-1) has no free seat.", "Wait in line for a-1."));
+        assert_eq!(
+            (told.message.as_str(), told.possible[0].words.as_str()),
+            ("Course a (a-1) has no free seat.", "Wait in line for a-1.")
+        );
         assert!(tell(0, 2, Why::SoldOut, 15).possible[0].words.contains("2 students are before you"));
         // Nobody was in line when the offer lapsed.
         let told = tell(1, 0, Why::OfferLapsed, 15);
-        assert!(told.message.ends_with("It is free again, for whoever is first.") && !told.message.contains("next in line"));
+        assert!(
+            told.message.ends_with("It is free again, for whoever is first.")
+                && !told.message.contains("next in line")
+        );
         assert_eq!(ways(&told), ["enrol a-1"]);
     }
 
     #[test]
     fn a_swap_of_what_one_does_not_have_names_that() {
         let told = told(&[], "a-2", Why::NothingToGive("b-1".into()), None);
-        assert_eq!(told.message, "You have no seat in Course b (b-1) that you could give for Course a (a-2).");
+        assert_eq!(
+            told.message,
+            "You have no seat in Course b (b-1) that you could give for Course a (a-2)."
+        );
         assert_eq!(ways(&told), ["enrol a-2"]);
     }
 
@@ -488,7 +505,11 @@ mod tests {
             Why::OfferLapsed,
             Why::BelowGranted(3),
             Why::LineInTheWay(vec!["a-1".into()]),
-            Why::OpeningHalfSet { set: vec!["a-2".into()], stopped_at: "a-1".into(), because: "somebody came".into() },
+            Why::OpeningHalfSet {
+                set: vec!["a-2".into()],
+                stopped_at: "a-1".into(),
+                because: "somebody came".into(),
+            },
             Why::NothingToGive("a-2".into()),
             Why::SameSection,
             Why::Changed,

@@ -31,10 +31,8 @@ impl University {
     pub fn of_data(data: &Path, seed: Option<u64>, sections: Option<u32>) -> anyhow::Result<Self> {
         fs::create_dir_all(data).with_context(|| format!("{} cannot be made", data.display()))?;
         let file = data.join(FILE);
-        let asked = Self {
-            seed: seed.unwrap_or(SEED_DEFAULT),
-            sections: sections.unwrap_or(SECTIONS_DEFAULT),
-        };
+        let asked =
+            Self { seed: seed.unwrap_or(SEED_DEFAULT), sections: sections.unwrap_or(SECTIONS_DEFAULT) };
         let text = match fs::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -86,7 +84,8 @@ mod tests {
     #[test]
     fn the_university_of_a_first_start_has_courses_that_need_others() {
         let catalogue = Catalogue::generate(SEED_DEFAULT, SECTIONS_DEFAULT as usize, 500);
-        let needs = |section: &&crate::catalogue::Section| !catalogue.course_of(section).prerequisites.is_empty();
+        let needs =
+            |section: &&crate::catalogue::Section| !catalogue.course_of(section).prerequisites.is_empty();
         let section = catalogue.sections().iter().find(needs).expect("a section that needs something");
         let may = |student: &&crate::catalogue::Student| judge_alone(&catalogue, student, section).is_ok();
         let those = catalogue.students().iter().filter(may).count();

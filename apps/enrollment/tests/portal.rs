@@ -138,12 +138,14 @@ fn a_field_that_there_is_not_is_refused_everywhere() {
         let answer = portal.press("s00001", action, &body, "k");
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("bad_request")), "{}", answer.body);
     }
-    let resized = portal.put(&format!("/api/registrar/sections/{section}"), &json!({ "capacity": 3, "seats": 3 }));
+    let resized =
+        portal.put(&format!("/api/registrar/sections/{section}"), &json!({ "capacity": 3, "seats": 3 }));
     assert_eq!(resized.status, 400, "{}", resized.body);
     assert_eq!(portal.get("/api/seats?section=cs101-1").status, 400);
     // Who names a section that there is not means another one.
     for sections in [json!(["none-1"]), json!([section, "none-1"])] {
-        let answer = portal.post("/api/registrar/openings", &json!({ "opens_in_ms": 8_000, "sections": sections }));
+        let answer =
+            portal.post("/api/registrar/openings", &json!({ "opens_in_ms": 8_000, "sections": sections }));
         assert_eq!((answer.status, &answer.json()["code"]), (404, &json!("no_section")));
         assert!(answer.body.contains("none-1"), "{}", answer.body);
     }
@@ -192,7 +194,9 @@ fn the_story_has_every_refusal_with_its_section_and_the_words_that_were_read() {
         enrollment::eligibility::judge_alone(&portal.catalogue, &student, section).is_ok()
     };
     let clash = |one: &enrollment::catalogue::Section| {
-        let clashes = |other: &&enrollment::catalogue::Section| other.course != one.course && other.clash(one).is_some();
+        let clashes = |other: &&enrollment::catalogue::Section| {
+            other.course != one.course && other.clash(one).is_some()
+        };
         sections.iter().filter(may).find(clashes).cloned()
     };
     let (has, clashes) =
@@ -271,13 +275,14 @@ fn who_has_another_section_of_the_course_waits_with_a_swap() {
     assert_eq!(refused["code"], "same_course", "{refused}");
     let way = &refused["possible"][0];
     assert_eq!((&way["action"], &way["give"]), (&json!("swap_when_offered"), &json!(has)), "{refused}");
-    let waits = portal.press(&student, "swap", &json!({ "give": has, "want": want, "when_offered": true }), "w");
+    let waits =
+        portal.press(&student, "swap", &json!({ "give": has, "want": want, "when_offered": true }), "w");
     assert_eq!(waits.status, 202, "{}", waits.body);
 }
 
 #[test]
 fn an_offer_that_lapses_with_nobody_in_line_is_anybodys() {
-    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "500ms"]);
+    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "1s"]);
     let section = first_section(&portal);
     portal.resize(&section, 0);
     let student = portal.students_for(&section)[0].clone();
@@ -308,10 +313,16 @@ fn the_data_of_one_university_is_not_anothers() {
             .output()
             .expect("it starts");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(&format!("{option} {other} is asked for")), "{said}");
+        assert!(
+            !output.status.success() && said.contains(&format!("{option} {other} is asked for")),
+            "{said}"
+        );
     }
     portal.start_again();
-    assert_eq!(portal.get("/api/seats").json()["sections"].as_array().map(Vec::len), Some(support::portal::SECTIONS));
+    assert_eq!(
+        portal.get("/api/seats").json()["sections"].as_array().map(Vec::len),
+        Some(support::portal::SECTIONS)
+    );
 }
 
 #[test]
@@ -539,7 +550,8 @@ async fn the_whole_runs_with_its_systems_in_postgresql() {
     });
     let portal = portal.await.expect("no panic");
     // What is gone is not up, whatever no drill has said of it.
-    let health = |portal: &Portal| portal.get("/api/registrar/day").json()["systems"]["fee"]["health"].clone();
+    let health =
+        |portal: &Portal| portal.get("/api/registrar/day").json()["systems"]["fee"]["health"].clone();
     let up = tokio::task::block_in_place(|| health(&portal));
     assert_eq!(up, "up");
     postgres.kill();
@@ -676,7 +688,8 @@ async fn the_whole_runs_with_a_server_of_its_own() {
 
     // The server is gone. What was seen of it last is shown, with its time and a word; what is pressed is answered honestly.
     tokio::task::block_in_place(|| {
-        for path in ["/api/seats", "/api/opening", "/api/registrar/day", &format!("/api/students/{student}")] {
+        for path in ["/api/seats", "/api/opening", "/api/registrar/day", &format!("/api/students/{student}")]
+        {
             let seen = portal.get(path);
             assert_eq!(seen.status, 200, "{path}: {}", seen.body);
             let seen = seen.json();
@@ -695,7 +708,8 @@ async fn the_whole_runs_with_a_server_of_its_own() {
         let nobody = portal.press(&student, "enrol", &json!({ "section": "none-1" }), "none");
         assert_eq!((nobody.status, &nobody.json()["code"]), (404, &json!("no_section")));
         // A stranger's page was never seen, and that is what is said.
-        let other = portal.catalogue.students().iter().find(|other| other.id.as_str() != student).expect("one");
+        let other =
+            portal.catalogue.students().iter().find(|other| other.id.as_str() != student).expect("one");
         let unseen = portal.get(&format!("/api/students/{}", other.id));
         assert_eq!((unseen.status, &unseen.json()["code"]), (503, &json!("away")), "{}", unseen.body);
     });

@@ -267,7 +267,8 @@ impl<'a> Audit<'a> {
                 let text = format!("{} has {credits} credits, and may have {max}", self.student(student));
                 self.verdict.unexplained.add(1, text);
             }
-            for (one, other) in has.iter().flat_map(|one| has.range(one + 1..).map(move |other| (one, other))) {
+            for (one, other) in has.iter().flat_map(|one| has.range(one + 1..).map(move |other| (one, other)))
+            {
                 // Two of one course are told as duplicates.
                 let (one, other) = (facts(one), facts(other));
                 let meets = |mine: &Meeting| other.meetings.iter().any(|its| mine.overlaps(its));

@@ -225,13 +225,7 @@ impl Shared {
     }
 
     /// A click, pressed once or twice; the section, if the student has a seat in it now.
-    async fn click(
-        &self,
-        student: Student,
-        one: Try,
-        wish: Wish,
-        rival: Option<Section>,
-    ) -> Option<Section> {
+    async fn click(&self, student: Student, one: Try, wish: Wish, rival: Option<Section>) -> Option<Section> {
         let click = {
             let mut tally = self.tally();
             let (sent, heard) = (self.now(), Vec::new());

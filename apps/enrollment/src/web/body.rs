@@ -53,9 +53,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     match serde_json::from_slice::<Value>(body) {
         Err(why) => Err(format!("The body is not JSON: see line {}, column {}.", why.line(), why.column())),
-        Ok(Value::Object(_)) => serde_json::from_slice(body).map_err(|why| {
-            format!("The body cannot be understood: {}.", plain(&why.to_string()))
-        }),
+        Ok(Value::Object(_)) => serde_json::from_slice(body)
+            .map_err(|why| format!("The body cannot be understood: {}.", plain(&why.to_string()))),
         Ok(_) => Err(r#"The body is a JSON object, as in {"section":"cs101-1"}."#.to_owned()),
     }
 }

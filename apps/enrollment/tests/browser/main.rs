@@ -182,7 +182,7 @@ async fn a_seat_that_is_given_back_is_offered_to_the_first_in_line() {
     // Nobody loads anything: the offer comes by itself, with its time.
     waits.says("#offers-panel", "more").await;
     behind.says("#lines-panel", "you are the first").await;
-    waits.press("[data-offer] [data-action=accept]").await;
+    waits.press("[data-offer] [data-action=accept]:not([aria-disabled])").await;
     waits.find(&button(&section, "drop")).await;
     waits.says("#mine", &section).await;
     assert_eq!(enrolled_in(&portal, &section), std::slice::from_ref(first));
@@ -260,7 +260,7 @@ async fn a_seat_is_swapped_and_never_lost() {
     // The first one gives it back; the other accepts, and has one seat of the course, not two.
     give_up(&browser, &want, "drop").await;
     other.says("#offers-panel", &format!("{have} is given back for it")).await;
-    other.press("[data-offer] [data-action=accept]").await;
+    other.press("[data-offer] [data-action=accept]:not([aria-disabled])").await;
     other.find(&button(&want, "drop")).await;
     assert_eq!(enrolled_in(&portal, &want), [students[1].clone()]);
     assert_eq!(enrolled_in(&portal, &have), Vec::<String>::new());
@@ -364,11 +364,8 @@ async fn every_page_fits_a_phone_and_the_console_is_quiet() {
     enrol(&portal, &students[0], &section);
     let browser = Browser::open(&page(&portal, &students[0])).await;
     browser.resize(360, 740).await;
-    let paths = [
-        format!("/students/{}", students[0]),
-        format!("/support/{}", students[0]),
-        "/registrar".to_owned(),
-    ];
+    let paths =
+        [format!("/students/{}", students[0]), format!("/support/{}", students[0]), "/registrar".to_owned()];
     for path in paths {
         browser.go(&format!("{}{path}", portal.url())).await;
         let fits = browser.value("document.documentElement.scrollWidth <= innerWidth").await;
@@ -422,7 +419,11 @@ async fn the_second_press_of_a_double_click_takes_nothing_back() {
         mouse.go(&page(&portal, student)).await;
         twice(&waits, "accept", "drop", gap).await;
         for lost in ["dropped", "left", "refused"] {
-            assert!(!happened(&portal, student, lost), "{student} {lost}: {:#}", portal.story(student)["events"]);
+            assert!(
+                !happened(&portal, student, lost),
+                "{student} {lost}: {:#}",
+                portal.story(student)["events"]
+            );
         }
     }
     assert_eq!((enrolled_in(&portal, &has).len(), enrolled_in(&portal, &waits).len()), (4, 5));
@@ -492,17 +493,27 @@ async fn the_row_that_was_pressed_stays_where_it_is() {
     let sections = portal.catalogue.sections();
     let bars = |section: &&Section| {
         let at = sections.iter().position(|one| one.id == section.id).expect("it");
-        sections[..at].iter().filter(|one| one.course != section.course && one.clash(section).is_some()).count() > 1
+        sections[..at]
+            .iter()
+            .filter(|one| one.course != section.course && one.clash(section).is_some())
+            .count()
+            > 1
     };
     let section = sections.iter().filter(bars).last().expect("such a section").id.to_string();
     portal.resize(&section, 5);
     let student = portal.students_for(&section)[0].clone();
     let browser = Browser::open(&page(&portal, &student)).await;
-    let place = format!(
-        "Math.round(document.querySelector({}).getBoundingClientRect().top)",
-        json!(row(&section))
-    );
-    browser.run(&format!("document.querySelector({}).scrollIntoView({{ block: 'center' }})", json!(row(&section))), vec![]).await;
+    let place =
+        format!("Math.round(document.querySelector({}).getBoundingClientRect().top)", json!(row(&section)));
+    browser
+        .run(
+            &format!(
+                "document.querySelector({}).scrollIntoView({{ block: 'center' }})",
+                json!(row(&section))
+            ),
+            vec![],
+        )
+        .await;
     let before = browser.value(&place).await;
     let tall = browser.value("document.documentElement.scrollHeight").await;
     browser.press(&button(&section, "enrol")).await;
@@ -519,7 +530,9 @@ async fn the_registrar_sees_the_opening_and_is_asked_before_all_are_changed() {
     registrar.says("#opening-now", &format!("{sections} sections open now")).await;
     registrar.says("[data-tile=\"Answered within\"]", "nobody has pressed anything yet").await;
     registrar.press("#opening .button-strong").await;
-    registrar.says("#opening-question", &format!("{sections} sections that are open now are closed until then")).await;
+    registrar
+        .says("#opening-question", &format!("{sections} sections that are open now are closed until then"))
+        .await;
     registrar.press("#opening-no").await;
     let door = |portal: &Portal| portal.section(portal.catalogue.sections()[0].id.as_str())["door"].clone();
     assert_eq!(door(&portal), "open");

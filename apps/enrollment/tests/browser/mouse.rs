@@ -72,7 +72,8 @@ impl Mouse {
         // What is pressed before a page is painted is pressed on nothing: the browser throws it away.
         let painted = "performance.getEntriesByName('first-contentful-paint').length > 0";
         self.until("the page to be painted", painted).await;
-        self.until("the page to hear of changes", "document.querySelector('#live').dataset.state === 'live'").await;
+        self.until("the page to hear of changes", "document.querySelector('#live').dataset.state === 'live'")
+            .await;
     }
 
     /// Waits until an expression is true.
