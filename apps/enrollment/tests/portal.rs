@@ -688,6 +688,7 @@ async fn the_whole_runs_with_a_server_of_its_own() {
 
     // The server is gone. What was seen of it last is shown, with its time and a word; what is pressed is answered honestly.
     tokio::task::block_in_place(|| {
+        portal.until("the portal to notice", |portal| portal.get("/api/seats").json()["away"].is_string());
         for path in ["/api/seats", "/api/opening", "/api/registrar/day", &format!("/api/students/{student}")]
         {
             let seen = portal.get(path);

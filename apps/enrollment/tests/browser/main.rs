@@ -499,7 +499,7 @@ async fn the_row_that_was_pressed_stays_where_it_is() {
             .count()
             > 1
     };
-    let section = sections.iter().filter(bars).last().expect("such a section").id.to_string();
+    let section = sections.iter().rfind(bars).expect("such a section").id.to_string();
     portal.resize(&section, 5);
     let student = portal.students_for(&section)[0].clone();
     let browser = Browser::open(&page(&portal, &student)).await;
