@@ -27,8 +27,8 @@ use crate::tally::Tally;
 
 /// So long something may be looked up before what was last seen is shown.
 const LOOK_PATIENCE: Duration = Duration::from_secs(3);
-/// Looks for what was just decided to be shown, and the time between two of them.
-const CATCH_UP: (usize, Duration) = (20, Duration::from_millis(5));
+/// Looks for what was just decided to be shown, and the time after the first; it doubles after each.
+const CATCH_UP: (usize, Duration) = (8, Duration::from_millis(5));
 /// A refusal that the engine tells is one that the portal kept, if it was within this time of it; the engine tells less of it.
 const SAME_REFUSAL_MS: u64 = 5_000;
 
@@ -177,12 +177,14 @@ impl App {
 
     /// How a section stands at this version or later. What is shown follows a moment after what is decided.
     async fn stands(&self, section: &SectionId, version: u64) -> Option<Free> {
+        let mut pause = CATCH_UP.1;
         for _ in 0..CATCH_UP.0 {
             let found = self.answers(self.seats.free(std::slice::from_ref(section))).await.ok()?.ok()?;
             if let Some(free) = found.into_iter().next().filter(|free| free.version >= version) {
                 return Some(free);
             }
-            tokio::time::sleep(CATCH_UP.1).await;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
         None
     }

@@ -286,7 +286,7 @@ fn who_has_another_section_of_the_course_waits_with_a_swap() {
 
 #[test]
 fn an_offer_that_lapses_with_nobody_in_line_is_anybodys() {
-    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "500ms"]);
+    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "1s"]);
     let section = first_section(&portal);
     portal.resize(&section, 0);
     let student = portal.students_for(&section)[0].clone();
@@ -692,6 +692,7 @@ async fn the_whole_runs_with_a_server_of_its_own() {
 
     // The server is gone. What was seen of it last is shown, with its time and a word; what is pressed is answered honestly.
     tokio::task::block_in_place(|| {
+        portal.until("the portal to notice", |portal| portal.get("/api/seats").json()["away"].is_string());
         for path in ["/api/seats", "/api/opening", "/api/registrar/day", &format!("/api/students/{student}")]
         {
             let seen = portal.get(path);

@@ -75,8 +75,15 @@ export async function ask(method, path, body, headers = {}) {
   }
 }
 
+let watching = null;
+
 /** Tells `heard` of sections as they change, for as long as the page is open. */
 export function watchSeats(heard) {
+  if (!watching) {
+    // A browser has few connections to one server, and a page that it only remembers must not keep one.
+    addEventListener("pagehide", () => watching.close());
+    addEventListener("pageshow", (event) => event.persisted && watchSeats(heard));
+  }
   const light = $("#live");
   const show = (state, words) => {
     if (!light) return;
@@ -85,6 +92,7 @@ export function watchSeats(heard) {
   };
   show("waiting", "connecting");
   const source = new EventSource("/api/seats/watch");
+  watching = source;
   const read = (event) => {
     show("live", "live");
     const news = JSON.parse(event.data);

@@ -197,7 +197,7 @@ async fn a_seat_that_is_given_back_is_offered_to_the_first_in_line() {
     // Nobody loads anything: the offer comes by itself, with its time.
     waits.says("#offers-panel", "more").await;
     behind.says("#lines-panel", "you are the first").await;
-    waits.press("[data-offer] [data-action=accept]").await;
+    waits.press("[data-offer] [data-action=accept]:not([aria-disabled])").await;
     waits.find(&button(&section, "drop")).await;
     waits.says("#mine", &section).await;
     assert_eq!(enrolled_in(&portal, &section), std::slice::from_ref(first));
@@ -278,7 +278,7 @@ async fn a_seat_is_swapped_and_never_lost() {
     // The first one gives it back; the other accepts, and has one seat of the course, not two.
     give_up(&browser, &want, "drop").await;
     other.says("#offers-panel", &format!("{have} is given back for it")).await;
-    other.press("[data-offer] [data-action=accept]").await;
+    other.press("[data-offer] [data-action=accept]:not([aria-disabled])").await;
     other.find(&button(&want, "drop")).await;
     assert_eq!(enrolled_in(&portal, &want), [students[1].clone()]);
     assert_eq!(enrolled_in(&portal, &have), Vec::<String>::new());
@@ -520,7 +520,7 @@ async fn the_row_that_was_pressed_stays_where_it_is() {
             .count()
             > 1
     };
-    let section = sections.iter().filter(bars).last().expect("such a section").id.to_string();
+    let section = sections.iter().rfind(bars).expect("such a section").id.to_string();
     portal.resize(&section, 5);
     let student = portal.students_for(&section)[0].clone();
     let browser = open(&page(&portal, &student)).await;
