@@ -408,7 +408,9 @@ fn words_of(event: &Event, section: &str) -> String {
         "lapsed" => format!("let the hold of {section} lapse"),
         "joined" => format!("stands in line for {section}"),
         "left" => format!("left the line for {section}"),
-        "dropped_from_line" => format!("was taken out of the line for {section}: has a seat there"),
+        "dropped_from_line" => {
+            format!("was taken out of the line for {section}: has a seat there, or nothing to give for one")
+        }
         "refused" if section.is_empty() => format!("was refused ({detail})"),
         "refused" => format!("was refused {section} ({detail})"),
         "jobs_begun" => format!("{} follow-up jobs were accepted with it", event.jobs.len()),
