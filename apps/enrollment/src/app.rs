@@ -609,7 +609,9 @@ fn words_of(event: &Event, section: &str) -> String {
         "lapsed" => format!("let the hold of {section} lapse"),
         "joined" => format!("stands in line for {section}"),
         "left" => format!("left the line for {section}"),
-        "dropped_from_line" => format!("was taken out of the line for {section}: has a seat there"),
+        "dropped_from_line" => {
+            format!("was taken out of the line for {section}: has a seat there, or nothing to give for one")
+        }
         "refused" if section.is_empty() => format!("was refused ({detail})"),
         "refused" => format!("was refused {section} ({detail})"),
         "jobs_begun" => format!("{} accepted with it", follow_ups(event.jobs.len())),

@@ -160,12 +160,13 @@ const JOIN: &[Code] = &[
     Code::GroupUnknown,
     Code::LimitReached,
     Code::WaitlistOff,
+    Code::NeverFits,
     Code::WaitlistFull,
     Code::TooManyHolders,
     Code::TooManyGrants,
 ];
 /// What only a line can meet, where units are wanted too.
-const LINE: &[Code] = &[Code::WaitlistOff, Code::WaitlistFull, Code::AlreadyWaiting];
+const LINE: &[Code] = &[Code::WaitlistOff, Code::NeverFits, Code::WaitlistFull, Code::AlreadyWaiting];
 /// What a grant's id can meet.
 const OF_GRANT: &[Code] = &[Code::GrantUnknown, Code::HoldLapsed, Code::GrantEnded];
 const NOT_HELD: &[Code] = &[Code::NotHeld];

@@ -138,7 +138,7 @@ codes! {
     WaitlistFull = "waitlist_full", 409, "The waitlist is full.";
     /// The pool has no waitlist.
     WaitlistOff = "waitlist_off", 409, "The pool has no waitlist.";
-    /// More units are granted than the capacity would have; `value` is how many are.
+    /// More units are granted than the capacity would have, or a group's quota; `value` is how many are, `field` names the quota.
     BelowGranted = "below_granted", 409, "More units are granted than that.";
     /// Somebody has units of the pool or waits in its line; `value` is how many units are granted.
     PoolInUse = "pool_in_use", 409, "The pool is in use.";
@@ -146,8 +146,10 @@ codes! {
     GroupUnknown = "group_unknown", 409, "The pool has no such group.";
     /// The holder does not wait in this line.
     NotWaiting = "not_waiting", 409, "The holder does not wait.";
-    /// The holder waits in this line for another purpose; `value` is the number of its joining.
+    /// The holder waits in this line for another purpose, or with this grant in another line; `value` is the number of that joining.
     AlreadyWaiting = "already_waiting", 409, "The holder waits already.";
+    /// It is more than the pool, or the quota of the group, has in all; `value` is how many units that is.
+    NeverFits = "never_fits", 409, "There will never be so many units.";
     /// A grant cannot be swapped within its own pool.
     SamePool = "same_pool", 409, "It is the same pool.";
     /// There are as many pools as there may be.

@@ -237,7 +237,7 @@ words! {
         Joined = "joined",
         /// It left the line.
         Left = "left",
-        /// It was taken out of the line: it had as many units as one may.
+        /// It was taken out of the line: it had as many units as one may, or what it would have given up had ended.
         DroppedFromLine = "dropped_from_line",
         /// It was refused; `asked` and `error` say what and why.
         Refused = "refused",
@@ -269,6 +269,8 @@ words! {
         Leave = "leave",
         /// That a transaction's condition holds.
         Condition = "condition",
+        /// A transaction, of which a part that was not this holder's was refused.
+        Transaction = "transaction",
     }
 }
 

@@ -172,7 +172,7 @@ pub struct AnswerPool {
     /// The grant's sequence, or the number of the joining.
     #[prost(uint64, tag = "2")]
     pub number: u64,
-    /// The grant's state, or how it ended.
+    /// The grant's state, or how it ended; of a place in line, 1 if nobody knows how many are before it.
     #[prost(uint32, tag = "3")]
     pub what: u32,
     /// Units, or how many are before it.
@@ -204,9 +204,14 @@ impl From<PoolItem> for AnswerPool {
             PoolItem::Ended { id, end, version } => {
                 Self { kind: 2, number: id.sequence(), what: end as u32, version, ..Self::default() }
             }
-            PoolItem::Waits { number, ahead, version } => {
-                Self { kind: 3, number, count: ahead, version, ..Self::default() }
-            }
+            PoolItem::Waits { number, ahead, version } => Self {
+                kind: 3,
+                number,
+                what: u32::from(ahead.is_none()),
+                count: ahead.unwrap_or(0),
+                version,
+                ..Self::default()
+            },
             PoolItem::Left { number, version } => Self { kind: 4, number, version, ..Self::default() },
         }
     }
@@ -230,7 +235,7 @@ impl AnswerPool {
                 end: GrantEnd::try_from(what as i32).unwrap_or(GrantEnd::Released),
                 version,
             },
-            3 => PoolItem::Waits { number, ahead: count, version },
+            3 => PoolItem::Waits { number, ahead: (what == 0).then_some(count), version },
             _ => PoolItem::Left { number, version },
         }
     }
@@ -238,6 +243,18 @@ impl AnswerPool {
 
 /// Refusals about pools are numbered from here, as [`Why`] numbers them.
 const POOL_REFUSALS: u32 = 1_000;
+
+impl Refusal {
+    /// Its number on disk.
+    pub fn number(self) -> u32 {
+        refusal_to_numbers(self).0
+    }
+
+    /// The refusal of a number, without what goes with it.
+    pub fn from_number(number: u32) -> Self {
+        refusal_from_numbers(number, 0)
+    }
+}
 
 /// Pairs a refusal with its number on disk; the numbers are for ever.
 fn refusal_to_numbers(refusal: Refusal) -> (u32, u64) {
@@ -507,7 +524,9 @@ mod tests {
                 version: 10
             }),
             Item::Pool(PoolItem::Ended { id, end: GrantEnd::Swapped, version: 11 }),
-            Item::Pool(PoolItem::Waits { number: 5, ahead: 3, version: 11 }),
+            Item::Pool(PoolItem::Waits { number: 5, ahead: Some(3), version: 11 }),
+            Item::Pool(PoolItem::Waits { number: 5, ahead: Some(0), version: 11 }),
+            Item::Pool(PoolItem::Waits { number: 5, ahead: None, version: 11 }),
             Item::Pool(PoolItem::Left { number: 5, version: 12 }),
             Item::Refused(sold_out(12)),
             Item::Refused(sold_out(12)),

@@ -356,6 +356,13 @@ fn check_sound(world: &World) {
     }
     for holder in &now.holders {
         assert!(holder.story.iter().map(|entry| entry.number).is_sorted());
+        let offers = holder.grants.iter().filter_map(|grant| grant.gives);
+        let mut gives: Vec<GrantId> =
+            offers.chain(holder.waiting.iter().filter_map(|wait| wait.gives)).collect();
+        let mine = |gives: &GrantId| holder.grants.iter().any(|grant| grant.id == *gives);
+        assert!(gives.iter().all(mine), "{gives:?} is to be given up, and {holder:?} does not have it");
+        gives.sort_unstable();
+        assert!(gives.windows(2).all(|two| two[0] != two[1]), "{gives:?}: one is promised twice");
     }
 }
 

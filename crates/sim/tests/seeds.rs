@@ -5,7 +5,7 @@ use tidegate_sim::{Coverage, Ran, jobs, run, run_many};
 const SEEDS: u64 = 300;
 const STEPS: u64 = 2_000;
 /// And some long ones: there are things that only a shard comes to that has lived for a while.
-const LONG_SEEDS: std::ops::Range<u64> = 2_001..2_041;
+const LONG_SEEDS: std::ops::Range<u64> = 2_001..2_056;
 const LONG_STEPS: u64 = 6_000;
 
 fn nothing_found(ran: Ran) -> Ran {

@@ -309,8 +309,8 @@ pub fn transaction_error(error: &CallError, said: &Said<'_>, now: Time) -> Refus
 /// The code of a reason.
 fn code(why: Why) -> Code {
     match why {
-        // A reason that only a newer program knows, out of a log that it wrote.
-        Why::Unknown => Code::Unknown,
+        // A reason that only a newer program knows, out of a log that it wrote; and what is no reason of a pool's.
+        Why::Unknown | Why::Elsewhere => Code::Unknown,
         Why::PoolNotFound => Code::PoolNotFound,
         Why::GrantUnknown => Code::GrantUnknown,
         Why::HoldLapsed => Code::HoldLapsed,
@@ -323,7 +323,7 @@ fn code(why: Why) -> Code {
         Why::QuotaFull => Code::QuotaFull,
         Why::WaitlistFull => Code::WaitlistFull,
         Why::WaitlistOff => Code::WaitlistOff,
-        Why::BelowGranted => Code::BelowGranted,
+        Why::BelowGranted | Why::QuotaBelowGranted => Code::BelowGranted,
         Why::PoolInUse => Code::PoolInUse,
         Why::GroupUnknown => Code::GroupUnknown,
         Why::NotWaiting => Code::NotWaiting,
@@ -339,6 +339,7 @@ fn code(why: Why) -> Code {
         Why::NeverOpen => Code::NeverOpen,
         Why::AlreadyWaiting => Code::AlreadyWaiting,
         Why::TooFarAhead => Code::TooFarAhead,
+        Why::NeverFits => Code::NeverFits,
     }
 }
 
@@ -347,6 +348,7 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
     let PoolRefusal { why, version, value } = refused;
     let moment = Timestamp::from_unix_ms(value);
     let number = serde_json::Value::from(value);
+    let mut field = None;
     let (detail, value) = match why {
         Why::Unknown => ("Why is not known here; a newer server would know.".to_owned(), None),
         Why::PoolNotFound => ("There is no such pool.".to_owned(), None),
@@ -377,6 +379,12 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
         Why::WaitlistFull => (format!("As many holders wait as may; the bound is {value}."), Some(number)),
         Why::WaitlistOff => ("The pool has no line to wait in.".to_owned(), None),
         Why::BelowGranted => (format!("Units granted: {value}; the capacity cannot be less."), Some(number)),
+        Why::QuotaBelowGranted => {
+            let (quota, units) = (value >> 32, value & u64::from(u32::MAX));
+            field = Some(format!("quotas[{quota}].units_max"));
+            let detail = format!("Units its group has: {units}; `quotas[{quota}].units_max` cannot be less.");
+            (detail, Some(units.into()))
+        }
         Why::PoolInUse => {
             let detail =
                 format!("Somebody has units of the pool, or waits in its line; units granted: {value}.");
@@ -401,11 +409,21 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
         }
         Why::NeverOpen => ("`closes_at` is not after `opens_at`.".to_owned(), None),
         Why::AlreadyWaiting => {
-            ("The holder waits in this line for another purpose.".to_owned(), Some(number))
+            let detail =
+                "The holder waits in this line for another purpose, or with this grant in another line.";
+            (detail.to_owned(), Some(number))
         }
         Why::TooFarAhead => ("`opens_at` or `closes_at` is further ahead than 366 days.".to_owned(), None),
+        Why::NeverFits => {
+            (format!("There are never more units than {value} for this wish to wait for."), Some(number))
+        }
+        Why::Elsewhere => {
+            let code = refusal(outcome::Refusal::from_number(value as u32), Time(0)).code;
+            return Refusal::new(code, code.title());
+        }
     };
     let refusal = Refusal {
+        field,
         value,
         version: (version > 0).then_some(version),
         opens_at: (why == Why::NotOpen).then_some(moment),
@@ -475,7 +493,7 @@ fn answer(named: &Named<'_>, item: PoolItem, grant: Option<&GrantView>) -> PoolA
     };
     match item {
         PoolItem::Waits { number, ahead, version } => {
-            PoolAnswer::Waiting(waiting(WaitingState::Waiting, number, Some(ahead), version))
+            PoolAnswer::Waiting(waiting(WaitingState::Waiting, number, ahead, version))
         }
         PoolItem::Left { number, version } => {
             PoolAnswer::Waiting(waiting(WaitingState::Left, number, None, version))
@@ -738,6 +756,7 @@ fn asked(verb: Verb) -> Option<Asked> {
         Verb::Join => Some(Asked::Join),
         Verb::Leave => Some(Asked::Leave),
         Verb::Condition => Some(Asked::Condition),
+        Verb::Transaction => Some(Asked::Transaction),
     }
 }
 

@@ -79,8 +79,8 @@ pub struct Waiting {
     pub state: WaitingState,
     /// The number of its joining, rising with each.
     pub number: u64,
-    /// How many are before it. Counted up to 10,000, which then means "or more". Before an opening that draws the order it says
-    /// nothing: 0, or left out in a story and in a line.
+    /// How many are before it. Counted up to 10,000, which then means "or more". Left out before an opening that draws the order:
+    /// nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
     /// In a story and in a line: units it waits for.

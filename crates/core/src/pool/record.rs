@@ -223,7 +223,7 @@ pub struct LeftLine {
     /// The number of the joining.
     #[prost(uint64, tag = "3")]
     pub number: u64,
-    /// Whether it was taken out, having as many units as one may.
+    /// Whether it was taken out: it had as many units as one may, or what it would have given up had ended.
     #[prost(bool, tag = "4")]
     pub dropped: bool,
     /// See the module.

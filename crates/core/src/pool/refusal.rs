@@ -76,10 +76,17 @@ pub enum Why {
     JobStateChanged = 25,
     /// The pool is to open at a time that lies behind, or closes before it opens.
     NeverOpen = 26,
-    /// The holder waits in this line for another purpose. Value: the number of its joining.
+    /// The holder waits in this line for another purpose, or with this grant in another line. Value: the number of its joining.
     AlreadyWaiting = 27,
     /// The pool is to open or close further ahead than 366 days.
     TooFarAhead = 28,
+    /// It is more than the pool, or the quota of the group, has in all. Value: how many units that is.
+    NeverFits = 29,
+    /// A group has more units than its new quota. Value: its units, and above the 32nd bit which of the quotas it is, from 0.
+    QuotaBelowGranted = 30,
+    /// The transaction was refused for something that is not about pools. Value: for what, as
+    /// [`Refusal::number`](crate::Refusal::number) says.
+    Elsewhere = 31,
 }
 
 impl Why {
@@ -99,7 +106,7 @@ impl Why {
             Self::QuotaFull => "quota_full",
             Self::WaitlistFull => "waitlist_full",
             Self::WaitlistOff => "waitlist_off",
-            Self::BelowGranted => "below_granted",
+            Self::BelowGranted | Self::QuotaBelowGranted => "below_granted",
             Self::PoolInUse => "pool_in_use",
             Self::GroupUnknown => "group_unknown",
             Self::NotWaiting => "not_waiting",
@@ -115,6 +122,8 @@ impl Why {
             Self::NeverOpen => "never_open",
             Self::AlreadyWaiting => "already_waiting",
             Self::TooFarAhead => "too_far_ahead",
+            Self::NeverFits => "never_fits",
+            Self::Elsewhere => "elsewhere",
         }
     }
 

@@ -40,8 +40,8 @@ pub enum PoolItem {
         /// The number of its joining, rising with each.
         number: u64,
         /// How many are before it; at most [`limits::PLACES_COUNTED`](crate::limits::PLACES_COUNTED), which then means
-        /// "or more". 0 before an opening that draws the order.
-        ahead: u32,
+        /// "or more". None before an opening that draws the order, and of one who waits no more.
+        ahead: Option<u32>,
         /// The pool's version after that.
         version: u64,
     },
@@ -223,6 +223,8 @@ pub enum Verb {
     Leave = 8,
     /// That a transaction's condition holds.
     Condition = 9,
+    /// A transaction, of which a part that was not this holder's was refused.
+    Transaction = 10,
 }
 
 impl Verb {
@@ -239,6 +241,7 @@ impl Verb {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Condition => "condition",
+            Self::Transaction => "transaction",
         }
     }
 }
@@ -260,7 +263,7 @@ pub enum Happened {
     Joined,
     /// It left the line.
     Left,
-    /// It was taken out of the line: it had as many units as one may.
+    /// It was taken out of the line: it had as many units as one may, or what it would have given up had ended.
     DroppedFromLine,
     /// It was refused.
     Refused(Verb, Why),

@@ -215,6 +215,28 @@ fn a_pool_is_never_made_smaller_than_what_is_granted() {
     );
 }
 
+/// A quota could be cut below what its group had, and taking it away let all of the group in who waited.
+#[test]
+fn a_quota_is_never_made_smaller_than_what_its_group_has() {
+    check(
+        "pool seats=5 limit=5 waitlist=9 quotas=g:2,h:1
+         all take a group=g ; take b group=g -> 1 taken, 2 taken
+         join c group=g                     -> waits 1 behind 0
+         pool seats=5 limit=5 waitlist=9 quotas=h:1,g:1 -> refused below_granted quota 1: 2
+         pool seats=5 limit=5 waitlist=9    -> done           # the group has no quota any more
+         show_pool groups                   -> g 2
+         holder c grants waits              -> none, p 1 behind 0
+         take d group=g                     -> refused group_unknown
+         give_back 1
+         holder c grants                    -> none
+         take e                             -> 3 taken        # nobody who fits waits
+         pool seats=5 limit=5 waitlist=9 quotas=g:1 -> done
+         holder c grants                    -> none
+         pool seats=5 limit=5 waitlist=9 quotas=g:2 -> done
+         holder c grants                    -> 4",
+    );
+}
+
 #[test]
 fn a_pool_is_deleted_when_nobody_has_any_of_it() {
     check(
@@ -300,6 +322,28 @@ fn a_swap_never_loses_what_it_gives() {
          give_back 3
          swap 4 pool=b                      -> 5 held +300000
          show_pool pool=a units             -> 0 held 0 taken 1 free",
+    );
+}
+
+/// Each swap gave a new ceiling, and so a unit could be held to and fro for ever.
+#[test]
+fn a_hold_is_not_held_for_longer_by_being_swapped() {
+    check(
+        "pool name=a hold=1000 hold_max=2500
+         pool name=b hold=1000 hold_max=2500
+         pool name=c hold=100 hold_max=200
+         hold anna pool=a                   -> 1 held +1000
+         after 900
+         swap 1 pool=b                      -> 2 held +1000
+         show_grant 2 ceiling               -> +1600
+         after 900
+         swap 2 pool=a                      -> 3 held +700
+         hold_on 3                          -> 3 held +700
+         swap 3 pool=c                      -> 4 held +100
+         show_grant 4 ceiling               -> +200
+         swap 4 pool=b                      -> 5 held +200
+         after 200
+         show_grant 5 state                 -> lapsed",
     );
 }
 

@@ -7,7 +7,10 @@ use tidegate_core::command::Command;
 use tidegate_core::limits::{EXPIRE_PER_TURN, PLACES_COUNTED};
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::order::rank;
-use tidegate_core::pool::{Opening, PoolConfig};
+use tidegate_core::pool::record::Granted;
+use tidegate_core::pool::{GrantId, Opening, PoolConfig};
+use tidegate_core::record::Record;
+use tidegate_core::state::StateLimits;
 
 #[test]
 fn a_unit_that_is_given_back_is_offered_to_the_first_in_line() {
@@ -189,6 +192,138 @@ fn a_swap_when_offered_keeps_what_it_gives_until_the_offer_is_confirmed() {
     );
 }
 
+/// One seat was promised in two lines, and brought a seat in each.
+#[test]
+fn a_grant_is_promised_once() {
+    check(
+        "pool name=a waitlist=5
+         pool name=b waitlist=5
+         pool name=c waitlist=5
+         all take anna pool=a ; take bert pool=b ; take carl pool=c -> 1 taken, 2 taken, 3 taken
+         swap 1 pool=b when_offered         -> waits 1 behind 0
+         swap 1 pool=c when_offered         -> refused already_waiting 1
+         give_back 2
+         show_grant 4 holder gives          -> anna, 1
+         swap 1 pool=c when_offered         -> refused already_waiting 1
+         swap 4 pool=c when_offered         -> refused already_waiting 1   # 1 would be kept
+         give_back 3
+         swap 4 pool=c                      -> refused already_waiting 1
+         confirm 4                          -> 4 taken
+         holder anna grants                 -> 4
+         show_grant 4 gives                 -> -
+         take emil pool=c
+         swap 4 pool=c when_offered         -> waits 1 behind 0
+         leave anna pool=c                  -> left 1
+         swap 4 pool=c when_offered         -> waits 2 behind 0            # it is promised no more",
+    );
+}
+
+/// It was swapped, and what it had been promised for came besides.
+#[test]
+fn a_place_in_line_ends_with_the_grant_that_is_promised_for_it() {
+    check(
+        "pool name=a waitlist=5
+         pool name=b waitlist=5
+         pool name=c
+         all take anna pool=a ; take bert pool=b -> 1 taken, 2 taken
+         swap 1 pool=b when_offered         -> waits 1 behind 0
+         swap 1 pool=c                      -> 3 taken
+         holder anna grants waits           -> 3, none
+         holder anna story                  -> taken 1 a; joined b 1; taken 3 c; swapped 1 a; dropped b 1
+         give_back 2
+         show_pool pool=b units             -> 0 held 0 taken 1 free",
+    );
+}
+
+#[test]
+fn an_offer_ends_with_the_grant_that_is_promised_for_it() {
+    check(
+        "pool name=a hold=1000
+         pool name=b waitlist=5 offer=5000
+         hold anna pool=a                   -> 1 held +1000
+         take bert pool=b                   -> 2 taken
+         swap 1 pool=b when_offered         -> waits 1 behind 0
+         join carl pool=b                   -> waits 2 behind 1
+         give_back 2
+         show_grant 3 holder gives until    -> anna, 1, +5000
+         after 1000
+         show_grant 1 state                 -> lapsed
+         show_grant 3 state gives           -> declined, -
+         show_grant 4 holder                -> carl
+         confirm 3                          -> refused grant_ended declined
+         holder anna story                  -> held 1 a +0; joined b 1; offered 3 b +4000; lapsed 1 a; declined 3 b; \
+         refused confirm grant_ended b",
+    );
+}
+
+/// A log from before this rule may hold an offer that gives up what is not there.
+#[test]
+fn an_offer_that_gives_up_what_is_not_there_is_not_confirmed() {
+    let mut world = check_in(World::new(), "pool seats=2 limit=2");
+    let until = world.now.plus(1_000).0;
+    let granted = Granted {
+        pool: "p".into(),
+        holder: "anna".into(),
+        grant: 7,
+        units: 1,
+        deadline: until,
+        ceiling: until,
+        waiter: 1,
+        gives: 3,
+        version: 9,
+        event: 9,
+        ..Granted::default()
+    };
+    world.state.apply(&Record::Granted(granted));
+    let confirm = Command::Pools(vec![PoolOperation::Confirm(GrantId::new(0, 7))]);
+    let refused = format!("{:?}", world.decide(confirm));
+    assert!(refused.contains("GrantUnknown"), "{refused}");
+}
+
+/// It was refused, though the same holder may join with nothing to give.
+#[test]
+fn a_swap_when_offered_takes_part_in_a_draw() {
+    check(
+        "pool name=a
+         pool name=b waitlist=5 opens_in=1000 shuffle
+         pool name=c waitlist=5 opens_in=1000
+         take anna pool=a                   -> 1 taken
+         swap 1 pool=b                      -> refused not_open +1000
+         swap 1 pool=c when_offered         -> refused not_open +1000
+         swap 1 pool=b when_offered         -> waits 1 behind ?
+         swap 1 pool=b when_offered         -> waits 1 behind ?
+         after 1000
+         show_grant 2 holder gives          -> anna, 1
+         confirm 2                          -> 2 taken
+         show_grant 1 state                 -> swapped",
+    );
+}
+
+/// Who wanted a hundred units of a pool of one waited for ever.
+#[test]
+fn who_wants_more_than_there_is_does_not_wait_for_it() {
+    check(
+        "pool seats=2 limit=0 waitlist=9 quotas=g:1
+         join a units=3                     -> refused never_fits 2
+         join a units=2 group=g             -> refused never_fits 1
+         all take x ; take y                -> 1 taken, 2 taken
+         all join a units=2 ; join b        -> waits 1 behind 0, waits 2 behind 1
+         give_back 1
+         holder b grants                    -> 3
+         give_back 2
+         resize 1                           -> done           # less than a waits for: others pass it
+         join c units=2                     -> refused never_fits 1
+         join c                             -> waits 3 behind 1
+         give_back 3
+         holder c grants                    -> 4
+         holder a waits                     -> p 1 behind 0
+         resize 3                           -> done
+         holder a grants                    -> 5
+         pool name=q seats=0 limit=0 waitlist=9
+         join a pool=q units=5              -> waits 1 behind 0   # its units are still to come",
+    );
+}
+
 #[test]
 fn the_order_of_an_opening_is_drawn_and_can_be_drawn_again() {
     let names = ["anna", "bert", "carl", "dora", "emil"];
@@ -196,7 +331,7 @@ fn the_order_of_an_opening_is_drawn_and_can_be_drawn_again() {
     drawn.sort_by_key(|name| rank(&SEED, name));
     assert_ne!(drawn, names, "a seed whose order differs from that of the joins");
     let joins = names.map(|name| {
-        format!("join {name} -> waits {} behind 0\n", 1 + names.iter().position(|n| *n == name).unwrap())
+        format!("join {name} -> waits {} behind ?\n", 1 + names.iter().position(|n| *n == name).unwrap())
     });
     let world = check_in(
         World::new(),
@@ -236,8 +371,9 @@ fn the_order_of_an_opening_is_drawn_and_can_be_drawn_again() {
 fn who_leaves_before_the_opening_was_not_in_the_draw() {
     check(
         "pool seats=1 waitlist=9 opens_in=1000 shuffle
-         join anna                          -> waits 1 behind 0
-         join bert                          -> waits 2 behind 0
+         join anna                          -> waits 1 behind ?
+         join bert                          -> waits 2 behind ?
+         join bert                          -> waits 2 behind ?
          leave anna                         -> left 1
          pool seats=1 waitlist=9 opens_in=500 -> refused pool_in_use 0
          after 1000
@@ -336,11 +472,47 @@ fn a_large_line_is_served_over_several_turns_and_nobody_passes_it() {
     assert_eq!((view.waiting, view.held), (0, u64::from(seats)));
 }
 
+/// Its queue was full, and so every offer of a whole line lapsed without anybody having been told of it.
 #[test]
-fn an_offer_stands_although_nobody_can_be_told() {
+fn a_full_queue_takes_the_jobs_that_tell_of_offers() {
     check(
         "configure queue=tell jobs_max=1
          enqueue queue=tell                 -> 1 ready
+         pool seats=1 waitlist=9 offers=tell offer=1000
+         take anna
+         all join b ; join c                -> waits 1 behind 0, waits 2 behind 1
+         give_back 1
+         show_grant 2 holder job            -> b, 2
+         enqueue queue=tell                 -> refused queue_full 1
+         after 1000
+         show_grant 3 holder job            -> c, 3
+         queue queue=tell counts            -> 2 ready 1 dead",
+    );
+}
+
+/// It was handed out after the offer had lapsed: who was told of it came for nothing.
+#[test]
+fn a_job_that_tells_of_an_offer_expires_with_it() {
+    check(
+        "pool seats=1 waitlist=1 offers=tell offer=1000
+         take anna
+         join bert
+         give_back 1
+         show 1 state expires_in            -> ready, +1000
+         after 999
+         show 1 state                       -> ready
+         after 1
+         show_grant 2 state                 -> offer_lapsed
+         show 1 state                       -> dead
+         lease from=tell                    -> none",
+    );
+}
+
+#[test]
+fn an_offer_stands_although_the_shard_has_no_room_to_tell_of_it() {
+    check_in(
+        World::with_limits(StateLimits { jobs_max: 1, ..StateLimits::default() }),
+        "enqueue queue=tell                 -> 1 ready
          pool seats=1 waitlist=1 offers=tell
          take anna
          join bert

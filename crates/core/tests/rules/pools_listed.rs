@@ -86,7 +86,7 @@ fn a_page_of_grants_looks_at_so_many_and_no_more() {
 fn a_line_is_listed_in_its_order_whatever_each_wants() {
     check(
         "line                               -> no such pool
-         pool seats=0 limit=0 waitlist=9 quotas=g:1
+         pool seats=0 limit=0 waitlist=9 quotas=g:2
          line                               -> none
          all join a units=3 ; join b group=g ; join c ; join d units=3 ; join e group=g units=2
          line                               -> 1 a behind 0, 2 b behind 1, 3 c behind 2, 4 d behind 3, 5 e behind 4

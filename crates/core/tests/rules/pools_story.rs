@@ -25,6 +25,44 @@ fn a_story_tells_requests_refusals_grants_and_offers_in_order() {
     );
 }
 
+/// Nothing was told where a pool had changed or a job was refused, nor to the others whom the transaction was about.
+#[test]
+fn a_refused_transaction_is_told_to_all_whom_it_is_about() {
+    check(
+        "pool name=a
+         pool name=b seats=9 limit=9
+         take zoe pool=a                    -> 1 taken
+         transact if version=a:1 ; take anna pool=b ; take bert pool=b ; take anna pool=b \
+         -> condition 0 refused version_changed
+         transact take anna pool=b ; take bert pool=a ; give_back 1 -> operation 1 refused sold_out 0
+         configure queue=q jobs_max=1
+         enqueue queue=q                    -> 1 ready
+         transact take anna pool=b ; enqueue queue=q -> operation 1 refused queue_full 1
+         transact if has=carl:a ; if has=bert:a ; take bert pool=b -> condition 0 refused lacks_pool 0
+         transact if job=1:leased ; take dora pool=b -> condition 0 refused job_state_changed ready
+         transact take emil pool=b ; leave emil pool=a ; leave emil pool=a \
+         -> operation 1 refused not_waiting
+         holder anna story -> refused transaction version_changed a; refused transaction sold_out a; \
+         refused transaction elsewhere
+         holder bert story -> refused transaction version_changed a; refused take sold_out a; \
+         refused transaction lacks_pool a
+         holder zoe story                   -> taken 1 a; refused transaction sold_out a
+         holder carl story                  -> refused condition lacks_pool a
+         holder dora story                  -> refused transaction job_state_changed
+         holder emil story                  -> refused leave not_waiting a",
+    );
+}
+
+#[test]
+fn a_longer_hold_is_not_told() {
+    check(
+        "pool hold=1000 hold_max=9000
+         hold anna                          -> 1 held +1000
+         hold_on 1 for=5000                 -> 1 held +5000
+         holder anna story                  -> held 1 p +1000",
+    );
+}
+
 #[test]
 fn the_same_refusal_again_is_told_once_a_minute() {
     check(

@@ -12,8 +12,7 @@
 //! The pool is `p` unless `pool=` (or, in what makes pools, `name=`) says otherwise. Grants are named by their sequences.
 
 use tidegate_core::Time;
-use tidegate_core::command::Command;
-use tidegate_core::outcome::{Outcome, Refusal};
+use tidegate_core::command::{Command, Operation, Transaction};
 use tidegate_core::pool::command::{Condition, PoolOperation, Swap, Wish};
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
 use tidegate_core::pool::view::{Happened, InLine, LinePlace, PoolItem, StoryEntry};
@@ -156,7 +155,9 @@ pub fn item(item: &PoolItem, now: Time) -> String {
             format!("{} {}{units}{until}", id.sequence(), state.as_str())
         }
         PoolItem::Ended { id, end, .. } => format!("{} {}", id.sequence(), end.as_str()),
-        PoolItem::Waits { number, ahead, .. } => format!("waits {number} behind {ahead}"),
+        PoolItem::Waits { number, ahead, .. } => {
+            format!("waits {number} behind {}", ahead.map_or("?".into(), |ahead| ahead.to_string()))
+        }
         PoolItem::Left { number, .. } => format!("left {number}"),
     }
 }
@@ -169,6 +170,7 @@ pub fn refused_value(refusal: PoolRefusal, now: Time) -> String {
         Why::JobStateChanged => {
             JobState::from_number(refusal.value as u32).map_or("?", |state| state.as_str()).into()
         }
+        Why::QuotaBelowGranted => format!("quota {}: {}", refusal.value >> 32, refusal.value & 0xffff_ffff),
         Why::PoolNotFound
         | Why::GrantUnknown
         | Why::HoldLapsed
@@ -275,7 +277,9 @@ fn told(entry: &StoryEntry, now: Time) -> String {
         Happened::Joined => format!("joined {pool} {}", entry.value),
         Happened::Left => format!("left {pool} {}", entry.value),
         Happened::DroppedFromLine => format!("dropped {pool} {}", entry.value),
-        Happened::Refused(verb, why) => format!("refused {} {} {pool}", verb.as_str(), why.code()),
+        Happened::Refused(verb, why) => {
+            format!("refused {} {} {pool}", verb.as_str(), why.code()).trim_end().into()
+        }
         Happened::Enqueued => format!("enqueued {}", jobs()),
         Happened::Completed => format!("completed {}", jobs()),
     }
@@ -327,18 +331,18 @@ fn listed(mut lines: Vec<String>, next: Option<String>) -> String {
     if lines.is_empty() { "none".into() } else { lines.join(", ") }
 }
 
-/// What a refused transaction must leave as it was: everything but the story of the holder who was refused.
+/// What a refused transaction must leave as it was: everything but the stories of those whom it was about.
 pub fn without_stories(digest: &str) -> String {
     let kept =
         digest.lines().filter(|line| !line.starts_with("story ") && !line.starts_with("pool counters "));
     kept.map(|line| format!("{line}\n")).collect()
 }
 
-/// Whether a refused transaction is told in a story.
-pub fn is_told(outcome: &Outcome) -> bool {
-    let refusal = match outcome {
-        Outcome::TransactionRefused { refusal, .. } | Outcome::ConditionRefused { refusal, .. } => refusal,
-        _ => return false,
-    };
-    matches!(refusal, Refusal::Pool(_))
+/// Whether a transaction is told in stories, if it is refused.
+pub fn is_told(command: &Command) -> bool {
+    let Command::Transaction(Transaction { conditions, operations }) = command else { return false };
+    conditions
+        .iter()
+        .any(|condition| !matches!(condition, Condition::PoolVersion { .. } | Condition::Job { .. }))
+        || operations.iter().any(|operation| matches!(operation, Operation::Pool(_)))
 }

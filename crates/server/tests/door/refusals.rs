@@ -178,6 +178,10 @@ const SITUATIONS: &[Situation] = &[
         house.post("/v1/pools/other/join", TAKE);
         house.post("/v1/grants/0-1/swap", r#"{"pool":"other","when_offered":true}"#)
     }),
+    (Code::NeverFits, || {
+        with_pool(r#"{"capacity":1,"holder_units_max":0,"waitlist_max":1}"#)
+            .post("/v1/pools/p/join", r#"{"holder":"h","units":2}"#)
+    }),
     (Code::SamePool, || taken(r#"{"capacity":2}"#).post("/v1/grants/0-1/swap", r#"{"pool":"p"}"#)),
     (Code::TooManyPools, || {
         let house = with_pool_limits(PoolLimits { pools_max: 1, ..PoolLimits::default() });

@@ -102,6 +102,18 @@ fn with_grant(
     of(scene, id)
 }
 
+/// Pools that a grant of `mine` may be swapped for; of those, half of the time, the ones that are to be waited for.
+fn others(scene: &mut Scene<'_>, mine: Option<&String>) -> Vec<String> {
+    let to_be_waited_for = scene.chance.percent(50);
+    let pools = &scene.twin.pools;
+    let others = pools.pools.iter().filter(|(name, pool)| {
+        let is_full = pools.granted(name) >= u64::from(pool.config.capacity);
+        let is_waited_for = pool.config.waitlist_max > 0 && (is_full || !pool.opened);
+        Some(*name) != mine && (is_waited_for || !to_be_waited_for)
+    });
+    others.map(|(name, _)| name.clone()).collect()
+}
+
 fn operation(scene: &mut Scene<'_>) -> PoolOperation {
     match scene.chance.weighted(&[20, 14, 14, 5, 14, 8, 18, 5]) {
         0 => {
@@ -123,23 +135,25 @@ fn operation(scene: &mut Scene<'_>) -> PoolOperation {
             },
         ),
         4 => with_grant(scene, |_| true, |_, id| PoolOperation::Release(id)),
-        5 => with_grant(
-            scene,
-            |grant| grant.state == GrantState::Taken,
-            |scene, give| {
-                let mine = scene.twin.pools.grants.get(&give.sequence()).map(|grant| grant.pool.clone());
-                let others = scene.twin.pools.pools.keys().filter(|pool| Some(*pool) != mine.as_ref());
-                let others: Vec<String> = others.cloned().collect();
-                let other = scene.chance.pick(&others).cloned().filter(|_| scene.chance.percent(90));
-                PoolOperation::Swap(Swap {
-                    give,
-                    pool: other.unwrap_or_else(|| any_pool(scene)),
-                    units: scene.chance.percent(30).then(|| units(scene)),
-                    group: group(scene),
-                    when_offered: scene.chance.percent(60),
-                })
-            },
-        ),
+        5 => {
+            let state = if scene.chance.percent(30) { GrantState::Held } else { GrantState::Taken };
+            with_grant(
+                scene,
+                |grant| grant.state == state,
+                |scene, give| {
+                    let mine = scene.twin.pools.grants.get(&give.sequence()).map(|grant| grant.pool.clone());
+                    let others: Vec<String> = others(scene, mine.as_ref());
+                    let other = scene.chance.pick(&others).cloned().filter(|_| scene.chance.percent(90));
+                    PoolOperation::Swap(Swap {
+                        give,
+                        pool: other.unwrap_or_else(|| any_pool(scene)),
+                        units: scene.chance.percent(30).then(|| units(scene)),
+                        group: group(scene),
+                        when_offered: scene.chance.percent(60),
+                    })
+                },
+            )
+        }
         6 => {
             let mut wish = wish(scene);
             let ahead = scene.twin.pools.pools.iter().filter(|(_, pool)| pool.seed.is_some() && !pool.opened);

@@ -4,7 +4,7 @@ use tidegate_core::outcome::Item;
 use tidegate_core::pool::command::{Condition, PoolOperation, Swap, Wish};
 use tidegate_core::pool::refusal::Why;
 use tidegate_core::pool::view::{
-    GrantPage, GrantView, Happened, HolderView, LinePage, LinePlace, PoolItem, PoolView,
+    GrantPage, GrantView, Happened, HolderView, LinePage, LinePlace, PoolItem, PoolView, Verb,
 };
 use tidegate_core::pool::{GrantEnd, GrantState, Opening, PoolConfig};
 
@@ -69,6 +69,9 @@ names! {
         Why::NeverOpen => "never_open",
         Why::AlreadyWaiting => "already_waiting",
         Why::TooFarAhead => "too_far_ahead",
+        Why::NeverFits => "never_fits",
+        Why::QuotaBelowGranted => "below_granted, of a quota",
+        Why::Elsewhere => "elsewhere",
     }
 }
 
@@ -159,6 +162,8 @@ pub(crate) const POOL_STATES: &[&str] = &[
     "an offer that gives up another grant",
     "an offer with a job",
     "joined and offered at once",
+    "a swap when offered before a draw",
+    "a refusal of another is told",
     "a watcher hears",
     "a watcher missed some",
     "a watcher hears of a deletion",
@@ -269,6 +274,11 @@ impl Coverage {
         for _ in joined.filter(|(_, answer)| matches!(answer.item, Item::Pool(PoolItem::Grant { .. }))) {
             self.note_pool_state("joined and offered at once");
         }
+        let swapped = operations.iter().zip(answers).filter(|(one, _)| matches!(one, PoolOperation::Swap(_)));
+        let undrawn = |item: &Item| matches!(item, Item::Pool(PoolItem::Waits { ahead: None, .. }));
+        for _ in swapped.filter(|(_, answer)| undrawn(&answer.item)) {
+            self.note_pool_state("a swap when offered before a draw");
+        }
     }
 
     /// Counts what is heard of pools. Returns whether it was an earlier answer.
@@ -300,6 +310,7 @@ impl Coverage {
                 if let Some(HolderView { grants, waiting: _, story }) = holder {
                     grants.iter().for_each(|grant| self.note_grant(grant));
                     story.iter().for_each(|entry| self.note("story", happened(&entry.happened)));
+                    story.iter().for_each(|entry| self.note_refused(&entry.happened));
                 }
                 false
             }
@@ -336,6 +347,17 @@ impl Coverage {
                 }
                 false
             }
+        }
+    }
+
+    /// Counts what only stories tell of refusals.
+    fn note_refused(&mut self, told: &Happened) {
+        let Happened::Refused(verb, why) = told else { return };
+        if *why == Why::Elsewhere {
+            self.note("refusal of pools", self::why(why));
+        }
+        if *verb == Verb::Transaction {
+            self.note_pool_state("a refusal of another is told");
         }
     }
 

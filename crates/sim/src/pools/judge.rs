@@ -83,6 +83,7 @@ fn is_sound(
             return Err(format!("the hold {} is over at its deadline, and stands: {grant:?}", grant.id));
         }
     }
+    is_promised_once(state, holders)?;
     for pool in pools {
         let (name, capacity) = (&pool.name, u64::from(pool.config.capacity));
         let of = |is: GrantState| {
@@ -104,9 +105,10 @@ fn is_sound(
             pool.groups.iter().find(|(known, _)| known == group).map_or(0, |(_, units)| *units)
         };
         let fits = |wait: &&WaitView| {
-            let quota = wait.group.as_ref().and_then(|group| Some((group, pool.config.quota(group)?)));
-            let room =
-                quota.is_none_or(|(group, quota)| used(group) + u64::from(wait.units) <= u64::from(quota));
+            let room = wait.group.as_ref().is_none_or(|group| {
+                let quota = pool.config.quota(group).map_or(0, u64::from);
+                used(group) + u64::from(wait.units) <= quota
+            });
             room && u64::from(wait.units) <= free
         };
         let has_room = grants.len() < grants_max;
@@ -146,12 +148,33 @@ fn lists_agree(
     Ok(())
 }
 
+/// Whatever is to be given up for something else is there, is its own holder's, and is to be given up for one thing only.
+fn is_promised_once(state: &State, holders: &BTreeMap<String, HolderView>) -> Result<(), String> {
+    let mut promised = Vec::new();
+    for (holder, view) in holders {
+        let offers = view.grants.iter().filter_map(|grant| grant.gives);
+        for gives in offers.chain(view.waiting.iter().filter_map(|wait| wait.gives)) {
+            let is_theirs = |grant: &GrantView| grant.state.is_some() && *grant.holder == **holder;
+            if !state.grant(gives).as_ref().is_some_and(is_theirs) {
+                return Err(format!("{holder} is to give up {gives} and does not have it"));
+            }
+            if promised.contains(&gives) {
+                return Err(format!("{gives} is to be given up for two things"));
+            }
+            promised.push(gives);
+        }
+    }
+    Ok(())
+}
+
 /// What a turn may do to what was there before it: versions and fencing numbers rise, and the first in line is the first to be
 /// offered something.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     versions: BTreeMap<Arc<str>, u64>,
     grants: Vec<GrantId>,
+    /// Offers that give a grant up once they are confirmed, and what they give.
+    gives: Vec<(GrantId, GrantId)>,
     line: Vec<(Arc<str>, WaitView)>,
     /// The highest fencing number that a caller has heard of.
     heard: u64,
@@ -174,10 +197,12 @@ impl Progress {
 
     fn look(&mut self, state: &State, twin: &Twin) {
         self.grants.clear();
+        self.gives.clear();
         self.line.clear();
         for holder in twin.pools.holders() {
             let Some(view) = state.holder(holder) else { continue };
             self.grants.extend(view.grants.iter().map(|grant| grant.id));
+            self.gives.extend(view.grants.iter().filter_map(|grant| Some((grant.id, grant.gives?))));
             self.line.extend(view.waiting.into_iter().map(|wait| (Arc::from(holder), wait)));
         }
     }
@@ -194,6 +219,7 @@ impl Progress {
             }
         }
         let (grants, line) = (std::mem::take(&mut self.grants), std::mem::take(&mut self.line));
+        self.is_given(state)?;
         let last = grants.iter().map(|grant| grant.fence()).max().unwrap_or(0).max(self.heard);
         self.look(state, twin);
         for &id in self.grants.iter().filter(|id| !grants.contains(id)) {
@@ -202,6 +228,23 @@ impl Progress {
             }
             if let Some(grant) = state.grant(id).filter(|grant| grant.offered) {
                 self.is_first(state, &grant, &line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what was confirmed since the last look has cost what it was to cost, each its own: a swap leaves nobody with more
+    /// grants than before.
+    fn is_given(&self, state: &State) -> Result<(), String> {
+        let mut given = Vec::new();
+        for &(offer, gives) in &self.gives {
+            let is_confirmed = state.grant(offer).is_some_and(|grant| grant.state == Some(GrantState::Taken));
+            let is_there = state.grant(gives).is_some_and(|grant| grant.state.is_some());
+            if is_confirmed && (is_there || given.contains(&gives)) {
+                return Err(format!("{offer} was confirmed, and {gives} was not given up for it"));
+            }
+            if is_confirmed {
+                given.push(gives);
             }
         }
         Ok(())

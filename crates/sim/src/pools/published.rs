@@ -66,7 +66,8 @@ impl Published {
         let expected = if is_fresh { views(twin) } else { self.shown.clone() };
         self.latest = self.latest.max(now);
         let all = engine.all_pools();
-        for seen in &all {
+        // What is still that of before a recovery was looked at then, and may be later than what comes next: the disk may have lost it.
+        for seen in all.iter().filter(|_| is_fresh) {
             if seen.as_of.0 < self.as_of || seen.as_of.0 > self.latest {
                 return Err(format!(
                     "{} is shown as of {}, after {}",
@@ -81,7 +82,9 @@ impl Published {
                 ));
             }
         }
-        self.as_of = all.iter().map(|seen| seen.as_of.0).max().unwrap_or(0).max(self.as_of);
+        if is_fresh {
+            self.as_of = all.iter().map(|seen| seen.as_of.0).max().unwrap_or(0).max(self.as_of);
+        }
         let shown: Vec<PoolView> = all.iter().map(|seen| PoolView::clone(&seen.view)).collect();
         if shown != expected {
             let both = shown.iter().zip(&expected);
@@ -93,7 +96,7 @@ impl Published {
         if is_fresh && self.fresh_from.replace(0).is_some_and(|from| from > 0) {
             coverage.note_pool_state("published after a recovery");
         }
-        self.hear(coverage)
+        if is_fresh { self.hear(coverage) } else { Ok(()) }
     }
 
     /// What is published when the shard goes is that of some frame no older than `durable`: it may have been synced last.

@@ -93,6 +93,12 @@ impl Twin {
         Ok(judged)
     }
 
+    /// Judges a job of the shard's own, which only the shard's bound can refuse.
+    pub(super) fn judge_own(&self, expires_at: u64) -> Option<Judged> {
+        let has_room = (self.jobs.len() as u64) < self.limits.jobs_max;
+        (has_room && expires_at > self.now).then_some(Judged { run_at: 0, expires_at, replaces: None })
+    }
+
     fn judge_unique(&self, queue: &str, unique: &Unique) -> Result<Option<u64>, Item> {
         let Some(holder) = self.uniques.get(&(queue.to_owned(), unique.key.clone())) else { return Ok(None) };
         let id = JobId::new(0, holder.job);

@@ -25,7 +25,7 @@ impl Twin {
     pub(super) fn transact(&mut self, ask: &Transaction) -> Said {
         for (condition, asked) in (0..).zip(&ask.command.conditions) {
             if let Err(refusal) = self.judge_condition(asked) {
-                self.tell_condition(asked, refusal);
+                self.tell_condition(asked, refusal, &ask.command.operations);
                 return Said::ConditionRefused { condition, refusal };
             }
         }
@@ -53,16 +53,15 @@ impl Twin {
                 }
                 Operation::Pool(pool) => {
                     claims.operation = index as u32;
-                    let judged = self.judge_pool(pool, &mut claims);
-                    if let Err(refusal) = judged {
-                        self.tell_refused(pool, refusal);
-                    }
-                    judged.map(Verdict::Pool)
+                    self.judge_pool(pool, &mut claims).map(Verdict::Pool)
                 }
             };
             match judged {
                 Ok(verdict) => verdicts.push(verdict),
-                Err(refusal) => return Said::OperationRefused { operation: index as u32, refusal },
+                Err(refusal) => {
+                    self.tell_refused_operation(index, refusal, operations);
+                    return Said::OperationRefused { operation: index as u32, refusal };
+                }
             }
         }
         let holders = self.holders_of(verdicts.iter().filter_map(|verdict| match verdict {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::super::State;
 use super::super::paged::NONE;
-use super::super::pools::{Ended, EndedGrants, Grant, Holder, Pool, Waiter};
+use super::super::pools::{Ended, EndedGrants, Grant, Holder, Pool, Promise, Waiter};
 use crate::id::Time;
 use crate::pool::record::{
     EndedRestated, GrantConfirmed, GrantEnded, GrantRestated, Granted, HoldExtended, JobsLinked, Joined,
@@ -173,6 +173,9 @@ impl State {
             home: self.frame,
         });
         pools.grant_index.insert(granted.grant, slot);
+        if granted.gives > 0 {
+            pools.promises.insert((granted.gives, Promise::Offer(granted.grant)));
+        }
         pools.grant_lists.reach(slot);
         pools.rosters.reach(slot);
         pools.rosters.push_back(pool, slot);
@@ -211,7 +214,9 @@ impl State {
             let grant = pools.grants.get_mut(slot);
             if grant.state == GrantState::Held {
                 (grant.state, grant.deadline, grant.ceiling) = (GrantState::Taken, Time(0), Time(0));
-                grant.gives = 0;
+                let gives = core::mem::take(&mut grant.gives);
+                pools.promises.remove(&(gives, Promise::Offer(confirmed.grant)));
+                let grant = pools.grants.get(slot);
                 let (pool, units) = (grant.pool, u64::from(grant.units));
                 pools.grant_lists.unlink(slot);
                 let entry = pools.pools.get_mut(pool);
@@ -254,6 +259,7 @@ impl State {
         pools.rosters.unlink(slot);
         let grant = pools.grants.remove(slot);
         let (pool, holder, units) = (grant.pool, grant.holder, u64::from(grant.units));
+        pools.promises.remove(&(grant.gives, Promise::Offer(sequence)));
         let entry = pools.pools.get_mut(pool);
         match grant.state {
             GrantState::Held => entry.held -= units,
@@ -351,6 +357,9 @@ impl State {
         if !joined.left {
             entry.line.entry(class).or_default().insert(place, index);
             entry.waiting += 1;
+            if joined.gives > 0 {
+                pools.promises.insert((joined.gives, Promise::Place(index)));
+            }
             pools.stakes.entry((holder, pool)).or_default().waiter = index;
         }
         pools.touch(pool, joined.version);
@@ -384,6 +393,7 @@ impl State {
         }
         let (class, place) = (waiter.class(), waiter.place());
         let (pool, holder, number) = (waiter.pool, waiter.holder, waiter.number);
+        pools.promises.remove(&(waiter.gives, Promise::Place(index)));
         let entry = pools.pools.get_mut(pool);
         entry.waiting -= 1;
         if let Some(places) = entry.line.get_mut(&class) {

@@ -173,9 +173,7 @@ impl State {
         if run_at > latest {
             return refuse(Refusal::TooFarAhead);
         }
-        // Memory is an estimate, so those ahead are not added to it.
-        let is_full = self.jobs.len() + ahead.of_shard >= self.limits.jobs_max;
-        if is_full || self.memory_of_jobs() >= self.limits.memory_bytes_max {
+        if !self.has_room_for_job(ahead.of_shard) {
             return refuse(Refusal::ShardFull(self.limits.jobs_max));
         }
         let (unfinished, max) = queue.map_or((0, QueueConfig::DEFAULT.jobs_max), |queue| {
@@ -200,6 +198,20 @@ impl State {
             judged.replaces = self.judge_unique(queue, unique)?;
         }
         Ok(judged)
+    }
+
+    /// Judges a job of the engine's own, which is dead at this moment. It is not the queue's to refuse: there are no more of
+    /// them than there are things that they tell of. The shard's bounds hold.
+    pub(super) fn judge_own(&self, expires_at: Time) -> Option<Judged> {
+        let judged = Judged { run_at: Time(0), expires_at, replaces: None };
+        (expires_at > self.now && self.has_room_for_job(0)).then_some(judged)
+    }
+
+    /// Whether the shard can keep another job, after so many that are not there yet.
+    #[inline(always)]
+    fn has_room_for_job(&self, ahead: u64) -> bool {
+        // Memory is an estimate, so those ahead are not added to it.
+        self.jobs.len() + ahead < self.limits.jobs_max && self.memory_of_jobs() < self.limits.memory_bytes_max
     }
 
     /// Whether a job that is accepted now would wait for its ordering key.

@@ -12,13 +12,14 @@
 //! Two operations that cannot be together whatever the state is (a unique key wanted twice, a job ended twice) are a
 //! contradiction. The door says so with the field's name; here the later one is refused.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::jobs::Slot;
 use super::super::{State, Turn};
 use super::enqueue::{Ahead, Judged, Names};
-use super::pools::{Claims, GivenBack, PoolVerdict};
+use super::pools::{Claims, GivenBack, PoolVerdict, as_told};
 use super::settle::Completions;
 use crate::command::{Complete, EnqueueOne, Operation, Transaction};
 use crate::id::JobId;
@@ -59,32 +60,53 @@ impl State {
         let Transaction { conditions, operations } = transaction;
         for (index, condition) in (0..).zip(&conditions) {
             if let Err(refusal) = self.judge_condition(condition) {
-                self.tell_condition(condition, refusal, turn);
+                self.tell_refused_transaction(about(condition, refusal), refusal, &operations, turn);
                 return Outcome::ConditionRefused { condition: index, refusal };
             }
         }
         match self.judge_all(&operations) {
             Ok(verdicts) => Outcome::Transacted(self.perform(operations, &verdicts, turn)),
             Err((operation, refusal)) => {
-                if let Some(Operation::Pool(refused)) = operations.get(operation) {
-                    self.tell_refused(refused, refusal, turn);
-                }
+                let about = match operations.get(operation) {
+                    Some(Operation::Pool(refused)) => {
+                        let (verb, about) = self.about(refused);
+                        let (pool, holder) = about.unzip();
+                        Refused { verb, pool: pool.unwrap_or_default(), holder }
+                    }
+                    _ => Refused { verb: Verb::None, pool: String::new(), holder: None },
+                };
+                self.tell_refused_transaction(about, refusal, &operations, turn);
                 Outcome::TransactionRefused { operation: operation as u32, refusal }
             }
         }
     }
 
-    /// A holder for whom a condition did not hold was refused, and its story says so.
-    fn tell_condition(&mut self, condition: &Condition, refusal: Refusal, turn: &mut Turn<'_>) {
-        let Refusal::Pool(refusal) = refusal else { return };
-        let (holder, pool) = match condition {
-            Condition::HasAll { holder, pools } | Condition::HasNone { holder, pools } => {
-                (holder, pools.get(refusal.value as usize).cloned())
+    /// Tells the story of the holder who was refused, and those of all whom the operations name: they got nothing either.
+    fn tell_refused_transaction(
+        &mut self,
+        refused: Refused,
+        refusal: Refusal,
+        operations: &[Operation],
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(refusal) = as_told(refusal) else { return };
+        let Refused { verb, pool, holder: first } = refused;
+        let mut others: Vec<String> = Vec::new();
+        for operation in operations {
+            if let Operation::Pool(operation) = operation
+                && let (_, Some((_, holder))) = self.about(operation)
+                && first.as_ref() != Some(&holder)
+                && !others.contains(&holder)
+            {
+                others.push(holder);
             }
-            Condition::UnitsBelow { holder, .. } => (holder, None),
-            Condition::PoolVersion { .. } | Condition::Job { .. } => return,
-        };
-        self.tell_refusal(Verb::Condition, pool.unwrap_or_default(), holder.clone(), refusal, turn);
+        }
+        if let Some(holder) = first {
+            self.tell_refusal(verb, pool.clone(), holder, refusal, turn);
+        }
+        for holder in others {
+            self.tell_refusal(Verb::Transaction, pool.clone(), holder, refusal, turn);
+        }
     }
 
     /// What each operation will do, or the first one that cannot be done.
@@ -266,6 +288,27 @@ impl State {
         self.close_enqueued(open, turn);
         item
     }
+}
+
+/// What was refused of a transaction, and to whom; nobody, where no holder is meant.
+struct Refused {
+    verb: Verb,
+    pool: String,
+    holder: Option<String>,
+}
+
+/// What a condition that does not hold is about.
+fn about(condition: &Condition, refusal: Refusal) -> Refused {
+    let (holder, pool) = match condition {
+        Condition::HasAll { holder, pools } | Condition::HasNone { holder, pools } => {
+            let pool = as_told(refusal).and_then(|refusal| pools.get(refusal.value as usize));
+            (Some(holder.clone()), pool.cloned())
+        }
+        Condition::UnitsBelow { holder, .. } => (Some(holder.clone()), None),
+        Condition::PoolVersion { pool, .. } => (None, Some(pool.clone())),
+        Condition::Job { .. } => (None, None),
+    };
+    Refused { verb: Verb::Condition, pool: pool.unwrap_or_default(), holder }
 }
 
 fn unique_of(enqueue: &EnqueueOne) -> Option<&Unique> {

@@ -6,6 +6,7 @@
 //! - A **grant** is found by its sequence, its timer is in a wheel, and it is in its pool's **roster**, a list by rising sequence
 //!   that costs it 8 bytes: who has units of a pool is read without looking at the grants of others.
 //! - Pools that are to open or close are in order of their moments, and then of their names: few, and seldom changed.
+//! - A **promise** says for what a grant will be given up, so that this ends with the grant.
 //! - A **stake** is what one holder has of one pool, so that limits and conditions cost no search.
 //! - A **story** is what happened to one holder (`story.rs`).
 //!
@@ -96,10 +97,10 @@ impl Pool {
         u64::from(self.config.capacity).saturating_sub(self.granted())
     }
 
-    /// Units that the group may have more; without a quota, any number.
+    /// Units that the group may have more. A group whose quota was taken away gets nothing; who is in no group, any number.
     pub(crate) fn group_room(&self, group: Option<&str>) -> u64 {
         let Some(group) = group else { return u64::MAX };
-        let quota = self.config.quota(group).map_or(u64::MAX, u64::from);
+        let quota = self.config.quota(group).map_or(0, u64::from);
         quota.saturating_sub(self.groups.get(group).copied().unwrap_or(0))
     }
 
@@ -191,6 +192,15 @@ pub(crate) struct Waiter {
     pub(crate) home: u64,
 }
 
+/// Who will give a grant up, once it has got another for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Promise {
+    /// An offer that is not confirmed yet, by its sequence.
+    Offer(u64),
+    /// A waiter in a line.
+    Place(u32),
+}
+
 impl Waiter {
     pub(crate) fn class(&self) -> Class {
         (self.group.clone(), self.units)
@@ -240,6 +250,8 @@ pub(crate) struct Pools {
     pub(crate) rosters: Lists,
     /// Whether a replay has filled some of them out of order.
     pub(crate) rosters_disordered: bool,
+    /// Grants that will be given up for another one, each with the offer or the place in line that it is promised for.
+    pub(crate) promises: BTreeSet<(u64, Promise)>,
     /// Held grants by deadline.
     pub(crate) grant_lists: Lists,
     pub(crate) grant_wheel: Wheel,
@@ -269,6 +281,7 @@ impl Pools {
             grant_index: BTreeMap::new(),
             rosters: Lists::new(0),
             rosters_disordered: false,
+            promises: BTreeSet::new(),
             grant_lists: Lists::new(WHEEL_LISTS),
             grant_wheel: Wheel::new(0),
             waiters: Slab::new(),
@@ -320,6 +333,12 @@ impl Pools {
     /// The slot of a grant that has not ended.
     pub(crate) fn find_grant(&self, sequence: u64) -> Option<u32> {
         self.grant_index.get(&sequence).copied()
+    }
+
+    /// What a grant will be given up for. The rules see to it that it is one thing.
+    pub(crate) fn promise_of(&self, grant: u64) -> Option<Promise> {
+        let promises = self.promises.range((grant, Promise::Offer(0))..=(grant, Promise::Place(NONE)));
+        promises.map(|&(_, promise)| promise).next()
     }
 
     /// What a holder has of a pool.

@@ -88,8 +88,9 @@ impl Twin {
                     GrantState::Taken if claims.alone => Ok(Verdict::IsTaken(id.sequence())),
                     GrantState::Taken => refuse(Why::NotHeld, self.version(&grant.pool), 0u64),
                     GrantState::Held => {
+                        // What it is given for must be there to be given.
                         if grant.gives > 0 {
-                            claims.use_grant(grant.gives)?;
+                            self.judge_grant(GrantId::new(0, grant.gives), claims)?;
                         }
                         Ok(Verdict::Confirms(id.sequence()))
                     }
@@ -252,6 +253,9 @@ impl Twin {
         if grant.pool == swap.pool {
             return refuse(Why::SamePool, self.version(&swap.pool), 0u64);
         }
+        if grant.gives > 0 {
+            return refuse(Why::AlreadyWaiting, self.version(&swap.pool), grant.waiter);
+        }
         let wish = Wish {
             pool: swap.pool.clone(),
             holder: grant.holder.clone(),
@@ -264,8 +268,14 @@ impl Twin {
             return self.judge_join(&wish, give, claims);
         }
         match self.judge_wish(&wish, grant.state, claims) {
+            Ok(new) if grant.state == GrantState::Held => {
+                // As long as the old one could have been held, and no longer.
+                let ceiling = new.ceiling.min(grant.ceiling);
+                let deadline = new.deadline.min(ceiling);
+                Ok(Verdict::Swaps(give, Grant { deadline, ceiling, ..new }))
+            }
             Ok(new) => Ok(Verdict::Swaps(give, new)),
-            Err(Refusal::Pool(PoolRefusal { why: Why::SoldOut | Why::QuotaFull, .. }))
+            Err(Refusal::Pool(PoolRefusal { why: Why::SoldOut | Why::QuotaFull | Why::NotOpen, .. }))
                 if swap.when_offered =>
             {
                 self.judge_join(&wish, give, claims)
@@ -284,6 +294,14 @@ impl Twin {
             }
             return Ok(Verdict::Waits(pool.clone(), holder.clone()));
         }
+        // It can be given once, so it is promised once.
+        let offered =
+            self.pools.grants.values().filter(|grant| grant.gives == gives).map(|grant| grant.waiter);
+        let waited = self.pools.line.iter().filter(|place| place.waiting && place.gives == gives);
+        let promised = offered.chain(waited.map(|place| place.number)).next().filter(|_| gives > 0);
+        if let Some(number) = promised {
+            return refuse(Why::AlreadyWaiting, self.version(pool), number);
+        }
         let known = &self.pools.pools[pool];
         let drawn = match (self.judge_open(pool), known.seed) {
             (Ok(()), _) => None,
@@ -298,6 +316,13 @@ impl Twin {
             return refuse(Why::WaitlistOff, known.version, 0u64);
         }
         self.judge_limit(wish, claims)?;
+        let (capacity, quotas) = (known.config.capacity, &known.config.quotas);
+        let quota = quotas.iter().find(|quota| Some(&quota.group) == wish.group.as_ref());
+        let quota = quota.map_or(u32::MAX, |quota| quota.units_max);
+        let most = quota.min(if capacity == 0 { u32::MAX } else { capacity });
+        if wish.units > most {
+            return refuse(Why::NeverFits, known.version, most);
+        }
         let joins = claims.joins.iter().filter(|place| place.pool == *pool).count();
         if self.pools.waiting(pool).count() + joins >= max as usize {
             return refuse(Why::WaitlistFull, known.version, max);

@@ -131,15 +131,18 @@ impl Pools {
         u64::from(self.pools[pool].config.capacity).saturating_sub(self.granted(pool))
     }
 
-    /// Units that a group may have more.
+    /// Units that a group may have more: none, if it has no quota.
     fn room_of(&self, pool: &str, group: Option<&str>) -> u64 {
-        let quotas = &self.pools[pool].config.quotas;
-        let Some(quota) = quotas.iter().find(|quota| Some(quota.group.as_str()) == group) else {
-            return u64::MAX;
-        };
-        let of_group =
-            self.grants.values().filter(|grant| grant.pool == pool && grant.group.as_deref() == group);
-        u64::from(quota.units_max).saturating_sub(of_group.map(|grant| u64::from(grant.units)).sum())
+        let Some(group) = group else { return u64::MAX };
+        let quota = self.pools[pool].config.quotas.iter().find(|quota| quota.group == group);
+        quota.map_or(0, |quota| u64::from(quota.units_max).saturating_sub(self.group_has(pool, group)))
+    }
+
+    /// Units that a group has.
+    fn group_has(&self, pool: &str, group: &str) -> u64 {
+        let grants = self.grants.values();
+        let of_group = grants.filter(|grant| grant.pool == pool && grant.group.as_deref() == Some(group));
+        of_group.map(|grant| u64::from(grant.units)).sum()
     }
 
     /// Units that a holder has of a pool.
@@ -218,12 +221,10 @@ impl Twin {
         over.sort_unstable();
         for (_, sequence) in over {
             let Some(grant) = self.pools.grants.get(&sequence) else { continue };
-            let (end, pool) = match grant.waiter {
-                0 => (GrantEnd::Lapsed, grant.pool.clone()),
-                _ => (GrantEnd::OfferLapsed, grant.pool.clone()),
-            };
-            self.end_grant(sequence, end);
-            self.serve_line(&pool);
+            let end = if grant.waiter == 0 { GrantEnd::Lapsed } else { GrantEnd::OfferLapsed };
+            for pool in self.end_grant(sequence, end) {
+                self.serve_line(&pool);
+            }
         }
         // Those for whom the shard had no room before.
         for pool in self.pools.pools.keys().cloned().collect::<Vec<_>>() {
@@ -348,9 +349,9 @@ impl Twin {
         version
     }
 
-    /// A grant ends, if it has not before. Returns its pool.
-    fn end_grant(&mut self, sequence: u64, end: GrantEnd) -> Option<String> {
-        let grant = self.pools.grants.remove(&sequence)?;
+    /// A grant ends, if it has not before, and what it would have been given for. Returns the pools that have more units now.
+    fn end_grant(&mut self, sequence: u64, end: GrantEnd) -> Vec<String> {
+        let Some(grant) = self.pools.grants.remove(&sequence) else { return Vec::new() };
         let event = self.pools.next_event();
         let version = self.change(&grant.pool);
         self.pools.ended.push(Ended {
@@ -368,7 +369,16 @@ impl Twin {
         }
         let about = About { pool: &grant.pool, grant: sequence, units: grant.units };
         self.tell_story(&grant.holder, event, Happened::Ended(end), about, version, 0, Vec::new());
-        Some(grant.pool)
+        let mut freed = vec![grant.pool];
+        let offer = self.pools.grants.iter().find(|(_, grant)| grant.gives == sequence);
+        if let Some((&offer, _)) = offer {
+            freed.extend(self.end_grant(offer, GrantEnd::Declined));
+        }
+        let place = self.pools.line.iter().find(|place| place.waiting && place.gives == sequence);
+        if let Some(InLine { pool, holder, .. }) = place.cloned() {
+            self.leave_line(&pool, &holder, true);
+        }
+        freed
     }
 
     fn wait_no_more(&mut self, pool: &str, number: u64) {

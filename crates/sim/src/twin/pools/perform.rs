@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tidegate_core::Time;
+use tidegate_core::command::Operation;
 use tidegate_core::limits::{AHEAD_MS_MAX, STORY_REPEAT_MS};
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::pool::command::{Condition, PoolOperation};
@@ -18,6 +19,15 @@ use super::{About, Claims, Pool, Verdict};
 pub(in super::super) struct GivenBack {
     grants: Vec<(u64, GrantEnd)>,
     pools: Vec<String>,
+}
+
+/// A refusal as stories tell it: what is not about pools by its number; that the shard is full not at all.
+fn told_as(refusal: Refusal) -> Option<PoolRefusal> {
+    match refusal {
+        Refusal::Pool(refusal) => Some(refusal),
+        Refusal::ShardFull(_) => None,
+        other => Some(PoolRefusal { why: Why::Elsewhere, version: 0, value: other.number().into() }),
+    }
 }
 
 fn refused(why: Why, version: u64, value: u64) -> Said {
@@ -55,6 +65,12 @@ impl Twin {
         let granted = self.pools.granted(name);
         if u64::from(config.capacity) < granted {
             return refused(Why::BelowGranted, version, granted);
+        }
+        for (place, quota) in (0u64..).zip(&config.quotas) {
+            let has = self.pools.group_has(name, &quota.group);
+            if has > u64::from(quota.units_max) {
+                return refused(Why::QuotaBelowGranted, version, place << 32 | has);
+            }
         }
         let again = known.opened && later;
         if self.pools.waiting(name).count() > 0 && (known.config.opening != config.opening || again) {
@@ -184,11 +200,11 @@ impl Twin {
                 self.pools.line.push(place);
                 self.tell_story(&holder, event, Happened::Joined, about, version, number, Vec::new());
                 given_back.pools.push(pool);
-                PoolItem::Waits { number, ahead: 0, version }
+                PoolItem::Waits { number, ahead: None, version }
             }
             Verdict::Waits(pool, holder) => {
                 let number = self.pools.place(&holder, &pool).expect("it was judged").number;
-                PoolItem::Waits { number, ahead: 0, version: self.pools.pools[&pool].version }
+                PoolItem::Waits { number, ahead: None, version: self.pools.pools[&pool].version }
             }
             Verdict::Leaves(pool, holder) => {
                 let (number, version) = self.leave_line(&pool, &holder, false);
@@ -219,7 +235,7 @@ impl Twin {
             }
             (Item::Pool(PoolItem::Waits { number, version, .. }), Verdict::Waits(pool, holder)) => {
                 let place = self.pools.place(holder, pool).filter(|place| place.number == number);
-                let ahead = place.and_then(|place| self.ahead_of(place)).unwrap_or(0);
+                let ahead = place.and_then(|place| self.ahead_of(place));
                 PoolItem::Waits { number, ahead, version }
             }
             (Item::Pool(PoolItem::Ended { id, end, .. }), _) => {
@@ -232,13 +248,13 @@ impl Twin {
 
     fn place_item(&self, pool: &str, holder: &str, number: u64, version: u64) -> PoolItem {
         if let Some(place) = self.pools.place(holder, pool) {
-            return PoolItem::Waits { number, ahead: self.ahead_of(place).unwrap_or(0), version };
+            return PoolItem::Waits { number, ahead: self.ahead_of(place), version };
         }
         let offers =
             self.pools.grants.iter().filter(|(_, grant)| grant.pool == pool && grant.holder == holder);
         match offers.into_iter().find(|(_, grant)| grant.waiter == number) {
             Some((&sequence, _)) => self.grant_item(sequence),
-            None => PoolItem::Waits { number, ahead: 0, version },
+            None => PoolItem::Waits { number, ahead: None, version },
         }
     }
 
@@ -256,15 +272,15 @@ impl Twin {
 
     // ---- what stories tell of refusals and of jobs ----
 
-    /// Tells a holder's story that it was refused.
-    pub(in super::super) fn tell_refused(&mut self, operation: &PoolOperation, refusal: Refusal) {
+    /// What is wanted, and of which pool by whom, if that is known.
+    fn about(&self, operation: &PoolOperation) -> (Verb, Option<(String, String)>) {
         let of_grant = |id: &GrantId| {
             let live = self.pools.grants.get(&id.sequence());
             let ended = self.pools.end_of(id.sequence(), self.now);
             let live = live.map(|grant| (grant.pool.clone(), grant.holder.clone()));
             live.or_else(|| ended.map(|ended| (ended.pool.clone(), ended.holder.clone())))
         };
-        let (verb, about) = match operation {
+        match operation {
             PoolOperation::Hold(wish) => (Verb::Hold, Some((wish.pool.clone(), wish.holder.clone()))),
             PoolOperation::Take(wish) => (Verb::Take, Some((wish.pool.clone(), wish.holder.clone()))),
             PoolOperation::Join(wish) => (Verb::Join, Some((wish.pool.clone(), wish.holder.clone()))),
@@ -275,23 +291,67 @@ impl Twin {
             PoolOperation::Swap(swap) => {
                 (Verb::Swap, of_grant(&swap.give).map(|(_, holder)| (swap.pool.clone(), holder)))
             }
-        };
-        if let (Refusal::Pool(refusal), Some((pool, holder))) = (refusal, about) {
+        }
+    }
+
+    /// Tells a holder's story that it was refused.
+    fn tell_refused(&mut self, operation: &PoolOperation, refusal: Refusal) {
+        if let (Some(refusal), (verb, Some((pool, holder)))) = (told_as(refusal), self.about(operation)) {
             self.tell_refusal(verb, &pool, &holder, refusal);
         }
     }
 
-    /// The same of a condition that does not hold.
-    pub(in super::super) fn tell_condition(&mut self, condition: &Condition, refusal: Refusal) {
-        let Refusal::Pool(refusal) = refusal else { return };
+    /// Tells everybody whom the operations of a transaction name that it was refused, for one of them.
+    pub(in super::super) fn tell_refused_operation(
+        &mut self,
+        refused: usize,
+        refusal: Refusal,
+        operations: &[Operation],
+    ) {
+        match &operations[refused] {
+            Operation::Pool(operation) => {
+                self.tell_refused(operation, refusal);
+                let (pool, holder) = self.about(operation).1.unwrap_or_default();
+                self.tell_others(&pool, &holder, refusal, operations);
+            }
+            Operation::Enqueue(_) | Operation::Complete(_) => self.tell_others("", "", refusal, operations),
+        }
+    }
+
+    /// The same, for a condition that does not hold.
+    pub(in super::super) fn tell_condition(
+        &mut self,
+        condition: &Condition,
+        refusal: Refusal,
+        operations: &[Operation],
+    ) {
+        let told = told_as(refusal).expect("no condition is about the shard's room");
         let (holder, pool) = match condition {
             Condition::HasAll { holder, pools } | Condition::HasNone { holder, pools } => {
-                (holder, pools[refusal.value as usize].clone())
+                (holder.as_str(), pools[told.value as usize].as_str())
             }
-            Condition::UnitsBelow { holder, .. } => (holder, String::new()),
-            Condition::PoolVersion { .. } | Condition::Job { .. } => return,
+            Condition::UnitsBelow { holder, .. } => (holder.as_str(), ""),
+            Condition::PoolVersion { pool, .. } => ("", pool.as_str()),
+            Condition::Job { .. } => ("", ""),
         };
-        self.tell_refusal(Verb::Condition, &pool, holder, refusal);
+        if !holder.is_empty() {
+            self.tell_refusal(Verb::Condition, pool, holder, told);
+        }
+        self.tell_others(pool, holder, refusal, operations);
+    }
+
+    fn tell_others(&mut self, pool: &str, told: &str, refusal: Refusal, operations: &[Operation]) {
+        let Some(refusal) = told_as(refusal) else { return };
+        let named = operations.iter().filter_map(|operation| match operation {
+            Operation::Pool(operation) => Some(self.about(operation).1?.1),
+            Operation::Enqueue(_) | Operation::Complete(_) => None,
+        });
+        let named: Vec<String> = named.collect();
+        for (index, holder) in named.iter().enumerate() {
+            if holder != told && !named[..index].contains(holder) {
+                self.tell_refusal(Verb::Transaction, pool, holder, refusal);
+            }
+        }
     }
 
     fn tell_refusal(&mut self, verb: Verb, pool: &str, holder: &str, refusal: PoolRefusal) {

@@ -234,7 +234,7 @@ impl Twin {
             return None;
         }
         let job = NewJob::new(0);
-        let judged = self.judge(queue, &job, 0, 0).ok()?;
+        let judged = self.judge_own(deadline)?;
         let InLine { pool, holder, units, .. } = first;
         // Names of this world need no escapes.
         let text = format!(

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::super::State;
 use super::super::super::paged::NONE;
+use super::super::super::pools::Promise;
 use crate::id::Time;
 use crate::limits;
 use crate::outcome::Refusal;
@@ -281,9 +282,9 @@ impl State {
         let grant = self.pools.grants.get(self.judge_live(id, claims)?);
         match grant.state {
             GrantState::Held => {
-                // What is given up with it cannot be given up for something else as well.
+                // What is given up with it must be there, and cannot be given up for something else as well.
                 if grant.gives > 0 {
-                    claims.use_grant(grant.gives)?;
+                    self.judge_live(GrantId::new(self.shard, grant.gives), claims)?;
                 }
                 Ok(PoolVerdict::Confirms(grant.sequence))
             }
@@ -311,6 +312,10 @@ impl State {
         if grant.pool == pool {
             return refuse(Why::SamePool, self.pools.pools.get(pool).version, 0);
         }
+        // For an offer that another grant is to be given up for, that one is given up first: it is confirmed, or declined.
+        if grant.gives > 0 {
+            return refuse(Why::AlreadyWaiting, self.pools.pools.get(pool).version, grant.waiter);
+        }
         let wish = Wish {
             pool: swap.pool.clone(),
             holder: String::from(&**self.pools.holders.name(grant.holder)),
@@ -324,9 +329,19 @@ impl State {
             return self.judge_join(&wish, grant.sequence, claims);
         }
         match self.judge_gift(pool, &wish, grant.state, claims) {
-            Ok(gift) => Ok(PoolVerdict::Swaps { give: grant.sequence, gift }),
+            Ok(mut gift) => {
+                // A hold lasts no longer by being swapped, or it would be held to and fro for ever.
+                if grant.state == GrantState::Held && !sabotage::is("swap_renews_hold") {
+                    let Granted { deadline, ceiling, .. } = &mut gift.granted;
+                    *ceiling = grant.ceiling.0.min(*ceiling);
+                    *deadline = (*deadline).min(*ceiling);
+                }
+                Ok(PoolVerdict::Swaps { give: grant.sequence, gift })
+            }
+            // Before an opening that draws the order one joins, as without anything to give.
             Err(Refusal::Pool(refusal))
-                if swap.when_offered && matches!(refusal.why, Why::SoldOut | Why::QuotaFull) =>
+                if swap.when_offered
+                    && matches!(refusal.why, Why::SoldOut | Why::QuotaFull | Why::NotOpen) =>
             {
                 self.judge_join(&wish, grant.sequence, claims)
             }
@@ -348,6 +363,13 @@ impl State {
                 Ok(PoolVerdict::Waits { pool, waiter: stake.waiter })
             };
         }
+        // What is promised once is not promised again: it can be given up only once.
+        if gives > 0
+            && let Some(promise) = self.pools.promise_of(gives)
+            && !sabotage::is("promised_twice")
+        {
+            return refuse(Why::AlreadyWaiting, version, self.number_of(promise));
+        }
         let group = wish.group.as_deref();
         let drawn = match (self.judge_open(pool, group), &entry.seed) {
             (Ok(()), _) => None,
@@ -361,6 +383,12 @@ impl State {
             return refuse(Why::WaitlistOff, version, 0);
         }
         self.judge_limit(pool, &wish.holder, wish.units, claims)?;
+        // A pool without a single unit is one whose units are still to come.
+        let capacity = Some(config.capacity).filter(|&capacity| capacity > 0);
+        let quota = group.and_then(|group| config.quota(group));
+        if let Some(most) = capacity.into_iter().chain(quota).min().filter(|&most| wish.units > most) {
+            return refuse(Why::NeverFits, version, u64::from(most));
+        }
         let joins = claims.joins.iter().filter(|claim| claim.pool == pool).count() as u64;
         if u64::from(entry.waiting) + joins >= u64::from(config.waitlist_max) {
             return refuse(Why::WaitlistFull, version, u64::from(config.waitlist_max));
@@ -388,6 +416,17 @@ impl State {
             ..Joined::default()
         };
         Ok(PoolVerdict::Joins(InLine { pool, joined }))
+    }
+
+    /// The number of the joining that something is promised with.
+    fn number_of(&self, promise: Promise) -> u64 {
+        match promise {
+            Promise::Offer(offer) => {
+                self.pools.find_grant(offer).map(|slot| self.pools.grants.get(slot).waiter)
+            }
+            Promise::Place(waiter) => self.pools.waiters.try_get(waiter).map(|waiter| waiter.number),
+        }
+        .unwrap_or(0)
     }
 
     fn judge_leave(&self, pool: &str, holder: &str, claims: &mut Claims) -> Judged<PoolVerdict> {

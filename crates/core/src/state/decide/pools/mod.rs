@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::super::pools::Promise;
 use super::super::{State, Turn};
 use crate::id::Time;
 use crate::limits;
@@ -117,6 +118,7 @@ impl State {
             };
         };
         self.judge_capacity(index, config.capacity)?;
+        self.judge_quotas(index, config)?;
         let pool = self.pools.pools.get(index);
         let opens_again = pool.opened && opens_later;
         // Those in line came under other rules.
@@ -131,6 +133,19 @@ impl State {
         let value = pool.granted();
         if u64::from(capacity) < value {
             return Err(PoolRefusal { why: Why::BelowGranted, version: pool.version, value });
+        }
+        Ok(())
+    }
+
+    /// Whether no group has more units than its new quota. A group that has none any more keeps what it has, and gets nothing.
+    fn judge_quotas(&self, index: u32, config: &PoolConfig) -> Result<(), PoolRefusal> {
+        let pool = self.pools.pools.get(index);
+        for (place, quota) in (0u64..).zip(&config.quotas) {
+            let units = pool.groups.get(quota.group.as_str()).copied().unwrap_or(0);
+            if units > u64::from(quota.units_max) {
+                let value = place << 32 | units;
+                return Err(PoolRefusal { why: Why::QuotaBelowGranted, version: pool.version, value });
+            }
         }
         Ok(())
     }
@@ -219,11 +234,11 @@ impl State {
                 let joined = Joined { event, version, ..place.joined.clone() };
                 self.emit(turn, Record::Joined(joined));
                 given_back.pools.push(pool);
-                PoolItem::Waits { number, ahead: 0, version }
+                PoolItem::Waits { number, ahead: None, version }
             }
             PoolVerdict::Waits { pool, waiter } => {
                 let version = self.pools.pools.get(*pool).version;
-                PoolItem::Waits { number: self.pools.waiters.get(*waiter).number, ahead: 0, version }
+                PoolItem::Waits { number: self.pools.waiters.get(*waiter).number, ahead: None, version }
             }
             PoolVerdict::Leaves { waiter, number } => self.leave(*waiter, *number, false, turn),
         })
@@ -233,8 +248,7 @@ impl State {
     pub(super) fn give_back(&mut self, given_back: GivenBack, budget: &mut usize, turn: &mut Turn<'_>) {
         let GivenBack { grants, mut pools } = given_back;
         for (sequence, end) in grants {
-            let pool = self.end_grant(sequence, end, turn);
-            pools.extend(pool.filter(|_| !sabotage::is("offer_not_made_on_release")));
+            self.end_grant(sequence, end, &mut pools, turn);
         }
         // In the order in which the operations named them: how pools are numbered is this process's own affair.
         let mut served = BTreeSet::new();
@@ -252,13 +266,9 @@ impl State {
             }
             (PoolItem::Waits { number, version, .. }, PoolVerdict::Waits { pool, waiter }) => {
                 let known = self.pools.waiters.try_get(*waiter);
-                match known.filter(|known| known.pool == *pool && known.number == number) {
-                    Some(known) => {
-                        let ahead = self.pools.ahead_of(known).unwrap_or(0);
-                        PoolItem::Waits { number, ahead, version }
-                    }
-                    None => PoolItem::Waits { number, ahead: 0, version },
-                }
+                let known = known.filter(|known| known.pool == *pool && known.number == number);
+                let ahead = known.and_then(|known| self.pools.ahead_of(known));
+                PoolItem::Waits { number, ahead, version }
             }
             (PoolItem::Ended { id, end, .. }, _) => {
                 let version = self.pools.ended.find(id.sequence(), self.now).map_or(0, |ended| ended.version);
@@ -272,7 +282,7 @@ impl State {
         let holder = self.pools.holders.find(0, holder);
         let stake = self.pools.stake(holder, pool);
         if let Some(waiter) = self.pools.waiters.try_get(stake.waiter) {
-            let ahead = self.pools.ahead_of(waiter).unwrap_or(0);
+            let ahead = self.pools.ahead_of(waiter);
             return PoolItem::Waits { number, ahead, version };
         }
         let grants = holder.map(|holder| &self.pools.holders.get(holder).grants).into_iter().flatten();
@@ -282,7 +292,7 @@ impl State {
         });
         match offer {
             Some(slot) => self.grant_item(self.pools.grants.get(slot).sequence),
-            None => PoolItem::Waits { number, ahead: 0, version },
+            None => PoolItem::Waits { number, ahead: None, version },
         }
     }
 
@@ -319,9 +329,11 @@ impl State {
         self.grant_item(sequence)
     }
 
-    /// Ends a grant, if it has not ended; returns its pool.
-    fn end_grant(&mut self, sequence: u64, end: GrantEnd, turn: &mut Turn<'_>) -> Option<u32> {
-        let grant = self.pools.grants.get(self.pools.find_grant(sequence)?);
+    /// Ends a grant, if it has not ended, and with it what it is promised for: an offer is declined, a place in line given up.
+    /// `freed` gets the pools in which something has become free.
+    fn end_grant(&mut self, sequence: u64, end: GrantEnd, freed: &mut Vec<u32>, turn: &mut Turn<'_>) {
+        let Some(slot) = self.pools.find_grant(sequence) else { return };
+        let grant = self.pools.grants.get(slot);
         let pool = grant.pool;
         let record = GrantEnded {
             pool: String::from(&**self.pools.pools.name(pool)),
@@ -335,7 +347,21 @@ impl State {
             event: self.pools.next_event,
         };
         self.emit(turn, Record::GrantEnded(record));
-        Some(pool)
+        if !sabotage::is("offer_not_made_on_release") {
+            freed.push(pool);
+        }
+        if sabotage::is("promise_outlives_grant") {
+            return;
+        }
+        while let Some(promise) = self.pools.promise_of(sequence) {
+            match promise {
+                Promise::Offer(offer) => self.end_grant(offer, GrantEnd::Declined, freed, turn),
+                Promise::Place(waiter) => {
+                    let number = self.pools.waiters.get(waiter).number;
+                    self.leave(waiter, number, true, turn);
+                }
+            }
+        }
     }
 
     fn leave(&mut self, waiter: u32, number: u64, dropped: bool, turn: &mut Turn<'_>) -> PoolItem {
@@ -371,14 +397,13 @@ impl State {
         self.pools.find_grant(sequence).map(|slot| self.pools.grants.get(slot).deadline)
     }
 
-    /// Tells a holder's story that it was refused.
-    pub(super) fn tell_refused(&mut self, operation: &PoolOperation, refusal: Refusal, turn: &mut Turn<'_>) {
-        let Refusal::Pool(refusal) = refusal else { return };
+    /// What an operation is, whom it is about, and of which pool; nobody, if that is not known.
+    pub(super) fn about(&self, operation: &PoolOperation) -> (Verb, Option<(String, String)>) {
         let of_grant = |id: &GrantId| {
             let view = self.grant(*id);
             view.map(|view| (String::from(&*view.pool), String::from(&*view.holder)))
         };
-        let (verb, about) = match operation {
+        match operation {
             PoolOperation::Hold(wish) => (Verb::Hold, Some((wish.pool.clone(), wish.holder.clone()))),
             PoolOperation::Take(wish) => (Verb::Take, Some((wish.pool.clone(), wish.holder.clone()))),
             PoolOperation::Join(wish) => (Verb::Join, Some((wish.pool.clone(), wish.holder.clone()))),
@@ -389,8 +414,14 @@ impl State {
             PoolOperation::Swap(swap) => {
                 (Verb::Swap, of_grant(&swap.give).map(|(_, holder)| (swap.pool.clone(), holder)))
             }
-        };
-        if let Some((pool, holder)) = about {
+        }
+    }
+
+    /// Tells a holder's story that it was refused.
+    fn tell_refused(&mut self, operation: &PoolOperation, refusal: Refusal, turn: &mut Turn<'_>) {
+        if let (verb, Some((pool, holder))) = self.about(operation)
+            && let Some(refusal) = as_told(refusal)
+        {
             self.tell_refusal(verb, pool, holder, refusal, turn);
         }
     }
@@ -458,6 +489,15 @@ impl State {
             let record = JobsLinked { holder: String::from(&**holder), jobs, completed, event };
             self.emit(turn, Record::JobsLinked(record));
         }
+    }
+}
+
+/// A refusal as stories tell it. Where the shard has no room, there is none for telling of it either.
+pub(super) fn as_told(refusal: Refusal) -> Option<PoolRefusal> {
+    match refusal {
+        Refusal::Pool(refusal) => Some(refusal),
+        Refusal::ShardFull(_) => None,
+        other => Some(PoolRefusal { why: Why::Elsewhere, version: 0, value: u64::from(other.number()) }),
     }
 }
 

@@ -1,17 +1,19 @@
 //! Those in line: what becomes free is offered at once, to the first who fits.
 //!
-//! An offer is a hold with a deadline, and a job on the pool's offer queue in the same frame. What is declined or lapses is
-//! free again, and goes to the next. A pool of a million units that opens is served over many turns: until all who can be
+//! An offer is a hold with a deadline, and a job on the pool's offer queue in the same frame. That job is the engine's own word:
+//! the queue takes it though it be full, and it expires when the offer does. What is declined or lapses is free again, and goes
+//! to the next. A pool of a million units that opens is served over many turns: until all who can be
 //! served are, nobody from outside the line gets any.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::super::{MADE, State, Turn};
-use super::super::enqueue::{Ahead, Names};
-use crate::command::NewJob;
-use crate::id::Time;
+use super::super::enqueue::Names;
+use crate::command::{NewJob, NewJobMore};
+use crate::id::{Time, When};
 use crate::limits::{EXPIRE_PER_TURN, HOLD_MS_MAX};
 use crate::outcome::Item;
 use crate::pool::record::{Granted, PoolTurned};
@@ -65,11 +67,13 @@ impl State {
         // Of those that lapse at one moment, the older grant is the first to be offered anew, also after a replay.
         due.sort_unstable();
         *budget -= due.len();
+        let mut freed = Vec::new();
         for (_, sequence) in due {
             let Some(slot) = self.pools.find_grant(sequence) else { continue };
             let is_offer = self.pools.grants.get(slot).waiter > 0;
             let end = if is_offer { GrantEnd::OfferLapsed } else { GrantEnd::Lapsed };
-            if let Some(pool) = self.end_grant(sequence, end, turn) {
+            self.end_grant(sequence, end, &mut freed, turn);
+            for pool in freed.drain(..) {
                 self.serve_line(pool, budget, turn);
             }
         }
@@ -128,7 +132,7 @@ impl State {
         self.emit(turn, Record::Granted(granted));
     }
 
-    /// Enqueues the job that tells of an offer; none if its queue or the shard is full. The offer stands all the same.
+    /// Enqueues the job that tells of an offer; none if the shard is full. The offer stands all the same.
     fn enqueue_offer(&mut self, queue: &str, offer: &Granted, turn: &mut Turn<'_>) -> Option<u64> {
         let index = self.queues.find(0, queue);
         let kinds = [String::from(OFFER)];
@@ -140,8 +144,10 @@ impl State {
         }
         let grant = GrantId::new(self.shard, offer.grant);
         let text = offer_payload(grant, &offer.pool, &offer.holder, offer.units, Time(offer.deadline));
-        let job = NewJob::new(turn.sink.made_len(&text));
-        let judged = self.judge(index, &job, Ahead::default()).ok()?;
+        let deadline = Time(offer.deadline);
+        let more = NewJobMore { expires_at: Some(When::At(deadline)), ..NewJobMore::default() };
+        let job = NewJob { more: Some(Box::new(more)), ..NewJob::new(turn.sink.made_len(&text)) };
+        let judged = self.judge_own(deadline)?;
         let blob = MADE as usize + turn.made.len();
         turn.made.push(text);
         let mut open = None;
