@@ -409,6 +409,7 @@ fn words_of(event: &Event, section: &str) -> String {
         "joined" => format!("stands in line for {section}"),
         "left" => format!("left the line for {section}"),
         "dropped_from_line" => format!("was taken out of the line for {section}: has a seat there"),
+        "line_closed" => format!("waits for {section} no more: it has closed"),
         "refused" if section.is_empty() => format!("was refused ({detail})"),
         "refused" => format!("was refused {section} ({detail})"),
         "jobs_begun" => format!("{} follow-up jobs were accepted with it", event.jobs.len()),

@@ -152,6 +152,8 @@ const GRANT: &[Code] = &[
     Code::TooManyHolders,
     Code::TooManyGrants,
 ];
+/// What is wanted of a pool must be remembered.
+const ROOM: &[Code] = &[Code::ShardFull];
 /// A place in line is wanted.
 const JOIN: &[Code] = &[
     Code::PoolNotFound,
@@ -536,6 +538,7 @@ pub const OPERATIONS: &[Operation] = &[
             ENGINE,
             CHANGE,
             &[Code::BelowGranted, Code::PoolInUse, Code::NeverOpen, Code::TooFarAhead, Code::TooManyPools],
+            ROOM,
             // Somebody may have deleted it before it could be shown.
             POOL,
         ],
@@ -614,7 +617,7 @@ pub const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        item_refusals: &[ITEM, GRANT, ENGINE, &[Code::DiskFull]],
+        item_refusals: &[ITEM, GRANT, ROOM, ENGINE, &[Code::DiskFull]],
         ..operation(
             "hold",
             "POST",
@@ -626,11 +629,11 @@ pub const OPERATIONS: &[Operation] = &[
                 r#"[{"holder":"anna"},{"holder":"bert","units":2}]"#,
             ),
             &[GRANTED, WISHES_DONE],
-            &[ANY, BODY, ENGINE, CHANGE, GRANT],
+            &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM],
         )
     },
     Operation {
-        item_refusals: &[ITEM, GRANT, ENGINE, &[Code::DiskFull]],
+        item_refusals: &[ITEM, GRANT, ROOM, ENGINE, &[Code::DiskFull]],
         ..operation(
             "take",
             "POST",
@@ -642,11 +645,11 @@ pub const OPERATIONS: &[Operation] = &[
                 r#"[{"holder":"anna"},{"holder":"bert","units":2}]"#,
             ),
             &[GRANTED, WISHES_DONE],
-            &[ANY, BODY, ENGINE, CHANGE, GRANT],
+            &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM],
         )
     },
     Operation {
-        item_refusals: &[ITEM, JOIN, ENGINE, &[Code::DiskFull]],
+        item_refusals: &[ITEM, JOIN, ROOM, ENGINE, &[Code::DiskFull]],
         ..operation(
             "join",
             "POST",
@@ -667,7 +670,7 @@ pub const OPERATIONS: &[Operation] = &[
                 WAITS,
                 WISHES_DONE,
             ],
-            &[ANY, BODY, ENGINE, CHANGE, JOIN],
+            &[ANY, BODY, ENGINE, CHANGE, JOIN, ROOM],
         )
     },
     Operation {
@@ -758,7 +761,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Gives a grant for one of another pool, held or taken as it was; if that cannot be had, it is kept.",
         Body::Json("SwapWish", r#"{"pool":"cs101-b@autumn","when_offered":true}"#),
         &[GRANTED, WAITS],
-        &[ANY, BODY, ENGINE, CHANGE, GRANT, LINE, OF_GRANT, SAME_POOL],
+        &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM, LINE, OF_GRANT, SAME_POOL],
     ),
     operation(
         "get_holder",

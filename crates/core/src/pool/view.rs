@@ -260,6 +260,8 @@ pub enum Happened {
     Left,
     /// It was taken out of the line: it had as many units as one may.
     DroppedFromLine,
+    /// It waits no more: the pool has closed.
+    LineClosed,
     /// It was refused.
     Refused(Verb, Why),
     /// Jobs were accepted with what it did.

@@ -15,6 +15,7 @@ mod memory;
 mod ordering;
 mod places;
 mod pools;
+mod pools_bounds;
 mod pools_line;
 mod pools_listed;
 mod pools_story;

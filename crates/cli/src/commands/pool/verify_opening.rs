@@ -2,7 +2,8 @@
 //!
 //! What is checked: the seed hashes to the commitment (to the one that was noted before the opening, if it is given); every rank
 //! is the one that seed and holder give; nobody is there twice. What cannot be: that whoever runs the server has not looked at the
-//! seed, see `docs/decisions/openings-are-drawn.md`.
+//! seed, see `docs/decisions/openings-are-drawn.md`. Nor can an opening that is more than 30 days old: the server has forgotten
+//! who took part, and this says so.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ Examples:
   tidegate pool verify-opening tickets
   tidegate pool verify-opening tickets --commitment c62e46…      the one you noted before the opening
   tidegate pool verify-opening tickets --holder anna             and where she stands
+
+A server remembers for 30 days from the opening on who took part; keep the list to draw again later.
 
 Without a server: --seed, --commitment and --entrants FILE, a holder a line. The rank is the first eight bytes of
 SHA-256(seed, holder) as a big-endian number, without its lowest bit; the line is by rank.")]
@@ -81,6 +84,9 @@ pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::R
         (None, Some(pool)) => client.pool(pool).entrants().await?.into_iter().map(Drawn::from).collect(),
         (None, None) => Vec::new(),
     };
+    if entrants.is_empty() {
+        note("nobody is known to have taken part; a server forgets that 30 days after the opening");
+    }
     let verdict = verify(commitment, seed, entrants)?;
     say(&verdict, args.holder.as_deref(), out)?;
     anyhow::ensure!(verdict.holds, "the opening does not hold: {}", verdict.faults.join("; "));

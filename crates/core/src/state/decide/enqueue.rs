@@ -174,7 +174,7 @@ impl State {
         }
         // Memory is an estimate, so those ahead are not added to it.
         let is_full = self.jobs.len() + ahead.of_shard >= self.limits.jobs_max;
-        if is_full || self.memory_of_jobs() >= self.limits.memory_bytes_max {
+        if is_full || self.is_out_of_memory() {
             return refuse(Refusal::ShardFull(self.limits.jobs_max));
         }
         let (unfinished, max) = queue.map_or((0, QueueConfig::DEFAULT.jobs_max), |queue| {
