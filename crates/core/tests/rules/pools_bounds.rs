@@ -52,7 +52,7 @@ fn who_was_only_refused_takes_nobodys_place() {
         "pool seats=1
          pool name=b seats=9 waitlist=9
          take zoe                           -> 1 taken
-         all take x ; take y ; leave z      -> refused sold_out 0, refused sold_out 0, refused not_waiting
+         all take x ; take y ; leave z      -> 2 times refused sold_out 0, refused not_waiting
          take anna pool=b                   -> 2 taken
          take bert pool=b                   -> 3 taken
          take carl pool=b                   -> refused too_many_holders 3

@@ -48,16 +48,16 @@ impl State {
             self.pools.forget_entrants(pool);
         }
         let draws = configured.seed.len() == 32;
-        self.note_opening(pool, configured.opened, draws);
+        self.note_opening(pool, configured.opened && draws, self.now);
         self.set_pool(pool, configured);
     }
 
     /// An opening that draws the order is remembered from its moment on.
-    fn note_opening(&mut self, pool: u32, opened: bool, draws: bool) {
+    fn note_opening(&mut self, pool: u32, is_drawn: bool, at: Time) {
         let entry = self.pools.pools.get(pool);
-        let until = match (opened && draws, entry.opened) {
+        let until = match (is_drawn, entry.opened) {
             (false, _) => Time(0),
-            (true, false) => self.now.plus(ENTRANTS_MS),
+            (true, false) => at.plus(ENTRANTS_MS),
             (true, true) => entry.drawn_until,
         };
         self.pools.remember_draw(pool, until);
@@ -90,18 +90,24 @@ impl State {
         let pool = self.pool_or_new(&restated.pool.pool);
         let entry = self.pools.pools.get_mut(pool);
         entry.next_number = entry.next_number.max(restated.next_number);
-        match restated.drawn_until {
-            // Nothing was drawn yet, or it was written by a version that remembered draws for ever.
-            0 => self.note_opening(pool, restated.pool.opened, restated.pool.seed.len() == 32),
-            until => self.pools.remember_draw(pool, Time(until)),
-        }
+        let draws = restated.pool.opened && restated.pool.seed.len() == 32;
+        let until = match (restated.drawn_until, restated.pool.config.opens_at) {
+            // Nothing was drawn yet.
+            (0, _) if !draws => Time(0),
+            // It was written by a version that remembered draws for ever.
+            (0, 0) => self.now.plus(ENTRANTS_MS),
+            (0, opens_at) => Time(opens_at).plus(ENTRANTS_MS),
+            (until, _) => Time(until),
+        };
+        self.pools.remember_draw(pool, until);
         self.set_pool(pool, &restated.pool);
     }
 
     pub(super) fn apply_pool_turned(&mut self, turned: &PoolTurned) {
         let Some(pool) = self.pools.pools.find(0, &turned.pool) else { return };
-        let draws = self.pools.pools.get(pool).seed.is_some();
-        self.note_opening(pool, turned.opened, draws);
+        let entry = self.pools.pools.get(pool);
+        let (draws, opens_at) = (entry.seed.is_some(), Time(entry.config.opens_at));
+        self.note_opening(pool, turned.opened && draws, opens_at);
         let entry = self.pools.pools.get_mut(pool);
         (entry.opened, entry.closed) = (turned.opened, turned.closed);
         self.pools.touch(pool, turned.version);

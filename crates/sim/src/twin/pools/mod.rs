@@ -50,13 +50,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// It is open and closed as its moments say.
-    fn turn(&mut self, now: u64) {
+    /// It is open and closed as its moments say. If it opens, that was at this moment.
+    fn turn(&mut self, now: u64, opening: u64) {
         let was_open = std::mem::replace(&mut self.opened, self.config.opens_at <= now);
         self.closed = self.config.closes_at > 0 && self.config.closes_at <= now;
         self.drawn_at = match (self.opened && self.seed.is_some(), was_open) {
             (false, _) => None,
-            (true, false) => Some(now),
+            (true, false) => Some(opening),
             (true, true) => self.drawn_at,
         };
     }
@@ -234,7 +234,7 @@ impl Twin {
             let version = self.raise_version(&name);
             let pool = self.pools.pools.get_mut(&name).expect("it turns");
             pool.version = version;
-            pool.turn(now);
+            pool.turn(now, pool.config.opens_at);
             self.serve_line(&name);
         }
         let held = self.pools.grants.iter().filter(|(_, grant)| grant.state == GrantState::Held);

@@ -77,7 +77,7 @@ impl Twin {
         self.pools.last_event = self.pools.last_event.max(version);
         let pool = self.pools.pools.get_mut(name).expect("it is there");
         pool.version = version;
-        pool.turn(self.now);
+        pool.turn(self.now, self.now);
         self.serve_line(name);
         self.let_line_go(name);
         Said::Done

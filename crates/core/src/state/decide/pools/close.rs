@@ -15,13 +15,14 @@ impl State {
     pub(in super::super::super) fn let_lines_go(&mut self, turn: &mut Turn<'_>) {
         let mut budget = EXPIRE_PER_TURN;
         while budget > 0
-            && let Some(name) = self.pools.closing.first()
-            && let Some(pool) = self.pools.pools.find(0, name)
+            && let Some(name) = self.pools.closing.first().cloned()
+            && let Some(pool) = self.pools.pools.find(0, &name)
         {
             let before = budget;
             self.let_line_go(pool, &mut budget, turn);
             if budget == before {
-                break;
+                // Only a log that nobody wrote counts more who wait than stand in line.
+                self.pools.closing.remove(&name);
             }
         }
     }
