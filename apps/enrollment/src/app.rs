@@ -612,6 +612,7 @@ fn words_of(event: &Event, section: &str) -> String {
         "dropped_from_line" => {
             format!("was taken out of the line for {section}: has a seat there, or nothing to give for one")
         }
+        "line_closed" => format!("waits for {section} no more: it has closed"),
         "refused" if section.is_empty() => format!("was refused ({detail})"),
         "refused" => format!("was refused {section} ({detail})"),
         "jobs_begun" => format!("{} accepted with it", follow_ups(event.jobs.len())),

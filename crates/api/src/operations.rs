@@ -152,6 +152,8 @@ const GRANT: &[Code] = &[
     Code::TooManyHolders,
     Code::TooManyGrants,
 ];
+/// What is wanted of a pool must be remembered.
+const ROOM: &[Code] = &[Code::ShardFull];
 /// A place in line is wanted.
 const JOIN: &[Code] = &[
     Code::PoolNotFound,
@@ -539,6 +541,7 @@ pub const OPERATIONS: &[Operation] = &[
             ENGINE,
             CHANGE,
             &[Code::BelowGranted, Code::PoolInUse, Code::NeverOpen, Code::TooFarAhead, Code::TooManyPools],
+            ROOM,
             // Somebody may have deleted it before it could be shown.
             POOL,
         ],
@@ -641,7 +644,7 @@ pub const OPERATIONS: &[Operation] = &[
         )
     },
     Operation {
-        item_refusals: &[ITEM, GRANT, ENGINE, &[Code::DiskFull]],
+        item_refusals: &[ITEM, GRANT, ROOM, ENGINE, &[Code::DiskFull]],
         ..operation(
             "hold",
             "POST",
@@ -653,11 +656,11 @@ pub const OPERATIONS: &[Operation] = &[
                 r#"[{"holder":"anna"},{"holder":"bert","units":2}]"#,
             ),
             &[GRANTED, WISHES_DONE],
-            &[ANY, BODY, ENGINE, CHANGE, GRANT],
+            &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM],
         )
     },
     Operation {
-        item_refusals: &[ITEM, GRANT, ENGINE, &[Code::DiskFull]],
+        item_refusals: &[ITEM, GRANT, ROOM, ENGINE, &[Code::DiskFull]],
         ..operation(
             "take",
             "POST",
@@ -669,11 +672,11 @@ pub const OPERATIONS: &[Operation] = &[
                 r#"[{"holder":"anna"},{"holder":"bert","units":2}]"#,
             ),
             &[GRANTED, WISHES_DONE],
-            &[ANY, BODY, ENGINE, CHANGE, GRANT],
+            &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM],
         )
     },
     Operation {
-        item_refusals: &[ITEM, JOIN, ENGINE, &[Code::DiskFull]],
+        item_refusals: &[ITEM, JOIN, ROOM, ENGINE, &[Code::DiskFull]],
         ..operation(
             "join",
             "POST",
@@ -694,7 +697,7 @@ pub const OPERATIONS: &[Operation] = &[
                 WAITS,
                 WISHES_DONE,
             ],
-            &[ANY, BODY, ENGINE, CHANGE, JOIN],
+            &[ANY, BODY, ENGINE, CHANGE, JOIN, ROOM],
         )
     },
     Operation {
@@ -785,7 +788,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Gives a grant for one of another pool, held or taken as it was; if that cannot be had, it is kept.",
         Body::Json("SwapWish", r#"{"pool":"cs101-b@autumn","when_offered":true}"#),
         &[GRANTED, WAITS],
-        &[ANY, BODY, ENGINE, CHANGE, GRANT, LINE, OF_GRANT, SAME_POOL],
+        &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM, LINE, OF_GRANT, SAME_POOL],
     ),
     operation(
         "get_holder",

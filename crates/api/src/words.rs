@@ -239,6 +239,8 @@ words! {
         Left = "left",
         /// It was taken out of the line: it had as many units as one may, or what it would have given up had ended.
         DroppedFromLine = "dropped_from_line",
+        /// It waits no more: the pool has closed.
+        LineClosed = "line_closed",
         /// It was refused; `asked` and `error` say what and why.
         Refused = "refused",
         /// Jobs were accepted with what it did.

@@ -100,11 +100,15 @@ pub const HOLD_MS_DEFAULT: u64 = 300_000;
 pub const HOLD_MS_MAX_DEFAULT: u64 = 3_600_000;
 /// Holders in one pool's line.
 pub const WAITLIST_MAX: u32 = 100_000;
-/// Holders in all lines of one shard, and of those who were in one when its order was drawn.
+/// Holders in all lines of one shard.
 pub const WAITERS_MAX: u32 = 2_000_000;
+/// How long after an opening it can be drawn again, in ms (30 days): as long as those who joined before it are remembered,
+/// whether they wait still or not.
+pub const ENTRANTS_MS: u64 = 30 * 24 * 3_600_000;
 /// Grants of one shard.
 pub const GRANTS_MAX: u32 = 10_000_000;
-/// Holders that one shard knows of.
+/// Holders of one shard who have a grant or wait in a line. Of whom no more than a story is known does not count: stories have
+/// bounds of their own.
 pub const HOLDERS_MAX: u32 = 2_000_000;
 /// Places counted to say how many are before a holder in line.
 pub const PLACES_COUNTED: usize = 10_000;
@@ -112,10 +116,19 @@ pub const PLACES_COUNTED: usize = 10_000;
 pub const CONDITIONS_MAX: usize = 100;
 /// Pools named by one condition.
 pub const CONDITION_POOLS_MAX: usize = 100;
-/// Things a holder's story tells, the latest of them.
+/// Things a holder's story tells, the latest of them, beside refusals and what it tells of grants that have not ended.
 pub const STORY_ENTRIES_PER_HOLDER: usize = 200;
-/// Things all stories of one shard tell together.
+/// The same of all stories of one shard together.
 pub const STORY_ENTRIES_MAX: usize = 2_000_000;
+/// Refusals a holder's story tells, the latest of them.
+pub const STORY_REFUSALS_PER_HOLDER: usize = 50;
+/// Refusals all stories of one shard tell together. They cost who asks nothing, so they take room from each other alone.
+pub const STORY_REFUSALS_MAX: usize = 500_000;
+/// Things a holder's story tells of grants that have not ended, the latest of them. A grant has two, how it was given and that it
+/// was confirmed, so a shard has twice [`GRANTS_MAX`] at most.
+pub const STORY_LIVING_PER_HOLDER: usize = 1_000;
+/// Jobs that one entry of a story names, the first of those that went with it.
+pub const STORY_JOBS_MAX: usize = 16;
 /// How long a story tells of something, in ms (7 days), while there is room.
 pub const STORY_MS: u64 = 7 * 24 * 3_600_000;
 /// Being refused the same for the same reason again within this time, in ms, is not told again.

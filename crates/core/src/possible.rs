@@ -185,7 +185,9 @@ impl Record {
             ),
             Self::PoolRestated(restated) => (
                 "pool_restated",
-                pool(&restated.pool).and_then(|()| number("next_number", restated.next_number)),
+                pool(&restated.pool)
+                    .and_then(|()| number("next_number", restated.next_number))
+                    .and_then(|()| number("drawn_until", restated.drawn_until)),
             ),
             Self::GrantRestated(restated) => (
                 "grant_restated",

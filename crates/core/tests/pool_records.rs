@@ -172,7 +172,8 @@ fn record() -> impl Strategy<Value = Record> {
         4 => joined().prop_map(|joined| Record::Joined(Joined { left: false, ..joined })),
         3 => (pool(), holder(), number(), any::<bool>(), event()).prop_map(
             |(pool, holder, number, dropped, (version, event))| {
-                Record::LeftLine(LeftLine { pool, holder, number, dropped, version, event })
+                let closed = dropped && number % 2 == 0;
+                Record::LeftLine(LeftLine { pool, holder, number, dropped, version, event, closed })
             }
         ),
         1 => (pool(), holder(), 0..11, 0..40, number(), event()).prop_map(
@@ -185,8 +186,8 @@ fn record() -> impl Strategy<Value = Record> {
                 Record::JobsLinked(JobsLinked { holder, jobs, completed, event })
             }
         ),
-        2 => (configured(), number()).prop_map(|(pool, next_number)| {
-            Record::PoolRestated(PoolRestated { pool, next_number })
+        2 => (configured(), number(), moment()).prop_map(|(pool, next_number, drawn_until)| {
+            Record::PoolRestated(PoolRestated { pool, next_number, drawn_until })
         }),
         2 => (granted(), moment()).prop_map(|(grant, granted_at)| {
             Record::GrantRestated(GrantRestated { grant, granted_at })
@@ -208,6 +209,9 @@ fn limits(is_tight: bool) -> StateLimits {
         holders_max: 2,
         story_entries_max: 5,
         story_entries_per_holder: 2,
+        story_refusals_max: 3,
+        story_refusals_per_holder: 1,
+        story_living_per_holder: 2,
         ended_grants_max: 2,
     };
     StateLimits { pools: if is_tight { tight } else { PoolLimits::default() }, ..StateLimits::default() }
@@ -344,7 +348,7 @@ fn what_no_log_can_say_of_pools_is_named_by_field_and_number() {
         Record::AnswerKept(AnswerKept { answer, ..AnswerKept::default() })
     };
     type Says<'a> = &'a dyn Fn(u64) -> Record;
-    let table: [(&str, u64, Says<'_>); 29] = [
+    let table: [(&str, u64, Says<'_>); 30] = [
         ("next_grant", SEQUENCES, &|n| Record::Shard(Shard { next_grant: n, ..Shard::default() })),
         ("next_event", NUMBERS, &|n| Record::Shard(Shard { next_event: n, ..Shard::default() })),
         ("version", NUMBERS, &|n| {
@@ -357,10 +361,13 @@ fn what_no_log_can_say_of_pools_is_named_by_field_and_number() {
         ("config.closes_at", NUMBERS, &|n| {
             let config = PoolConfig { closes_at: n, ..PoolConfig::default() };
             let pool = PoolConfigured { config, ..PoolConfigured::default() };
-            Record::PoolRestated(PoolRestated { pool, next_number: 1 })
+            Record::PoolRestated(PoolRestated { pool, next_number: 1, drawn_until: 0 })
         }),
         ("next_number", NUMBERS, &|n| {
             Record::PoolRestated(PoolRestated { next_number: n, ..PoolRestated::default() })
+        }),
+        ("drawn_until", NUMBERS, &|n| {
+            Record::PoolRestated(PoolRestated { drawn_until: n, ..PoolRestated::default() })
         }),
         ("version", NUMBERS, &|n| Record::PoolDeleted(PoolDeleted { version: n, ..PoolDeleted::default() })),
         ("version", NUMBERS, &|n| Record::PoolTurned(PoolTurned { version: n, ..PoolTurned::default() })),

@@ -24,6 +24,9 @@ fn tight() -> World {
         waiters_max: 5,
         story_entries_max: 30,
         story_entries_per_holder: 12,
+        story_refusals_max: 12,
+        story_refusals_per_holder: 4,
+        story_living_per_holder: 5,
         ended_grants_max: TIGHT,
         ..PoolLimits::default()
     };
@@ -114,7 +117,7 @@ fn op() -> impl Strategy<Value = Op> {
         )
             .prop_map(|(ones, lacks, enqueues, key)| Op::Transact { ones, lacks, enqueues, key }),
         4 => (0u32..1_500).prop_map(|ms| Op::Wait { ms }),
-        1 => (0u32..9 * 86_400_000).prop_map(|ms| Op::Wait { ms }),
+        1 => (0u32..40 * 86_400_000).prop_map(|ms| Op::Wait { ms }),
     ]
 }
 
@@ -334,6 +337,7 @@ fn check_sound(world: &World) {
         let waits = || now.holders.iter().flat_map(|holder| &holder.waiting).filter(|w| w.pool == *name);
         assert_eq!(pool.waiting as usize, waits().count(), "the line of {name} is miscounted");
         assert!(pool.waiting <= pool.config.waitlist_max);
+        assert!(!pool.closed || pool.waiting == 0, "{name} has closed, and its line waits");
         for holder in &now.holders {
             let has: u32 = holder.grants.iter().filter(|g| g.pool == *name).map(|g| g.units).sum();
             let limit = pool.config.holder_units_max;

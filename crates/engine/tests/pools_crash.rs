@@ -219,7 +219,7 @@ fn check_left(disk: &SimulatedDisk, acknowledged: &[(Step, String)], story: &str
             let name = Arc::clone(&view.name);
             async move { engine.pool_now(&name).await }
         });
-        assert_eq!(now.unwrap().unwrap().as_ref(), Some(&**view), "{story}: what is shown is what is");
+        assert_eq!(now.unwrap().unwrap().as_ref(), Some(&***view), "{story}: what is shown is what is");
     }
     // Each grant was given once, in the order of the numbers of what happened.
     let mut given: Vec<(u64, u64)> = Vec::new();

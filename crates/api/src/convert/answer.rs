@@ -61,7 +61,8 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
             Refusal::new(Code::QueueFull, detail).with_retry_after_ms(FULL_RETRY_AFTER_MS)
         }
         Core::ShardFull(jobs_max) => {
-            let detail = format!("The shard holds the {jobs_max} jobs that it can.");
+            let detail =
+                format!("The shard holds the {jobs_max} jobs that it can, or has no memory for more.");
             Refusal::new(Code::ShardFull, detail).with_retry_after_ms(FULL_RETRY_AFTER_MS)
         }
         Core::TooManyQueues => {

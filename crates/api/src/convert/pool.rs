@@ -13,7 +13,7 @@ use tidegate_core::view::JobState as CoreJobState;
 use tidegate_core::{Time, limits as core_limits};
 use tidegate_engine::{CallError, PoolSeen, Transacted};
 
-use crate::convert::answer::{FULL_RETRY_AFTER_MS, call_error, refusal};
+use crate::convert::answer::{call_error, refusal};
 use crate::convert::command::{cursor, unknown_cursor};
 use crate::id::{GrantId, JobId};
 use crate::limits;
@@ -343,6 +343,10 @@ fn code(why: Why) -> Code {
     }
 }
 
+/// When asking again makes sense where a shard has as many pools, holders or grants as it can, in ms: room comes when somebody gives
+/// something back, which may be long.
+const POOLS_FULL_RETRY_AFTER_MS: u64 = 60_000;
+
 /// The refusal of the rules about a pool, with its sentence.
 pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
     let PoolRefusal { why, version, value } = refused;
@@ -394,7 +398,10 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
         Why::NotWaiting => ("The holder does not wait in this line.".to_owned(), None),
         Why::SamePool => ("A grant cannot be given for another one of its own pool.".to_owned(), None),
         Why::TooManyPools => (format!("The shard has the {value} pools that it can."), None),
-        Why::TooManyHolders => (format!("The shard knows the {value} holders that it can."), None),
+        Why::TooManyHolders => {
+            let detail = format!("The shard has the {value} holders with grants, or in a line, that it can.");
+            (detail, None)
+        }
         Why::TooManyGrants => {
             (format!("The shard has the {value} grants, or holders in line, that it can."), None)
         }
@@ -429,7 +436,7 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
         opens_at: (why == Why::NotOpen).then_some(moment),
         ..Refusal::new(code(why), detail)
     };
-    if why.says_not_now() { refusal.with_retry_after_ms(FULL_RETRY_AFTER_MS) } else { refusal }
+    if why.says_not_now() { refusal.with_retry_after_ms(POOLS_FULL_RETRY_AFTER_MS) } else { refusal }
 }
 
 /// What became of one step, or why it was refused.
@@ -710,11 +717,12 @@ fn story_entry(shard: u16, entry: view::StoryEntry) -> StoryEntry {
         Core::Ended(GrantEnd::Lapsed) => Happened::Lapsed,
         Core::Ended(GrantEnd::OfferLapsed) => Happened::OfferLapsed,
         Core::Ended(GrantEnd::Swapped) => Happened::Swapped,
-        Core::Joined | Core::Left | Core::DroppedFromLine => {
+        Core::Joined | Core::Left | Core::DroppedFromLine | Core::LineClosed => {
             joining = Some(value).filter(|number| *number > 0);
             match entry.happened {
                 Core::Joined => Happened::Joined,
                 Core::Left => Happened::Left,
+                Core::LineClosed => Happened::LineClosed,
                 _ => Happened::DroppedFromLine,
             }
         }

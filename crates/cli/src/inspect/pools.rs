@@ -31,7 +31,7 @@ pub(super) fn content(shard: u16, record: &Record) -> (&'static str, Value) {
         Record::Joined(r) => ("joined", joined(shard, r)),
         Record::LeftLine(r) => (
             "left_line",
-            json!({ "pool": r.pool, "holder": r.holder, "number": r.number, "dropped": r.dropped,
+            json!({ "pool": r.pool, "holder": r.holder, "number": r.number, "dropped": r.dropped, "closed": r.closed,
                     "version": r.version, "event": r.event }),
         ),
         Record::PoolRefused(r) => (
@@ -47,7 +47,12 @@ pub(super) fn content(shard: u16, record: &Record) -> (&'static str, Value) {
             )
         }
         Record::PoolRestated(r) => {
-            ("pool_restated", json!({ "pool": configured(&r.pool), "next_number": r.next_number }))
+            let drawn_until = time(r.drawn_until);
+            let pool = configured(&r.pool);
+            (
+                "pool_restated",
+                json!({ "pool": pool, "next_number": r.next_number, "drawn_until": drawn_until }),
+            )
         }
         Record::GrantRestated(r) => {
             ("grant_restated", json!({ "grant": granted(shard, &r.grant), "granted_at": time(r.granted_at) }))
@@ -119,7 +124,7 @@ fn joined(shard: u16, joined: &Joined) -> Value {
 }
 
 fn told(shard: u16, entry: &StoryEntryRestated) -> Value {
-    const HAPPENED: [&str; 12] = [
+    const HAPPENED: [&str; 13] = [
         "unknown",
         "held",
         "taken",
@@ -132,6 +137,7 @@ fn told(shard: u16, entry: &StoryEntryRestated) -> Value {
         "refused",
         "enqueued",
         "completed",
+        "line_closed",
     ];
     let jobs: Vec<String> = entry.jobs.iter().map(|&job| id(shard, job)).collect();
     let mut all = map(json!({

@@ -232,6 +232,9 @@ pub struct LeftLine {
     /// See the module.
     #[prost(uint64, tag = "6")]
     pub event: u64,
+    /// Whether it was let go, the pool having closed.
+    #[prost(bool, tag = "7")]
+    pub closed: bool,
 }
 
 /// A holder was refused: it changes nothing but the holder's story.
@@ -286,6 +289,9 @@ pub struct PoolRestated {
     /// Number of the next joining.
     #[prost(uint64, tag = "2")]
     pub next_number: u64,
+    /// Until when those who joined before the opening are remembered, in ms since 1970; 0 if it has drawn none.
+    #[prost(uint64, tag = "3")]
+    pub drawn_until: u64,
 }
 
 /// A grant, written anew.
@@ -320,7 +326,7 @@ pub struct StoryEntryRestated {
     #[prost(uint64, tag = "2")]
     pub at: u64,
     /// What: 1 held, 2 taken, 3 offered, 4 confirmed, 5 ended, 6 joined, 7 left, 8 dropped from the line, 9 refused,
-    /// 10 enqueued, 11 completed.
+    /// 10 enqueued, 11 completed, 12 let go with the line of a pool that has closed.
     #[prost(uint32, tag = "3")]
     pub happened: u32,
     /// With held and offered the deadline; with ended how.

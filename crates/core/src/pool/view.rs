@@ -265,6 +265,8 @@ pub enum Happened {
     Left,
     /// It was taken out of the line: it had as many units as one may, or what it would have given up had ended.
     DroppedFromLine,
+    /// It waits no more: the pool has closed.
+    LineClosed,
     /// It was refused.
     Refused(Verb, Why),
     /// Jobs were accepted with what it did.

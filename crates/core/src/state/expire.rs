@@ -21,6 +21,7 @@ impl State {
         let moved = self.expire_timers(turn);
         let attended = self.attend_queues(turn);
         let pools = self.attend_pools(turn);
+        self.let_lines_go(turn);
         expired
             || moved
             || attended

@@ -4,8 +4,9 @@
 //! (in `decide/`) reads, and writes down what follows; `expire` is the same for what time alone brings; `views` shows;
 //! `walk` writes living things anew so that the log's head can be trimmed.
 //!
-//! Two kinds of change happen outside records, and neither can be seen from outside: the timing wheels move on with the
-//! turn's time, and answers kept under idempotency keys go when their time is over.
+//! Two kinds of change happen outside records: the timing wheels move on with the turn's time, which cannot be seen from
+//! outside; and what is remembered for a time alone (answers under idempotency keys, stories, grants that ended, draws) goes
+//! when that is over, and is not shown from that moment on.
 
 mod apply;
 mod cause;
@@ -128,7 +129,7 @@ pub struct Decided {
 pub struct StateLimits {
     /// Jobs, ended ones included; at most [`limits::JOBS_MAX`].
     pub jobs_max: u64,
-    /// Bytes of memory that jobs may take, by an estimate; new jobs are refused beyond it.
+    /// Bytes of memory that jobs and pools may take, by an estimate; new jobs, and what takes of a pool, are refused beyond it.
     pub memory_bytes_max: u64,
     /// Seed of the name tables' hashes; any number that callers cannot guess. It does not change what is decided.
     pub hash_seed: u64,
@@ -151,14 +152,20 @@ pub struct PoolLimits {
     pub pools_max: u32,
     /// Grants that have not ended.
     pub grants_max: u32,
-    /// Holders in line, and those who were when its order was drawn.
+    /// Holders in line.
     pub waiters_max: u32,
-    /// Holders.
+    /// Holders who have a grant or wait in a line.
     pub holders_max: u32,
-    /// Entries of all stories.
+    /// Entries of all stories, but for refusals and those of grants that have not ended.
     pub story_entries_max: usize,
-    /// Entries of one story.
+    /// The same of one story.
     pub story_entries_per_holder: usize,
+    /// Refusals of all stories.
+    pub story_refusals_max: usize,
+    /// Refusals of one story.
+    pub story_refusals_per_holder: usize,
+    /// Entries of grants that have not ended, of one story.
+    pub story_living_per_holder: usize,
     /// Ended grants that are remembered.
     pub ended_grants_max: usize,
 }
@@ -172,6 +179,9 @@ impl Default for PoolLimits {
             holders_max: limits::HOLDERS_MAX,
             story_entries_max: limits::STORY_ENTRIES_MAX,
             story_entries_per_holder: limits::STORY_ENTRIES_PER_HOLDER,
+            story_refusals_max: limits::STORY_REFUSALS_MAX,
+            story_refusals_per_holder: limits::STORY_REFUSALS_PER_HOLDER,
+            story_living_per_holder: limits::STORY_LIVING_PER_HOLDER,
             ended_grants_max: limits::ENDED_GRANTS_MAX,
         }
     }

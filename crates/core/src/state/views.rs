@@ -25,7 +25,12 @@ impl State {
         self.memory_of_jobs() + self.answer_bytes() + self.pool_bytes()
     }
 
-    /// The same for jobs and the keys they name.
+    /// Whether there is no room for more jobs, or for more of pools.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.memory_of_jobs() + self.pool_bytes() >= self.limits.memory_bytes_max
+    }
+
+    /// What jobs and the keys they name take of it.
     pub(super) fn memory_of_jobs(&self) -> u64 {
         self.jobs.bytes() + (u64::from(self.keys.len()) + u64::from(self.uniques.len())) * KEY_BYTES
     }

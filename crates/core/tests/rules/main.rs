@@ -18,6 +18,7 @@ mod pools;
 mod pools_bounds;
 mod pools_line;
 mod pools_listed;
+mod pools_room;
 mod pools_seen;
 mod pools_story;
 mod pools_transaction;

@@ -356,31 +356,6 @@ fn what_a_pool_says_of_itself_is_kept() {
 }
 
 #[test]
-fn what_a_shard_keeps_of_pools_is_bounded() {
-    let pools =
-        PoolLimits { pools_max: 2, grants_max: 3, waiters_max: 1, holders_max: 5, ..PoolLimits::default() };
-    check_in(
-        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
-        "pool seats=3 waitlist=5
-         pool name=a seats=9 limit=9
-         pool name=b                        -> refused too_many_pools 2
-         all take a ; take b ; take c       -> 1 taken, 2 taken, 3 taken
-         take a pool=a                      -> refused too_many_grants 3
-         join d                             -> waits 1 behind 0
-         join e                             -> refused too_many_grants 1
-         take f pool=a                      -> refused too_many_holders 5
-         holder f                           -> unknown          # there is no room for its story
-         delete_pool pool=a
-         pool name=b
-         give_back 1
-         holder d grants                    -> 4
-         confirm 4                          -> 4 taken
-         give_back 4
-         take d pool=b                      -> 5 taken",
-    );
-}
-
-#[test]
 fn a_line_that_finds_no_room_for_grants_is_served_when_there_is() {
     let pools = PoolLimits { grants_max: 1, ..PoolLimits::default() };
     check_in(

@@ -4,13 +4,13 @@ use crate::support::World;
 use crate::support::pools::SEED;
 use crate::support::script::{check, check_in};
 use tidegate_core::command::Command;
-use tidegate_core::limits::{EXPIRE_PER_TURN, PLACES_COUNTED};
+use tidegate_core::limits::{ENTRANTS_MS, EXPIRE_PER_TURN, PLACES_COUNTED};
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::order::rank;
 use tidegate_core::pool::record::Granted;
 use tidegate_core::pool::{GrantId, Opening, PoolConfig};
 use tidegate_core::record::Record;
-use tidegate_core::state::StateLimits;
+use tidegate_core::state::{PoolLimits, StateLimits};
 
 #[test]
 fn a_unit_that_is_given_back_is_offered_to_the_first_in_line() {
@@ -548,4 +548,132 @@ fn a_place_in_line_is_how_many_stand_before_it() {
     world.decide(Command::Pools((0..1_000).map(leave).collect()));
     assert_eq!(ahead(&world, 1_000), Some(0));
     assert_eq!(ahead(&world, count - 1), Some(count - 1_001));
+}
+
+/// Nobody will be offered anything: who waited for ever kept the pool from being deleted.
+#[test]
+fn a_pool_that_closes_lets_its_line_go() {
+    check(
+        "pool seats=2 limit=2 waitlist=5 closes_in=5000
+         take anna units=2                  -> 1 taken x2
+         all join bert units=2 ; join carl  -> waits 1 behind 0, waits 2 behind 1
+         after 4999
+         show_pool open waiting             -> open, 2
+         after 1
+         show_pool open waiting             -> closed, 0
+         holder bert waits story            -> none, joined p 1; line_closed p 1
+         holder carl waits story            -> none, joined p 2; line_closed p 2
+         delete_pool                        -> refused pool_in_use 2
+         give_back 1
+         delete_pool                        -> done",
+    );
+}
+
+#[test]
+fn a_line_is_let_go_by_closing_its_pool() {
+    check(
+        "pool seats=1 waitlist=5
+         pool name=b seats=1
+         take zoe                           -> 1 taken
+         take anna pool=b                   -> 2 taken
+         swap 2 when_offered                -> waits 1 behind 0
+         delete_pool                        -> refused pool_in_use 1
+         pool seats=9 waitlist=5 closes_in=0
+         holder anna grants waits           -> 2, none         # what it would have given it keeps
+         holder anna story                  -> taken 2 b; joined p 1; line_closed p 1
+         pool seats=9 waitlist=5
+         join bert                          -> 3 held +300000  # it is open again
+         all give_back 3 ; give_back 1      -> 3 declined, 1 released
+         delete_pool                        -> done",
+    );
+}
+
+#[test]
+fn a_draw_that_nobody_wants_any_more_is_let_go_by_closing_its_pool() {
+    check(
+        "pool seats=1 waitlist=5 opens_in=9000 shuffle
+         join anna                          -> waits 1 behind 0
+         pool seats=1 waitlist=5 closes_in=0 shuffle
+         show_pool waiting units            -> 0, 0 held 0 taken 1 free
+         entrants                           -> anna
+         delete_pool                        -> done
+         holder anna story                  -> joined p 1; line_closed p 1",
+    );
+}
+
+#[test]
+fn a_long_line_is_let_go_over_several_turns() {
+    let mut world = World::new();
+    let config = PoolConfig { waitlist_max: 100_000, ..PoolConfig::of(1) };
+    let configure = |config: &PoolConfig| Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config.clone()),
+        seed: SEED,
+    };
+    world.decide(configure(&config));
+    let wish =
+        |n: usize| Wish { pool: "p".into(), holder: format!("h-{n}"), units: 1, group: None, hold_ms: None };
+    let all = EXPIRE_PER_TURN + 7;
+    world.decide(Command::Pools(vec![PoolOperation::Take(wish(all))]));
+    world.decide(Command::Pools((0..all).map(|n| PoolOperation::Join(wish(n))).collect()));
+    world.decide(configure(&PoolConfig { closes_at: world.now.0, ..config }));
+    let waiting = |world: &World| world.state.pool("p").expect("there is the pool").waiting;
+    assert_eq!(waiting(&world), 7);
+    assert_eq!(world.state.next_deadline(), Some(world.now), "the next turn comes at once");
+    let waits =
+        |n: usize| !world.state.holder(&format!("h-{n}")).expect("its story is told").waiting.is_empty();
+    assert_eq!((waits(0), waits(EXPIRE_PER_TURN)), (false, true), "the first in line goes first");
+    let restarted = world.restarted().after(0).state.digest_text();
+    world.after(0);
+    assert_eq!((waiting(&world), world.state.next_deadline()), (0, None));
+    assert_eq!(restarted, world.state.digest_text());
+}
+
+#[test]
+fn a_draw_can_be_drawn_again_for_thirty_days() {
+    let mut drawn = ["anna", "bert", "carl"];
+    drawn.sort_by_key(|name| rank(&SEED, name));
+    let [first, second, third] = drawn;
+    check(&format!(
+        "pool seats=1 waitlist=9 opens_in=1000 shuffle
+         all join anna ; join bert ; join carl
+         after 1000
+         give_back 1                        -> 1 declined
+         confirm 2                          -> 2 taken
+         entrants                           -> {first} {second} {third}
+         after {}
+         entrants                           -> {first} {second} {third}
+         holder {first} grants              -> none
+         after 1
+         entrants                           -> none
+         holder {first}                     -> unknown         # its story was over long before
+         holder {second} grants             -> 2
+         show_pool waiting                  -> 1               # and the third waits still
+         leave {third}
+         entrants                           -> none
+         holder {third} story               -> left p {}
+         give_back 2
+         delete_pool                        -> done",
+        ENTRANTS_MS - 1,
+        1 + ["anna", "bert", "carl"].iter().position(|name| *name == third).expect("it is one of them"),
+    ));
+}
+
+/// Else no line would take anybody after some large openings.
+#[test]
+fn who_was_in_a_draw_takes_no_place_in_line() {
+    let pools = PoolLimits { waiters_max: 2, holders_max: 2, ..PoolLimits::default() };
+    check_in(
+        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
+        "pool seats=2 waitlist=9 opens_in=1000 shuffle
+         all join anna ; join bert          -> waits 1 behind 0, waits 2 behind 0
+         join carl                          -> refused too_many_holders 2
+         after 1000
+         all give_back 1 ; give_back 2      -> 1 declined, 2 declined
+         pool name=b seats=2 waitlist=9 opens_in=1000 shuffle
+         all join carl pool=b ; join dora pool=b -> waits 1 behind 0, waits 2 behind 0
+         join anna pool=b                   -> refused too_many_holders 2
+         after 1000
+         show_pool pool=b units             -> 2 held 0 taken 0 free",
+    );
 }

@@ -1,11 +1,16 @@
 //! A holder's story: all that happened to it, in order, bounded.
 
 use crate::support::World;
-use crate::support::script::check;
+use crate::support::script::{check, check_in};
 use tidegate_core::command::Command;
 use tidegate_core::limits::{STORY_ENTRIES_PER_HOLDER, STORY_MS};
 use tidegate_core::pool::PoolConfig;
 use tidegate_core::pool::command::{PoolOperation, Wish};
+use tidegate_core::state::{PoolLimits, StateLimits};
+
+fn with_limits(pools: PoolLimits) -> World {
+    World::with_limits(StateLimits { pools, ..StateLimits::default() })
+}
 
 #[test]
 fn a_story_tells_requests_refusals_grants_and_offers_in_order() {
@@ -136,5 +141,106 @@ fn who_has_nothing_and_waits_no_more_is_forgotten_with_the_story() {
          holder carl                        -> unknown
          holder dora                        -> unknown",
         STORY_MS - 1
+    ));
+}
+
+/// Names of pools cost nothing to make up, and each was an entry that drove out another.
+#[test]
+fn what_is_wanted_of_a_pool_that_is_not_there_is_not_told() {
+    check(
+        "pool seats=1
+         take anna                          -> 1 taken
+         leave anna pool=no                 -> refused pool_not_found
+         take bert pool=no                  -> refused pool_not_found
+         swap 1 pool=no                     -> refused pool_not_found
+         transact if has=bert:no            -> condition 0 refused lacks_pool 0
+         holder anna story                  -> taken 1 p
+         holder bert                        -> unknown",
+    );
+}
+
+#[test]
+fn refusals_take_room_from_each_other_alone() {
+    let limits = PoolLimits {
+        story_entries_max: 2,
+        story_entries_per_holder: 2,
+        story_refusals_max: 3,
+        story_refusals_per_holder: 2,
+        ..PoolLimits::default()
+    };
+    check_in(
+        with_limits(limits),
+        "pool seats=1
+         pool name=none seats=1
+         take zoe pool=none                 -> 1 taken
+         take anna                          -> 2 taken
+         give_back 2
+         all take x pool=none ; take y pool=none ; take z pool=none -> 3 times refused sold_out 0
+         take w pool=none                   -> refused sold_out 0
+         holder anna story                  -> taken 2 p; released 2 p
+         holder x                           -> unknown
+         holder y story                     -> refused take sold_out none
+         all hold w pool=none ; leave w     -> refused sold_out 0, refused not_waiting
+         holder w story                     -> refused hold sold_out none; refused leave not_waiting p
+         holder y                           -> unknown
+         holder z story                     -> refused take sold_out none
+         holder anna story                  -> taken 2 p; released 2 p
+         holder zoe story                   -> taken 1 none",
+    );
+}
+
+/// A holder could wipe what is told of its own seat by holding and giving back others, and one with many names that of everybody.
+#[test]
+fn what_is_told_of_a_grant_stays_as_long_as_the_grant() {
+    let limits = PoolLimits { story_entries_max: 4, story_entries_per_holder: 3, ..PoolLimits::default() };
+    check_in(
+        with_limits(limits),
+        "pool seats=3
+         pool name=b seats=1 hold=1000
+         hold anna                          -> 1 held +300000
+         confirm 1
+         hold anna pool=b
+         give_back 2
+         hold anna pool=b
+         give_back 3
+         holder anna story -> held 1 p +300000; confirmed 1 p; released 2 b; held 3 b +1000; released 3 b
+         take bert
+         hold carl pool=b
+         give_back 5
+         hold dora pool=b
+         give_back 6
+         holder anna story                  -> held 1 p +300000; confirmed 1 p
+         holder bert story                  -> taken 4 p
+         give_back 4
+         holder carl story                  -> released 5 b
+         holder bert story                  -> released 4 p
+         holder dora story                  -> held 6 b +1000; released 6 b",
+    );
+}
+
+#[test]
+fn of_very_many_grants_the_latest_are_told_of() {
+    let limits = PoolLimits { story_living_per_holder: 3, ..PoolLimits::default() };
+    check_in(
+        with_limits(limits),
+        "pool seats=9 limit=0
+         all hold anna ; take anna ; take anna -> 1 held +300000, 2 taken, 3 taken
+         confirm 1
+         holder anna story                  -> taken 2 p; taken 3 p; confirmed 1 p
+         give_back 2
+         take anna
+         holder anna story                  -> taken 2 p; taken 3 p; confirmed 1 p; released 2 p; taken 4 p",
+    );
+}
+
+#[test]
+fn a_story_names_the_first_jobs_of_a_transaction() {
+    let enqueues = " ; enqueue".repeat(20);
+    let ready: String = (1..=20).map(|n| format!(", {n} ready")).collect();
+    let told: String = (1..=16).map(|n| format!(" {n}")).collect();
+    check(&format!(
+        "pool seats=1
+         transact take anna{enqueues} -> 1 taken{ready}
+         holder anna story -> taken 1 p; enqueued{told}"
     ));
 }

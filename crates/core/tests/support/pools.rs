@@ -277,6 +277,7 @@ fn told(entry: &StoryEntry, now: Time) -> String {
         Happened::Joined => format!("joined {pool} {}", entry.value),
         Happened::Left => format!("left {pool} {}", entry.value),
         Happened::DroppedFromLine => format!("dropped {pool} {}", entry.value),
+        Happened::LineClosed => format!("line_closed {pool} {}", entry.value),
         Happened::Refused(verb, why) => {
             format!("refused {} {} {pool}", verb.as_str(), why.code()).trim_end().into()
         }

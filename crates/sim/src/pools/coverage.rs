@@ -97,6 +97,7 @@ names! {
         Happened::Joined => "joined",
         Happened::Left => "left",
         Happened::DroppedFromLine => "dropped from the line",
+        Happened::LineClosed => "let go with the line of a pool that has closed",
         Happened::Refused(..) => "refused",
         Happened::Enqueued => "enqueued",
         Happened::Completed => "completed",

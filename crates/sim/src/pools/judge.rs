@@ -100,6 +100,9 @@ fn is_sound(
         let line: Vec<&WaitView> =
             holders.values().flat_map(|holder| &holder.waiting).filter(|wait| wait.pool == *name).collect();
         lists_agree(state, pool, &grants, &line)?;
+        if pool.closed && !line.is_empty() {
+            return Err(format!("{name} has closed, and its line waits: {line:?}"));
+        }
         let free = capacity - held - taken;
         let used = |group: &Arc<str>| {
             pool.groups.iter().find(|(known, _)| known == group).map_or(0, |(_, units)| *units)

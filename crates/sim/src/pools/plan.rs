@@ -50,6 +50,14 @@ impl PoolPlan {
             story_entries_max: one_of(&[12, 60, 200, 400]) as usize,
             story_entries_per_holder: one_of(&[3, 8, 20, 40]) as usize,
             ended_grants_max: one_of(&[2, 10, 60, 60]) as usize,
+            // What was chosen above chooses these too, so that seeds bring the worlds they brought.
+            ..usual
+        };
+        let limits = PoolLimits {
+            story_refusals_max: limits.story_entries_max / 4,
+            story_refusals_per_holder: limits.story_entries_per_holder.div_ceil(2),
+            story_living_per_holder: limits.story_entries_per_holder,
+            ..limits
         };
         Self {
             share,

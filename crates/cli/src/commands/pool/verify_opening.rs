@@ -3,7 +3,8 @@
 //! What is checked: the seed hashes to the commitment; every rank is the one that seed and holder give; nobody is there twice. A
 //! commitment that the server itself tells now proves little: only with one that was noted before the opening does the
 //! opening hold. Left out: who was served, which is in the holders' stories. What cannot be checked: that whoever runs the
-//! server has not looked at the seed, or made up holders, see `docs/decisions/openings-are-drawn.md`.
+//! server has not looked at the seed, or made up holders, see `docs/decisions/openings-are-drawn.md`. Nor can an opening that is more
+//! than 30 days old: the server has forgotten who took part, and this says so.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ Examples:
   tidegate pool verify-opening tickets --commitment c62e46…      the one you noted before the opening
   tidegate pool verify-opening tickets                           ranks alone; ends with 5, as it cannot prove the rest
   tidegate pool verify-opening tickets --holder anna             and where she stands
+
+A server remembers for 30 days from the opening on who took part; keep the list to draw again later.
 
 Without a server: --seed, --commitment and --entrants FILE, a holder a line. The rank is the first eight bytes of
 SHA-256(seed, holder) as a big-endian number, without its lowest bit; the line is by rank.
@@ -99,6 +102,9 @@ pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::R
         (None, Some(pool)) => client.pool(pool).entrants().await?.into_iter().map(Drawn::from).collect(),
         (None, None) => Vec::new(),
     };
+    if entrants.is_empty() {
+        note("nobody is known to have taken part; a server forgets that 30 days after the opening");
+    }
     let verdict = verify(commitment, is_noted, seed, entrants)?;
     say(&verdict, args.holder.as_deref(), out)?;
     match verdict.holds {

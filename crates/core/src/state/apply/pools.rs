@@ -8,8 +8,11 @@ use alloc::vec::Vec;
 
 use super::super::State;
 use super::super::paged::NONE;
-use super::super::pools::{Ended, EndedGrants, Grant, Holder, Pool, Promise, Waiter};
+use super::super::pools::{
+    Ended, EndedGrants, Grant, Holder, Pool, Promise, Waiter, config_bytes, text_bytes,
+};
 use crate::id::Time;
+use crate::limits::ENTRANTS_MS;
 use crate::pool::record::{
     EndedRestated, GrantConfirmed, GrantEnded, GrantRestated, Granted, HoldExtended, JobsLinked, Joined,
     LeftLine, PoolConfigured, PoolDeleted, PoolRefused, PoolRestated, PoolTurned, StoryRestated,
@@ -26,46 +29,92 @@ impl State {
         if let Some(pool) = pools.pools.find(0, name) {
             return pool;
         }
-        let index = pools.pools.insert(0, name, Pool::new(Arc::new(PoolConfig::of(0))));
+        let config = PoolConfig::of(0);
+        pools.text_bytes += text_bytes(name) + config_bytes(&config);
+        let index = pools.pools.insert(0, name, Pool::new(Arc::new(config)));
         pools.rosters.add((index + 1).saturating_sub(pools.rosters.count()));
         index
     }
 
     fn holder_or_new(&mut self, name: &str) -> u32 {
         let holders = &mut self.pools.holders;
-        holders.find(0, name).unwrap_or_else(|| holders.insert(0, name, Holder::default()))
+        holders.find(0, name).unwrap_or_else(|| {
+            self.pools.text_bytes += text_bytes(name);
+            holders.insert(0, name, Holder::default())
+        })
     }
 
     pub(super) fn apply_pool_configured(&mut self, configured: &PoolConfigured) {
         let pool = self.pool_or_new(&configured.pool);
         if configured.new_opening {
-            self.forget_entrants(pool);
+            self.pools.forget_entrants(pool);
         }
+        let draws = configured.seed.len() == 32;
+        self.note_opening(pool, configured.opened && draws, self.now);
         self.set_pool(pool, configured);
     }
 
+    /// An opening that draws the order is remembered from its moment on.
+    fn note_opening(&mut self, pool: u32, is_drawn: bool, at: Time) {
+        let entry = self.pools.pools.get(pool);
+        let until = match (is_drawn, entry.opened) {
+            (false, _) => Time(0),
+            (true, false) => at.plus(ENTRANTS_MS),
+            (true, true) => entry.drawn_until,
+        };
+        self.pools.remember_draw(pool, until);
+    }
+
     fn set_pool(&mut self, pool: u32, configured: &PoolConfigured) {
+        let before = config_bytes(&self.pools.pools.get(pool).config);
+        self.pools.text_bytes = self.pools.text_bytes + config_bytes(&configured.config) - before;
         let entry = self.pools.pools.get_mut(pool);
         entry.config = Arc::new(configured.config.clone());
         (entry.opened, entry.closed) = (configured.opened, configured.closed);
         entry.seed = <[u8; 32]>::try_from(configured.seed.as_slice()).ok();
         self.pools.touch(pool, configured.version);
         self.set_pool_timer(pool);
+        self.note_closing(pool);
+    }
+
+    /// Notes whether the pool has closed and has a line still.
+    fn note_closing(&mut self, pool: u32) {
+        let pools = &mut self.pools;
+        let entry = pools.pools.entry(pool);
+        if entry.value.closed && entry.value.waiting > 0 {
+            pools.closing.insert(Arc::clone(&entry.name));
+        } else if !pools.closing.is_empty() {
+            pools.closing.remove(&entry.name);
+        }
     }
 
     pub(super) fn apply_pool_restated(&mut self, restated: &PoolRestated) {
         let pool = self.pool_or_new(&restated.pool.pool);
         let entry = self.pools.pools.get_mut(pool);
         entry.next_number = entry.next_number.max(restated.next_number);
+        let draws = restated.pool.opened && restated.pool.seed.len() == 32;
+        let until = match (restated.drawn_until, restated.pool.config.opens_at) {
+            // Nothing was drawn yet.
+            (0, _) if !draws => Time(0),
+            // It was written by a version that remembered draws for ever.
+            (0, 0) => self.now.plus(ENTRANTS_MS),
+            (0, opens_at) => Time(opens_at).plus(ENTRANTS_MS),
+            (until, _) => Time(until),
+        };
+        self.pools.remember_draw(pool, until);
         self.set_pool(pool, &restated.pool);
     }
 
     pub(super) fn apply_pool_turned(&mut self, turned: &PoolTurned) {
         let Some(pool) = self.pools.pools.find(0, &turned.pool) else { return };
+        let entry = self.pools.pools.get(pool);
+        let (draws, opens_at) = (entry.seed.is_some(), Time(entry.config.opens_at));
+        self.note_opening(pool, turned.opened && draws, opens_at);
         let entry = self.pools.pools.get_mut(pool);
         (entry.opened, entry.closed) = (turned.opened, turned.closed);
         self.pools.touch(pool, turned.version);
         self.set_pool_timer(pool);
+        self.note_closing(pool);
     }
 
     /// Sets the timer for the pool's opening or closing, whichever is to come.
@@ -89,7 +138,7 @@ impl State {
         // Numbered as an event, so that a pool made anew under this name begins with a higher version.
         self.pools.next_event = self.pools.next_event.max(deleted.version + 1);
         let Some(pool) = self.pools.pools.find(0, &deleted.pool) else { return };
-        self.forget_entrants(pool);
+        self.pools.forget_entrants(pool);
         let entry = self.pools.pools.entry(pool);
         if entry.value.granted() > 0 || entry.value.waiting > 0 {
             // Nobody writes such a record.
@@ -98,24 +147,11 @@ impl State {
         let turns = (entry.value.turns_at, Arc::clone(&entry.name));
         self.pools.turning.remove(&turns);
         self.pools.unserved.remove(&turns.1);
+        self.pools.closing.remove(&turns.1);
+        self.pools.remember_draw(pool, Time(0));
         self.pools.touch(pool, deleted.version);
-        self.pools.pools.remove(pool);
-    }
-
-    /// Those who wait no more are not remembered beyond the opening that they came for.
-    fn forget_entrants(&mut self, pool: u32) {
-        let entrants = core::mem::take(&mut self.pools.pools.get_mut(pool).entrants);
-        for waiter in entrants.into_values() {
-            if !self.pools.waiters.get(waiter).waiting {
-                self.remove_waiter(waiter);
-            }
-        }
-    }
-
-    fn remove_waiter(&mut self, waiter: u32) {
-        let Waiter { holder, .. } = self.pools.waiters.remove(waiter);
-        self.pools.holders.get_mut(holder).waiters -= 1;
-        self.pools.drop_unused_holder(holder);
+        let Pool { config, .. } = self.pools.pools.remove(pool);
+        self.pools.text_bytes -= text_bytes(&turns.1) + config_bytes(&config);
     }
 
     pub(super) fn apply_granted(&mut self, granted: &Granted) {
@@ -153,7 +189,7 @@ impl State {
         self.pools.rosters_disordered |= !is_latest;
         let pool = self.pool_or_new(&granted.pool);
         let holder = self.holder_or_new(&granted.holder);
-        let group: Option<Arc<str>> = granted.group.as_deref().map(Into::into);
+        let group = self.pools.group_name(pool, granted.group.as_deref());
         let state = GrantState::try_from(granted.state).unwrap_or(GrantState::Held);
         let units = u64::from(granted.units);
         let pools = &mut self.pools;
@@ -190,7 +226,9 @@ impl State {
         if let Some(group) = group {
             *entry.groups.entry(group).or_default() += units;
         }
-        pools.holders.get_mut(holder).grants.insert(granted.grant);
+        pools.change_holder(holder, |holder| {
+            holder.grants.insert(granted.grant);
+        });
         let stake = pools.stakes.entry((holder, pool)).or_default();
         stake.units += units;
         let waiter = stake.waiter;
@@ -279,7 +317,9 @@ impl State {
                 pools.stakes.remove(&(holder, pool));
             }
         }
-        pools.holders.get_mut(holder).grants.remove(&sequence);
+        pools.change_holder(holder, |holder| {
+            holder.grants.remove(&sequence);
+        });
         pools.drop_unused_holder(holder);
     }
 
@@ -317,7 +357,12 @@ impl State {
     pub(super) fn bring_in_waiter(&mut self, joined: &Joined) {
         let pool = self.pool_or_new(&joined.pool);
         let holder = self.holder_or_new(&joined.holder);
-        let drawn = joined.rank < crate::pool::order::AFTER_OPENING;
+        let is_forgotten = self.pools.pools.get(pool).is_forgotten(self.now);
+        let drawn = joined.rank < crate::pool::order::AFTER_OPENING && !is_forgotten;
+        if joined.left && is_forgotten {
+            self.pools.drop_unused_holder(holder);
+            return;
+        }
         let pools = &mut self.pools;
         let entry = pools.pools.get_mut(pool);
         entry.next_number = entry.next_number.max(joined.number + 1);
@@ -334,7 +379,7 @@ impl State {
             pool,
             holder,
             units: joined.units,
-            group: joined.group.as_deref().map(Into::into),
+            group: pools.group_name(pool, joined.group.as_deref()),
             rank: joined.rank,
             number: joined.number,
             gives: joined.gives,
@@ -343,6 +388,7 @@ impl State {
             home: self.frame,
         };
         let (class, place) = (waiter.class(), waiter.place());
+        pools.text_bytes += waiter.group.as_deref().map_or(0, text_bytes);
         let index = pools.waiters.insert(waiter);
         pools.holders.get_mut(holder).waiters += 1;
         // Nobody joins a line twice; who stood there twice would be offered units without end.
@@ -360,9 +406,12 @@ impl State {
             if joined.gives > 0 {
                 pools.promises.insert((joined.gives, Promise::Place(index)));
             }
+            pools.waiting += 1;
             pools.stakes.entry((holder, pool)).or_default().waiter = index;
+            pools.change_holder(holder, |holder| holder.waiting += 1);
         }
         pools.touch(pool, joined.version);
+        self.note_closing(pool);
     }
 
     pub(super) fn apply_left_line(&mut self, left: &LeftLine) {
@@ -379,7 +428,11 @@ impl State {
                 self.stop_waiting(waiter);
             }
         }
-        let happened = if left.dropped { Happened::DroppedFromLine } else { Happened::Left };
+        let happened = match (left.closed, left.dropped) {
+            (true, _) => Happened::LineClosed,
+            (false, true) => Happened::DroppedFromLine,
+            (false, false) => Happened::Left,
+        };
         let about = About { pool: &left.pool, grant: 0, units: 0 };
         self.tell(&left.holder, left.event, happened, about, left.version, left.number, Vec::new());
     }
@@ -394,6 +447,8 @@ impl State {
         let (class, place) = (waiter.class(), waiter.place());
         let (pool, holder, number) = (waiter.pool, waiter.holder, waiter.number);
         pools.promises.remove(&(waiter.gives, Promise::Place(index)));
+        pools.waiting -= 1;
+        pools.change_holder(holder, |holder| holder.waiting -= 1);
         let entry = pools.pools.get_mut(pool);
         entry.waiting -= 1;
         if let Some(places) = entry.line.get_mut(&class) {
@@ -410,8 +465,9 @@ impl State {
             }
         }
         if !is_entrant {
-            self.remove_waiter(index);
+            pools.remove_waiter(index);
         }
+        self.note_closing(pool);
     }
 
     pub(super) fn apply_pool_refused(&mut self, refused: &PoolRefused) {
@@ -432,7 +488,16 @@ impl State {
         for entry in &restated.entries {
             let holder = self.holder_or_new(&restated.holder);
             self.pools.next_event = self.pools.next_event.max(entry.number + 1);
-            self.pools.tell(holder, StoryEntry::from(entry), self.frame);
+            let entry = StoryEntry::restated(entry, self.shared_name(&entry.pool));
+            self.pools.tell(holder, entry, self.frame);
+        }
+    }
+
+    /// The pool's own name, if it is there: millions of entries share it.
+    fn shared_name(&self, pool: &str) -> Arc<str> {
+        match self.pools.pools.find(0, pool) {
+            Some(pool) => Arc::clone(self.pools.pools.name(pool)),
+            None => pool.into(),
         }
     }
 
@@ -450,11 +515,7 @@ impl State {
     ) {
         self.pools.next_event = self.pools.next_event.max(number + 1);
         let holder = self.holder_or_new(holder);
-        // The pool's own name, if it is there: millions of entries share it.
-        let pool = match self.pools.pools.find(0, about.pool) {
-            Some(pool) => Arc::clone(self.pools.pools.name(pool)),
-            None => about.pool.into(),
-        };
+        let pool = self.shared_name(about.pool);
         let entry = StoryEntry {
             number,
             at: self.now,

@@ -211,7 +211,7 @@ impl State {
     #[inline(always)]
     fn has_room_for_job(&self, ahead: u64) -> bool {
         // Memory is an estimate, so those ahead are not added to it.
-        self.jobs.len() + ahead < self.limits.jobs_max && self.memory_of_jobs() < self.limits.memory_bytes_max
+        self.jobs.len() + ahead < self.limits.jobs_max && !self.is_out_of_memory()
     }
 
     /// Whether a job that is accepted now would wait for its ordering key.

@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use super::text_bytes;
 use crate::id::Time;
 use crate::limits::ENDED_GRANTS_MS;
 use crate::pool::GrantEnd;
@@ -29,11 +30,19 @@ pub(crate) struct EndedGrants {
     max: usize,
     by_event: BTreeMap<u64, Ended>,
     by_grant: BTreeMap<u64, u64>,
+    /// Of names.
+    pub(crate) text_bytes: u64,
+}
+
+impl Ended {
+    fn text_bytes(&self) -> u64 {
+        text_bytes(&self.pool) + text_bytes(&self.holder)
+    }
 }
 
 impl EndedGrants {
     pub(crate) const fn new(max: usize) -> Self {
-        Self { max, by_event: BTreeMap::new(), by_grant: BTreeMap::new() }
+        Self { max, by_event: BTreeMap::new(), by_grant: BTreeMap::new(), text_bytes: 0 }
     }
 
     /// Remembers an end; one that is remembered already only moves to another home.
@@ -43,6 +52,7 @@ impl EndedGrants {
             return;
         }
         self.by_grant.insert(ended.grant, event);
+        self.text_bytes += ended.text_bytes();
         self.by_event.insert(event, ended);
         if self.by_event.len() > self.max {
             self.drop_first();
@@ -61,6 +71,7 @@ impl EndedGrants {
     fn drop_first(&mut self) {
         if let Some((_, ended)) = self.by_event.pop_first() {
             self.by_grant.remove(&ended.grant);
+            self.text_bytes -= ended.text_bytes();
         }
     }
 

@@ -8,16 +8,18 @@
 //! - Pools that are to open or close are in order of their moments, and then of their names: few, and seldom changed.
 //! - A **promise** says for what a grant will be given up, so that this ends with the grant.
 //! - A **stake** is what one holder has of one pool, so that limits and conditions cost no search.
+//! - Who took part in a **draw** is remembered for a time (`draw.rs`).
 //! - A **story** is what happened to one holder (`story.rs`).
 //!
 //! Sorted maps are walked where an order is wanted; no map is walked in hash order.
 
+mod draw;
 mod ended;
 mod restate;
 mod story;
 mod views;
 
-use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -32,7 +34,7 @@ use crate::id::Time;
 use crate::pool::{GrantState, PoolConfig};
 
 pub(crate) use ended::{Ended, EndedGrants};
-use story::Entry;
+use story::{Story, Told};
 
 /// Grants, and waiters, in a page.
 const PAGE: usize = 512;
@@ -64,6 +66,8 @@ pub(crate) struct Pool {
     pub(crate) waiting: u32,
     /// Those who joined before an opening that draws the order, by number; also those who wait no more.
     pub(crate) entrants: BTreeMap<u64, u32>,
+    /// Until when they are remembered; 0 before the opening, and where none draws the order.
+    pub(crate) drawn_until: Time,
     /// When it opens or closes next; 0 for never.
     pub(crate) turns_at: Time,
 }
@@ -83,6 +87,7 @@ impl Pool {
             line: BTreeMap::new(),
             waiting: 0,
             entrants: BTreeMap::new(),
+            drawn_until: Time(0),
             turns_at: Time(0),
         }
     }
@@ -217,7 +222,16 @@ pub(crate) struct Holder {
     pub(crate) grants: BTreeSet<u64>,
     /// Waiters that name it, those who wait no more included.
     pub(crate) waiters: u32,
-    pub(crate) story: VecDeque<Entry>,
+    /// Those of them who wait.
+    pub(crate) waiting: u32,
+    pub(crate) story: Story,
+}
+
+impl Holder {
+    /// Whether it has, or waits for, anything. Of others no more than a story is known, or that they were in a draw.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.grants.is_empty() || self.waiting > 0
+    }
 }
 
 /// What one holder has of one pool.
@@ -256,12 +270,23 @@ pub(crate) struct Pools {
     pub(crate) grant_lists: Lists,
     pub(crate) grant_wheel: Wheel,
     pub(crate) waiters: Slab<Waiter, PAGE>,
+    /// Holders in line, of all lines.
+    pub(crate) waiting: u32,
     pub(crate) holders: Table<Holder>,
+    /// Holders who have, or wait for, anything.
+    pub(crate) having: u32,
     /// By holder and pool.
     pub(crate) stakes: BTreeMap<(u32, u32), Stake>,
     pub(crate) ended: EndedGrants,
-    /// Every story's entries by number: whose they are.
-    pub(crate) story_index: BTreeMap<u64, u32>,
+    /// What all stories tell.
+    pub(crate) told: Told,
+    /// Names and configurations in bytes, as far as [`State::pool_bytes`] does not reckon with usual ones.
+    pub(crate) text_bytes: u64,
+    /// Pools with a draw, by when it is forgotten, and then by name.
+    pub(crate) drawn: BTreeSet<(Time, Arc<str>)>,
+    /// Pools that have closed and have a line still: it is let go, a part of it each turn. By name, so that it goes in the same order
+    /// after a replay.
+    pub(crate) closing: BTreeSet<Arc<str>>,
     /// Pools whose line a turn's bound, or the shard's, cut off from being served. By name, so that which is served first is the
     /// same after a replay.
     pub(crate) unserved: BTreeSet<Arc<str>>,
@@ -285,10 +310,15 @@ impl Pools {
             grant_lists: Lists::new(WHEEL_LISTS),
             grant_wheel: Wheel::new(0),
             waiters: Slab::new(),
+            waiting: 0,
             holders: Table::new(hash_seed),
+            having: 0,
             stakes: BTreeMap::new(),
             ended: EndedGrants::new(limits.ended_grants_max),
-            story_index: BTreeMap::new(),
+            told: Told::default(),
+            text_bytes: 0,
+            drawn: BTreeSet::new(),
+            closing: BTreeSet::new(),
             unserved: BTreeSet::new(),
             changed: BTreeSet::new(),
         }
@@ -299,6 +329,7 @@ impl Pools {
         let grants = &self.grants;
         self.grant_wheel.advance(&mut self.grant_lists, now.0, budget, |slot| grants.get(slot).deadline.0);
         self.drop_old_stories(now, budget);
+        self.drop_old_draws(now, budget);
         self.ended.drop_old(now, budget);
     }
 
@@ -306,7 +337,8 @@ impl Pools {
     pub(crate) fn next_deadline(&self, now: Time) -> Option<u64> {
         let unserved = (!self.unserved.is_empty() && self.has_room()).then_some(now.0);
         let turns = self.turning.first().map(|(at, _)| at.0);
-        [unserved, self.grant_wheel.next(&self.grant_lists), turns].into_iter().flatten().min()
+        let closing = (!self.closing.is_empty()).then_some(now.0);
+        [closing, unserved, self.grant_wheel.next(&self.grant_lists), turns].into_iter().flatten().min()
     }
 
     /// A replay does not say whose line a crash cut off from being served, and may bring grants in out of order.
@@ -370,14 +402,42 @@ impl Pools {
         self.changed.insert(name);
     }
 
+    /// Changes what a holder has or waits for.
+    pub(crate) fn change_holder(&mut self, holder: u32, change: impl FnOnce(&mut Holder)) {
+        let entry = self.holders.get_mut(holder);
+        let had_any = entry.has_any();
+        change(entry);
+        self.having = self.having + u32::from(entry.has_any()) - u32::from(had_any);
+    }
+
     /// Forgets a holder of whom nothing is known any more.
     pub(crate) fn drop_unused_holder(&mut self, holder: u32) {
         let Some(entry) = self.holders.try_entry(holder) else { return };
-        let Holder { grants, waiters, story } = &entry.value;
+        let Holder { grants, waiters, story, .. } = &entry.value;
         if grants.is_empty() && *waiters == 0 && story.is_empty() {
+            self.text_bytes -= text_bytes(&entry.name);
             self.holders.remove(holder);
         }
     }
+
+    /// A group's name as what has units of the pool for it shares it.
+    pub(crate) fn group_name(&self, pool: u32, group: Option<&str>) -> Option<Arc<str>> {
+        let group = group?;
+        let known = self.pools.get(pool).groups.get_key_value(group);
+        Some(known.map_or_else(|| group.into(), |(known, _)| Arc::clone(known)))
+    }
+}
+
+/// What a text takes in memory with what stands before it, in bytes.
+pub(crate) const fn text_bytes(text: &str) -> u64 {
+    text.len() as u64 + 16
+}
+
+/// What a configuration takes in memory beside a usual one, in bytes. Once more for each quota: its group is in the counts too.
+pub(crate) fn config_bytes(config: &PoolConfig) -> u64 {
+    let quotas = config.quotas.iter().map(|quota| 2 * (text_bytes(&quota.group) + 32));
+    let said = config.attributes.iter().map(|said| text_bytes(&said.name) + text_bytes(&said.value) + 48);
+    quotas.chain(said).chain(config.offer_queue.as_deref().map(text_bytes)).sum()
 }
 
 impl State {

@@ -15,7 +15,7 @@ impl State {
     /// Pools are few, and each is written by every walk: what has changed of them since is in no record of its own.
     pub(in super::super) fn restate_pool(&self, index: u32) -> Option<Record> {
         let entry = self.pools.pools.try_entry(index)?;
-        let Pool { config, version, opened, closed, seed, next_number, .. } = &entry.value;
+        let Pool { config, version, opened, closed, seed, next_number, drawn_until, .. } = &entry.value;
         let restated = PoolRestated {
             pool: PoolConfigured {
                 pool: String::from(&*entry.name),
@@ -27,6 +27,7 @@ impl State {
                 new_opening: false,
             },
             next_number: *next_number,
+            drawn_until: drawn_until.0,
         };
         Some(Record::PoolRestated(restated))
     }
@@ -59,7 +60,7 @@ impl State {
 
     pub(in super::super) fn restate_waiter(&self, index: u32, target: u64) -> Option<Record> {
         let waiter = self.pools.waiters.try_get(index)?;
-        if waiter.home >= target {
+        if waiter.home >= target || !self.is_shown(waiter) {
             return None;
         }
         let restated = Joined {
@@ -83,7 +84,7 @@ impl State {
 
     pub(in super::super) fn restate_story(&self, holder: u32, target: u64) -> Option<Record> {
         let entry = self.pools.holders.try_entry(holder)?;
-        let old = entry.value.story.iter().filter(|known| known.home < target);
+        let old = entry.value.story.ends_first().filter(|known| known.home < target);
         let entries: Vec<StoryEntryRestated> = old.map(|known| (&known.entry).into()).collect();
         (!entries.is_empty())
             .then(|| Record::StoryRestated(StoryRestated { holder: String::from(&*entry.name), entries }))

@@ -16,14 +16,14 @@ use crate::pool::view::{
 };
 use crate::pool::{GrantId, GrantState};
 
-/// What a pool takes in memory, in bytes, with a name and a configuration of usual length.
+/// What a pool takes in memory, in bytes, without its name, its quotas and what it says of itself.
 const POOL_BYTES: u64 = 1_024;
 /// What a grant takes with its place in the indexes; a holder in line as much.
 const GRANT_BYTES: u64 = 256;
-/// What a holder takes, with a name of usual length.
+/// What a holder takes, without its name.
 const HOLDER_BYTES: u64 = 320;
-/// What an entry of a story takes, or the memory of a grant.
-const ENTRY_BYTES: u64 = 224;
+/// What the memory of a grant that has ended takes, without the names.
+const ENDED_BYTES: u64 = 224;
 
 impl State {
     /// Everything about one pool.
@@ -59,10 +59,11 @@ impl State {
     }
 
     /// Those who joined before the opening that drew the order, by the number of their joining, from `from` on; at most
-    /// `max`. None if there is no such pool; empty before it has opened.
+    /// `max`. None if there is no such pool; empty before it has opened, and when that is so long ago that they are forgotten.
     pub fn entrants(&self, pool: &str, from: u64, max: usize) -> Option<Vec<Entrant>> {
         let pool = self.pools.pools.get(self.pools.pools.find(0, pool)?);
-        let entrants = pool.entrants.range(from..).filter(|_| pool.opened).take(max);
+        let is_shown = pool.opened && !pool.is_forgotten(self.now);
+        let entrants = pool.entrants.range(from..).filter(|_| is_shown).take(max);
         let view = |(&number, &index): (&u64, &u32)| {
             let waiter = self.pools.waiters.get(index);
             let holder = Arc::clone(self.pools.holders.name(waiter.holder));
@@ -205,7 +206,8 @@ impl State {
             .map(|waiter| self.wait_view(waiter, pools.ahead_of(waiter)))
             .collect();
         waiting.sort_unstable_by(|a, b| a.pool.cmp(&b.pool));
-        let story = holder.story.iter().map(|known| &known.entry).filter(|entry| is_kept(entry, self.now));
+        let story = holder.story.in_order().into_iter().map(|known| &known.entry);
+        let story = story.filter(|entry| is_kept(entry, self.now));
         Some(HolderView {
             grants: grants.map(|slot| self.grant_view(pools.grants.get(slot))).collect(),
             waiting,
@@ -234,7 +236,15 @@ impl State {
             + each(pools.grants.len(), GRANT_BYTES)
             + each(pools.waiters.len(), GRANT_BYTES)
             + each(pools.holders.len(), HOLDER_BYTES)
-            + (pools.story_index.len() + pools.ended.len()) as u64 * ENTRY_BYTES
+            + pools.ended.len() as u64 * ENDED_BYTES
+            + pools.ended.text_bytes
+            + pools.told.bytes
+            + pools.text_bytes
+    }
+
+    /// Whether one who joined is still known: one who waits no more is not, when the draw is forgotten.
+    pub(super) fn is_shown(&self, waiter: &Waiter) -> bool {
+        waiter.waiting || !self.pools.pools.get(waiter.pool).is_forgotten(self.now)
     }
 
     /// A page of pools by name: those after `after`, at most `max`. Takes time with the number of pools: a listing is served
@@ -259,6 +269,9 @@ impl State {
             let Some(entry) = pools.pools.try_entry(index) else { continue };
             let pool = &entry.value;
             lines.push(format!("pool {:?} {:?} {:?}", self.pool_view(index), pool.seed, pool.next_number));
+            if pool.drawn_until.0 > 0 {
+                lines.push(format!("drawn {} {:?}", entry.name, pool.drawn_until));
+            }
         }
         for index in (0..pools.pools.end()).filter(|&index| pools.pools.try_entry(index).is_some()) {
             let roster: Vec<u64> =
@@ -271,7 +284,7 @@ impl State {
             }
         }
         for index in 0..pools.waiters.end() {
-            if let Some(waiter) = pools.waiters.try_get(index) {
+            if let Some(waiter) = pools.waiters.try_get(index).filter(|waiter| self.is_shown(waiter)) {
                 let holder = pools.holders.name(waiter.holder);
                 let (rank, waiting) = (waiter.rank, waiter.waiting);
                 let wait = self.wait_view(waiter, pools.ahead_of(waiter));
@@ -286,7 +299,7 @@ impl State {
         }
         for index in 0..pools.holders.end() {
             let Some(entry) = pools.holders.try_entry(index) else { continue };
-            let story = entry.value.story.iter().map(|known| &known.entry);
+            let story = entry.value.story.in_order().into_iter().map(|known| &known.entry);
             for told in story.filter(|told| is_kept(told, self.now)) {
                 lines.push(format!("story {} {told:?}", entry.name));
             }

@@ -166,7 +166,7 @@ impl Twin {
         if limit > 0 && all > limit {
             return refuse(Why::LimitReached, self.version(pool), limit);
         }
-        let (known, max) = (self.pools.holders(), self.limits.pools.holders_max);
+        let (known, max) = (self.pools.having(), self.limits.pools.holders_max);
         let more = claims.grants.len() + claims.joins.len();
         if !known.contains(holder.as_str()) && known.len() + more >= max as usize {
             return refuse(Why::TooManyHolders, self.version(pool), max);
@@ -328,7 +328,8 @@ impl Twin {
             return refuse(Why::WaitlistFull, known.version, max);
         }
         let max = self.limits.pools.waiters_max;
-        if self.pools.line.len() + claims.joins.len() >= max as usize {
+        let waiting = self.pools.line.iter().filter(|place| place.waiting).count();
+        if waiting + claims.joins.len() >= max as usize {
             return refuse(Why::TooManyGrants, known.version, max);
         }
         let place = InLine {

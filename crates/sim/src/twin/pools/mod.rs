@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tidegate_core::Time;
-use tidegate_core::limits::{ENDED_GRANTS_MS, HOLD_MS_MAX, STORY_MS};
+use tidegate_core::limits::{ENDED_GRANTS_MS, ENTRANTS_MS, HOLD_MS_MAX, STORY_JOBS_MAX, STORY_MS};
 use tidegate_core::pool::view::{Happened, StoryEntry};
 use tidegate_core::pool::{GrantEnd, GrantState, PoolConfig};
 use tidegate_engine::fingerprint;
@@ -45,9 +45,27 @@ pub struct Pool {
     pub closed: bool,
     pub seed: Option<[u8; 32]>,
     pub next_number: u64,
+    /// When it opened, if its order was drawn then.
+    pub drawn_at: Option<u64>,
 }
 
 impl Pool {
+    /// It is open and closed as its moments say. If it opens, that was at this moment.
+    fn turn(&mut self, now: u64, opening: u64) {
+        let was_open = std::mem::replace(&mut self.opened, self.config.opens_at <= now);
+        self.closed = self.config.closes_at > 0 && self.config.closes_at <= now;
+        self.drawn_at = match (self.opened && self.seed.is_some(), was_open) {
+            (false, _) => None,
+            (true, false) => Some(opening),
+            (true, true) => self.drawn_at,
+        };
+    }
+
+    /// Whether who took part in its draw is not known any more.
+    fn is_forgotten(&self, now: u64) -> bool {
+        self.drawn_at.is_some_and(|at| at + ENTRANTS_MS <= now)
+    }
+
     /// When it opens or closes next.
     fn turns_at(&self) -> Option<u64> {
         let opens = (!self.opened).then_some(self.config.opens_at);
@@ -173,6 +191,14 @@ impl Pools {
         first.filter(|_| opened && !closed)
     }
 
+    /// Everybody who has, or waits for, anything.
+    #[must_use]
+    pub fn having(&self) -> BTreeSet<&str> {
+        let grants = self.grants.values().map(|grant| grant.holder.as_str());
+        let line = self.line.iter().filter(|place| place.waiting).map(|place| place.holder.as_str());
+        grants.chain(line).collect()
+    }
+
     /// Everybody of whom anything is known.
     #[must_use]
     pub fn holders(&self) -> BTreeSet<&str> {
@@ -211,8 +237,7 @@ impl Twin {
             let version = self.raise_version(&name);
             let pool = self.pools.pools.get_mut(&name).expect("it turns");
             pool.version = version;
-            pool.opened = pool.config.opens_at <= now;
-            pool.closed = pool.config.closes_at > 0 && pool.config.closes_at <= now;
+            pool.turn(now, pool.config.opens_at);
             self.serve_line(&name);
         }
         let held = self.pools.grants.iter().filter(|(_, grant)| grant.state == GrantState::Held);
@@ -227,9 +252,9 @@ impl Twin {
             }
         }
         // Those for whom the shard had no room before.
-        for pool in self.pools.pools.keys().cloned().collect::<Vec<_>>() {
-            self.serve_line(&pool);
-        }
+        let pools = self.pools.pools.keys().cloned().collect::<Vec<_>>();
+        pools.iter().for_each(|pool| self.serve_line(pool));
+        pools.iter().for_each(|pool| self.let_line_go(pool));
     }
 
     /// What has been remembered for long enough is forgotten.
@@ -240,6 +265,16 @@ impl Twin {
             story.retain(|entry| entry.at.0 + STORY_MS > now);
         }
         self.pools.stories.retain(|_, story| !story.is_empty());
+        let over = self.pools.pools.iter().filter(|(_, pool)| pool.is_forgotten(now));
+        let over: Vec<String> = over.map(|(name, _)| name.clone()).collect();
+        over.iter().for_each(|name| self.forget_entrants(name));
+    }
+
+    /// Who took part in a pool's draw is nothing but who waits.
+    fn forget_entrants(&mut self, pool: &str) {
+        let of_pool = self.pools.line.iter_mut().filter(|place| place.pool == pool);
+        of_pool.for_each(|place| place.entrant = false);
+        self.pools.line.retain(|place| place.waiting || place.entrant);
     }
 
     /// When time alone will change something about pools, and what.
@@ -283,10 +318,23 @@ impl Twin {
             }
             let limit = u64::from(self.pools.pools[pool].config.holder_units_max);
             if limit > 0 && self.pools.has(&first.holder, pool) + u64::from(first.units) > limit {
-                self.leave_line(pool, &first.holder, true);
+                self.leave_line(pool, &first.holder, Happened::DroppedFromLine);
             } else {
                 self.offer(first);
             }
+        }
+    }
+
+    /// Lets the line of a pool go that has closed, the first in it first.
+    fn let_line_go(&mut self, pool: &str) {
+        if !self.pools.pools[pool].closed {
+            return;
+        }
+        let mut line: Vec<(u64, u64, String)> =
+            self.pools.waiting(pool).map(|place| (place.rank, place.number, place.holder.clone())).collect();
+        line.sort();
+        for (_, _, holder) in line {
+            self.leave_line(pool, &holder, Happened::LineClosed);
         }
     }
 
@@ -336,9 +384,9 @@ impl Twin {
             self.wait_no_more(&grant.pool, grant.waiter);
         }
         let jobs = if grant.job > 0 { vec![grant.job] } else { Vec::new() };
+        self.pools.grants.insert(sequence, grant.clone());
         let about = About { pool: &grant.pool, grant: sequence, units: grant.units };
         self.tell_story(&grant.holder, event, happened, about, version, grant.waiter, jobs);
-        self.pools.grants.insert(sequence, grant);
         sequence
     }
 
@@ -376,20 +424,22 @@ impl Twin {
         }
         let place = self.pools.line.iter().find(|place| place.waiting && place.gives == sequence);
         if let Some(InLine { pool, holder, .. }) = place.cloned() {
-            self.leave_line(&pool, &holder, true);
+            self.leave_line(&pool, &holder, Happened::DroppedFromLine);
         }
         freed
     }
 
     fn wait_no_more(&mut self, pool: &str, number: u64) {
+        let is_forgotten = self.pools.pools[pool].is_forgotten(self.now);
         for place in self.pools.line.iter_mut().filter(|place| place.pool == pool && place.number == number) {
             place.waiting = false;
+            place.entrant &= !is_forgotten;
         }
         self.pools.line.retain(|place| place.waiting || place.entrant);
     }
 
     /// A holder who waits is taken out of a line. Returns the number of the joining and the pool's version.
-    fn leave_line(&mut self, pool: &str, holder: &str, dropped: bool) -> (u64, u64) {
+    fn leave_line(&mut self, pool: &str, holder: &str, happened: Happened) -> (u64, u64) {
         let number = self.pools.place(holder, pool).expect("it waits").number;
         let event = self.pools.next_event();
         let version = self.change(pool);
@@ -399,12 +449,12 @@ impl Twin {
             self.pools.line.iter_mut().filter(mine).for_each(|place| place.entrant = false);
         }
         self.wait_no_more(pool, number);
-        let happened = if dropped { Happened::DroppedFromLine } else { Happened::Left };
         self.tell_story(holder, event, happened, About::of(pool), version, number, Vec::new());
         (number, version)
     }
 
-    /// Adds to a holder's story; the oldest entries go when there are too many.
+    /// Adds to a holder's story; the oldest entries go when there are too many. Refusals, and what is told of grants that have
+    /// not ended, take no room from the rest.
     #[expect(clippy::too_many_arguments, reason = "they are the fields of one entry")]
     fn tell_story(
         &mut self,
@@ -414,27 +464,43 @@ impl Twin {
         about: About<'_>,
         version: u64,
         value: u64,
-        jobs: Vec<u64>,
+        mut jobs: Vec<u64>,
     ) {
+        jobs.truncate(STORY_JOBS_MAX);
         self.pools.last_event = self.pools.last_event.max(number);
         let (at, pool) = (Time(self.now), Arc::from(about.pool));
         let (grant, units) = (about.grant, about.units);
         let entry = StoryEntry { number, at, happened, pool, grant, units, version, value, jobs };
-        let story = self.pools.stories.entry(holder.into()).or_default();
-        story.push(entry);
-        if story.len() > self.limits.pools.story_entries_per_holder {
-            story.remove(0);
+        self.pools.stories.entry(holder.into()).or_default().push(entry);
+        let limits = self.limits.pools;
+        self.keep_latest(Some(holder), Part::Refused, limits.story_refusals_per_holder);
+        self.keep_latest(Some(holder), Part::Living, limits.story_living_per_holder);
+        self.keep_latest(Some(holder), Part::Past, limits.story_entries_per_holder);
+        self.keep_latest(None, Part::Refused, limits.story_refusals_max);
+        self.keep_latest(None, Part::Past, limits.story_entries_max);
+    }
+
+    /// Keeps the latest `max` entries of a part of one holder's story, or of all stories.
+    fn keep_latest(&mut self, holder: Option<&str>, part: Part, max: usize) {
+        let grants = &self.pools.grants;
+        let is_of_part = |entry: &StoryEntry| match entry.happened {
+            Happened::Refused(..) => part == Part::Refused,
+            _ if grants.contains_key(&entry.grant) => part == Part::Living,
+            _ => part == Part::Past,
+        };
+        let stories =
+            self.pools.stories.iter().filter(|(name, _)| holder.is_none_or(|holder| holder == *name));
+        let of_part = stories.flat_map(|(_, story)| story).filter(|entry| is_of_part(entry));
+        let mut numbers: Vec<u64> = of_part.map(|entry| entry.number).collect();
+        if numbers.len() <= max {
+            return;
         }
-        let all: usize = self.pools.stories.values().map(Vec::len).sum();
-        if all > self.limits.pools.story_entries_max {
-            let oldest = self.pools.stories.iter().min_by_key(|(_, story)| story[0].number);
-            let holder = oldest.expect("there are too many").0.clone();
-            let story = self.pools.stories.get_mut(&holder).expect("it is the oldest");
-            story.remove(0);
-            if story.is_empty() {
-                self.pools.stories.remove(&holder);
-            }
+        numbers.sort_unstable();
+        let gone = numbers[..numbers.len() - max].to_vec();
+        for story in self.pools.stories.values_mut() {
+            story.retain(|entry| !gone.contains(&entry.number));
         }
+        self.pools.stories.retain(|_, story| !story.is_empty());
     }
 
     /// What the shard draws when an opening is configured: chance, from the log's seed and the last frame's number.
@@ -453,6 +519,16 @@ impl Twin {
 fn rank(seed: &[u8; 32], holder: &str) -> u64 {
     let hash = Sha256::digest([seed.as_slice(), holder.as_bytes()].concat());
     hash[..8].iter().fold(0, |word, &byte| word << 8 | u64::from(byte)) >> 1
+}
+
+/// What takes no room from each other in stories.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What is told of grants that have not ended.
+    Living,
+    /// Whatever else.
+    Past,
+    Refused,
 }
 
 /// What a story's entry is about.

@@ -58,7 +58,8 @@ impl Twin {
             // Above every version that the name has had.
             let version = self.pools.next_event();
             let config = config.clone();
-            let pool = Pool { config, version, opened: false, closed: false, seed, next_number: 1 };
+            let pool =
+                Pool { config, version, opened: false, closed: false, seed, next_number: 1, drawn_at: None };
             self.pools.pools.insert(name.into(), pool);
             return self.pool_is_so(name, version);
         };
@@ -79,12 +80,7 @@ impl Twin {
         let new_opening = draws && later && (known.seed.is_none() || again);
         let drawn = new_opening.then(|| self.draw_seed());
         if new_opening || !draws {
-            self.pools
-                .line
-                .iter_mut()
-                .filter(|place| place.pool == name)
-                .for_each(|place| place.entrant = false);
-            self.pools.line.retain(|place| place.waiting || place.entrant);
+            self.forget_entrants(name);
         }
         let pool = self.pools.pools.get_mut(name).expect("it is known");
         pool.config = config.clone();
@@ -97,9 +93,9 @@ impl Twin {
         self.pools.last_event = self.pools.last_event.max(version);
         let pool = self.pools.pools.get_mut(name).expect("it is there");
         pool.version = version;
-        pool.opened = pool.config.opens_at <= self.now;
-        pool.closed = pool.config.closes_at > 0 && pool.config.closes_at <= self.now;
+        pool.turn(self.now, self.now);
         self.serve_line(name);
+        self.let_line_go(name);
         Said::Done
     }
 
@@ -114,12 +110,7 @@ impl Twin {
         }
         let draws = pool.config.opening == Opening::Shuffle as i32;
         if !draws {
-            self.pools
-                .line
-                .iter_mut()
-                .filter(|place| place.pool == name)
-                .for_each(|place| place.entrant = false);
-            self.pools.line.retain(|place| place.waiting || place.entrant);
+            self.forget_entrants(name);
         }
         let pool = self.pools.pools.get_mut(name).expect("it is known");
         pool.config.capacity = capacity;
@@ -207,7 +198,7 @@ impl Twin {
                 PoolItem::Waits { number, ahead: None, version: self.pools.pools[&pool].version }
             }
             Verdict::Leaves(pool, holder) => {
-                let (number, version) = self.leave_line(&pool, &holder, false);
+                let (number, version) = self.leave_line(&pool, &holder, Happened::Left);
                 PoolItem::Left { number, version }
             }
         })
@@ -360,9 +351,8 @@ impl Twin {
         let told = story
             .filter(|entry| entry.at.0 + STORY_REPEAT_MS > self.now)
             .any(|entry| entry.happened == happened && *entry.pool == *pool);
-        let holders = self.pools.holders();
-        let no_room = !holders.contains(holder) && holders.len() >= self.limits.pools.holders_max as usize;
-        if !told && !no_room && !self.disk_full {
+        let is_made_up = !pool.is_empty() && !self.pools.pools.contains_key(pool);
+        if !told && !is_made_up && !self.disk_full {
             let event = self.pools.next_event();
             let PoolRefusal { version, value, .. } = refusal;
             self.tell_story(holder, event, happened, About::of(pool), version, value, Vec::new());

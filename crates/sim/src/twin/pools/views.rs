@@ -205,7 +205,8 @@ impl Twin {
     /// Those who took part in a draw, once it is shown.
     #[must_use]
     pub fn entrants(&self, pool: &str) -> Option<Vec<Entrant>> {
-        let opened = self.pools.pools.get(pool)?.opened;
+        let known = self.pools.pools.get(pool)?;
+        let opened = known.opened && !known.is_forgotten(self.now);
         let of_pool = self.pools.line.iter().filter(|place| place.pool == pool && place.entrant && opened);
         let mut entrants: Vec<Entrant> = of_pool
             .map(|place| Entrant {

@@ -179,7 +179,7 @@ impl State {
         }
     }
 
-    /// Whether the holder may have so many units more, and can be remembered.
+    /// Whether the holder may have so many units more, and there is room in the shard for what is to be remembered.
     fn judge_limit(&self, pool: u32, holder: &str, units: u32, claims: &Claims) -> Judged<()> {
         let entry = self.pools.pools.get(pool);
         let (limit, version) = (u64::from(entry.config.holder_units_max), entry.version);
@@ -188,9 +188,14 @@ impl State {
         if limit > 0 && has + u64::from(units) > limit {
             return refuse(Why::LimitReached, version, limit);
         }
-        let holders = u64::from(self.pools.holders.len()) + claims.len();
-        if index.is_none() && holders >= u64::from(self.limits.pools.holders_max) {
+        // Who has nothing yet, whatever his story tells.
+        let is_new = index.is_none_or(|index| !self.pools.holders.get(index).has_any());
+        let holders = u64::from(self.pools.having) + claims.len();
+        if is_new && holders >= u64::from(self.limits.pools.holders_max) {
             return refuse(Why::TooManyHolders, version, u64::from(self.limits.pools.holders_max));
+        }
+        if self.is_out_of_memory() {
+            return Err(Refusal::ShardFull(self.limits.jobs_max));
         }
         Ok(())
     }
@@ -393,7 +398,7 @@ impl State {
         if u64::from(entry.waiting) + joins >= u64::from(config.waitlist_max) {
             return refuse(Why::WaitlistFull, version, u64::from(config.waitlist_max));
         }
-        if u64::from(self.pools.waiters.len()) + claims.joins.len() as u64
+        if u64::from(self.pools.waiting) + claims.joins.len() as u64
             >= u64::from(self.limits.pools.waiters_max)
         {
             return refuse(Why::TooManyGrants, version, u64::from(self.limits.pools.waiters_max));

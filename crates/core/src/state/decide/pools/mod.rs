@@ -4,6 +4,7 @@
 //! parts, so that the operations of a transaction do not get into each other's way: first what takes, then what gives
 //! back; and only when all is done, what has become free is offered to those in line (`serve.rs`).
 
+mod close;
 mod judge;
 mod serve;
 
@@ -13,7 +14,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::super::pools::Promise;
+use super::super::pools::{Promise, config_bytes};
 use super::super::{State, Turn};
 use crate::id::Time;
 use crate::limits;
@@ -50,6 +51,10 @@ impl State {
         let index = self.pools.pools.find(0, &name);
         if index.is_some_and(|index| *self.pools.pools.get(index).config == config) {
             return self.configured(&name);
+        }
+        let known = index.map_or(0, |index| config_bytes(&self.pools.pools.get(index).config));
+        if (index.is_none() || config_bytes(&config) > known) && self.is_out_of_memory() {
+            return Outcome::Refused(Refusal::ShardFull(self.limits.jobs_max));
         }
         match self.judge_config(index, &config) {
             Ok(new_opening) => {
@@ -175,6 +180,7 @@ impl State {
         if let Some(index) = self.pools.pools.find(0, &name) {
             let mut budget = limits::EXPIRE_PER_TURN;
             self.serve_line(index, &mut budget, turn);
+            self.let_line_go(index, &mut budget, turn);
         }
     }
 
@@ -365,18 +371,23 @@ impl State {
     }
 
     fn leave(&mut self, waiter: u32, number: u64, dropped: bool, turn: &mut Turn<'_>) -> PoolItem {
-        let waiter = self.pools.waiters.get(waiter);
-        let version = self.pools.pools.get(waiter.pool).version + 1;
-        let record = LeftLine {
-            pool: String::from(&**self.pools.pools.name(waiter.pool)),
-            holder: String::from(&**self.pools.holders.name(waiter.holder)),
-            number,
-            dropped,
-            version,
-            event: self.pools.next_event,
-        };
+        let record = LeftLine { dropped, ..self.left_line(waiter) };
+        let version = record.version;
         self.emit(turn, Record::LeftLine(record));
         PoolItem::Left { number, version }
+    }
+
+    /// What is written down of one who waits no more, but for why.
+    fn left_line(&self, waiter: u32) -> LeftLine {
+        let waiter = self.pools.waiters.get(waiter);
+        LeftLine {
+            pool: String::from(&**self.pools.pools.name(waiter.pool)),
+            holder: String::from(&**self.pools.holders.name(waiter.holder)),
+            number: waiter.number,
+            version: self.pools.pools.get(waiter.pool).version + 1,
+            event: self.pools.next_event,
+            ..LeftLine::default()
+        }
     }
 
     /// A grant that has not ended.
@@ -426,8 +437,8 @@ impl State {
         }
     }
 
-    /// The same, of anything. A holder that cannot be remembered, and one that was told the same a moment ago, is not told; and
-    /// nobody is when there is no room for more than must be.
+    /// The same, of anything. What a holder wants of a pool that does not exist is not told: names cost nothing to make up. Nor is a
+    /// holder told again what it was told a moment ago; and nobody is when there is no room for more than must be.
     pub(super) fn tell_refusal(
         &mut self,
         verb: Verb,
@@ -436,11 +447,11 @@ impl State {
         refusal: PoolRefusal,
         turn: &mut Turn<'_>,
     ) {
-        let known = match self.pools.holders.find(0, &holder) {
-            Some(index) => self.pools.is_told(index, &pool, verb, refusal.why, self.now),
-            None => self.pools.holders.len() >= self.limits.pools.holders_max,
-        };
-        if known || turn.sparing {
+        let index = self.pools.holders.find(0, &holder);
+        let is_told =
+            index.is_some_and(|index| self.pools.is_told(index, &pool, verb, refusal.why, self.now));
+        let is_made_up = !pool.is_empty() && self.pools.pools.find(0, &pool).is_none();
+        if is_told || is_made_up || turn.sparing {
             return;
         }
         let record = PoolRefused {
@@ -480,10 +491,11 @@ impl State {
     pub(super) fn tell_jobs(
         &mut self,
         holder: &Arc<str>,
-        jobs: Vec<u64>,
+        mut jobs: Vec<u64>,
         completed: bool,
         turn: &mut Turn<'_>,
     ) {
+        jobs.truncate(limits::STORY_JOBS_MAX);
         if !jobs.is_empty() {
             let event = self.pools.next_event;
             let record = JobsLinked { holder: String::from(&**holder), jobs, completed, event };
