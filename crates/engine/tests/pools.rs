@@ -125,15 +125,16 @@ fn an_offer_is_a_job_that_says_so_whether_somebody_gave_back_or_time_did() {
     world.one(PoolOperation::Join(wish_for("seats", "carl")));
     let ended = world.one(PoolOperation::Release(grant_of(&taken)));
     assert!(matches!(ended.item, Item::Pool(PoolItem::Ended { .. })), "{ended:?}");
-    world.clock.pass(1_000);
-    world.decide();
-    world.sync();
-    let lease = wish(&["offers"], 9);
-    let worked = world.ask(|engine| async move { engine.lease(lease, NO_WAIT, None).await }).expect("leased");
-    let told = texts(&worked.value);
-    assert_eq!(told.len(), 2, "{told:?}");
-    for (text, holder) in told.iter().zip(["bert", "carl"]) {
-        assert!(text.contains(&format!("\"pool\":\"seats\",\"holder\":\"{holder}\"")), "{text}");
+    for holder in ["bert", "carl"] {
+        let lease = wish(&["offers"], 9);
+        let worked =
+            world.ask(|engine| async move { engine.lease(lease, NO_WAIT, None).await }).expect("leased");
+        let told = texts(&worked.value);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(&format!("\"pool\":\"seats\",\"holder\":\"{holder}\"")), "{told:?}");
+        world.clock.pass(1_000);
+        world.decide();
+        world.sync();
     }
 }
 
