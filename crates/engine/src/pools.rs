@@ -97,11 +97,12 @@ fn spans_shards(parts: &mut [(u16, Part)]) -> CallError {
     CallError::SpansShards { one, other, operation: parts[1].1.places[0] as u32 }
 }
 
-/// What a shard has done with its part: items, grants, and whether that was before.
-fn decided(delivery: Delivery) -> Result<(Vec<Item>, Vec<Option<GrantView>>, bool), CallError> {
+/// What a shard has done with its part.
+fn decided(delivery: Delivery) -> Result<Answer<Vec<PoolAnswer>>, CallError> {
     match delivery.take() {
         Told::Decided { outcome: Outcome::Pooled(items), replayed, grants, .. } => {
-            Ok((items, grants, replayed))
+            let both = items.into_iter().zip(grants);
+            Ok(Answer { value: both.map(|(item, grant)| PoolAnswer { item, grant }).collect(), replayed })
         }
         told => unexpected(outcome_of_told(told)?),
     }
@@ -239,11 +240,12 @@ impl Engine {
         for (places, answer) in pending {
             let gone = || Err(CallError::OutcomeUnknown { why: "the shard went away".into() });
             match answer.await.unwrap_or_else(|_| gone()).and_then(decided) {
-                Ok((items, grants, again)) => {
-                    replayed |= again;
-                    for ((place, item), grant) in places.into_iter().zip(items).zip(grants) {
-                        answers[place] = Some(Ok(PoolAnswer { item, grant }));
-                    }
+                Ok(part) => {
+                    replayed |= part.replayed;
+                    places
+                        .into_iter()
+                        .zip(part.value)
+                        .for_each(|(place, one)| answers[place] = Some(Ok(one)));
                 }
                 Err(error) if is_one => return Err(error),
                 Err(error) => failed.push((places, error)),
