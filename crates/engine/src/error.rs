@@ -46,7 +46,7 @@ pub enum CallError {
     /// A transaction is in one shard, and so is a list about pools under an idempotency key; two of its operations are in two.
     /// Nothing was done.
     #[error(
-        "{one} and {other} are in different shards, and a transaction, or a list under one idempotency key, is in one"
+        "{one} and {other} are in different shards; a transaction, a swap, and a list under one idempotency key are in one"
     )]
     SpansShards {
         /// What an earlier operation concerns.

@@ -202,6 +202,10 @@ impl Engine {
         parts.resize_with(usize::from(self.shards()), Part::default);
         let mut answers: Vec<Option<Result<PoolAnswer, CallError>>> = vec![None; operations.len()];
         for (index, operation) in operations.into_iter().enumerate() {
+            if let Some((one, other)) = self.apart(&operation) {
+                answers[index] = Some(Err(CallError::SpansShards { one, other, operation: index as u32 }));
+                continue;
+            }
             match self.shard_of_operation(&operation) {
                 Some(shard) => {
                     let part = &mut parts[usize::from(shard)];
@@ -256,6 +260,13 @@ impl Engine {
         }
         let every = answers.into_iter().map(|answer| answer.expect("each operation has its answer"));
         Ok(Answer { value: every.collect(), replayed })
+    }
+
+    /// What an operation wants to bring together although it lies in two shards.
+    fn apart(&self, operation: &PoolOperation) -> Option<(Place, Place)> {
+        let PoolOperation::Swap(swap) = operation else { return None };
+        let is_apart = swap.give.shard() < self.shards() && self.shard_of(&swap.pool) != swap.give.shard();
+        is_apart.then(|| (Place::Grant(swap.give), Place::Pool(swap.pool.clone())))
     }
 
     /// The shard an operation is for; none if it names a grant of a shard that there is not.

@@ -8,7 +8,7 @@ use tidegate_core::policy;
 use tidegate_core::record::RedriveEnd;
 use tidegate_core::view::{self, JobView, QueueView, RedriveView};
 use tidegate_core::{Time, limits as core_limits};
-use tidegate_engine::{CallError, Content, Envelope, Leased, Stored};
+use tidegate_engine::{CallError, Content, Envelope, Leased, Place, Stored};
 
 use crate::convert::pool::pool_refusal;
 use crate::dead::Cause;
@@ -101,8 +101,19 @@ pub fn refusal(refusal: outcome::Refusal, now: Time) -> Refusal {
 
 /// The refusal of what lies in two shards and must be in one.
 fn spans_shards(error: &CallError) -> Refusal {
-    let detail =
-        format!("{} Make two of it, each with an idempotency key of its own.", sentence(&error.to_string()));
+    let said = sentence(&error.to_string());
+    let detail = match error {
+        CallError::SpansShards { one, other, .. } if one == other => format!(
+            "A transaction is in one shard, and {one} are in all of them: name a `place`, what stands behind the `@` of the \
+             pools that are meant."
+        ),
+        CallError::SpansShards { one: Place::Grant(_), other: Place::Pool(_), .. } => {
+            format!(
+                "{said} A grant is swapped for one of the same shard: pools whose names end in the same `@` and word."
+            )
+        }
+        _ => format!("{said} Make two of it, each with an idempotency key of its own."),
+    };
     Refusal::new(Code::TransactionSpansShards, detail)
 }
 

@@ -449,11 +449,11 @@ fn a_pool_that_closes_at_this_moment_is_closed_also_to_its_line() {
          join anna
          pool seats=1 waitlist=5 closes_in=0
          show_pool open units               -> closed, 0 held 0 taken 1 free
-         holder anna grants waits           -> none, p 1 behind 0
+         holder anna grants waits           -> none, none
+         holder anna story                  -> joined p 1; line_closed p 1
          after 1
-         holder anna grants waits           -> none, p 1 behind 0
          pool seats=1 waitlist=5 closes_in=1
-         holder anna grants                 -> 1",
+         holder anna grants                 -> none",
     );
 }
 

@@ -145,15 +145,17 @@ fn stories_of_a_shard_tell_so_many_things_and_the_oldest_are_forgotten() {
     check_in(
         world,
         "pool seats=9 limit=9
-         all take a ; take b ; take c
-         holder a story                     -> taken 1 p
-         take b
-         holder a story                     ->
-         holder b story                     -> taken 2 p; taken 4 p
-         holder c story                     -> taken 3 p
-         give_back 4
-         holder b story                     -> taken 4 p; released 4 p
-         holder c story                     -> taken 3 p",
+         pool name=b waitlist=9 seats=0
+         take a
+         all join b pool=b ; leave b pool=b ; join c pool=b
+         holder b story                     -> joined b 1; left b 1
+         all leave c pool=b
+         holder b story                     -> left b 1
+         all join d pool=b ; leave d pool=b
+         holder b                           -> unknown
+         holder c story                     -> left b 2
+         holder d story                     -> joined b 3; left b 3
+         holder a story                     -> taken 1 p",
     );
 }
 

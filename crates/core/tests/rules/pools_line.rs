@@ -390,7 +390,7 @@ fn who_leaves_before_the_opening_was_not_in_the_draw() {
 fn who_leaves_after_the_opening_was_in_the_draw() {
     check(
         "pool seats=0 waitlist=9 opens_in=1000 shuffle
-         join anna                          -> waits 1 behind 0
+         join anna                          -> waits 1 behind ?
          after 1000
          leave anna                         -> left 1
          entrants                           -> anna
@@ -405,7 +405,7 @@ fn who_leaves_after_the_opening_was_in_the_draw() {
 fn who_was_in_the_draw_is_told_whatever_else_changes_of_the_pool() {
     check(
         "pool seats=0 waitlist=9 opens_in=1000 shuffle
-         join anna                          -> waits 1 behind 0
+         join anna                          -> waits 1 behind ?
          pool seats=0 waitlist=8 opens_in=1000 shuffle
          resize 1
          after 1000
@@ -592,7 +592,7 @@ fn a_line_is_let_go_by_closing_its_pool() {
 fn a_draw_that_nobody_wants_any_more_is_let_go_by_closing_its_pool() {
     check(
         "pool seats=1 waitlist=5 opens_in=9000 shuffle
-         join anna                          -> waits 1 behind 0
+         join anna                          -> waits 1 behind ?
          pool seats=1 waitlist=5 closes_in=0 shuffle
          show_pool waiting units            -> 0, 0 held 0 taken 1 free
          entrants                           -> anna
@@ -666,12 +666,12 @@ fn who_was_in_a_draw_takes_no_place_in_line() {
     check_in(
         World::with_limits(StateLimits { pools, ..StateLimits::default() }),
         "pool seats=2 waitlist=9 opens_in=1000 shuffle
-         all join anna ; join bert          -> waits 1 behind 0, waits 2 behind 0
+         all join anna ; join bert          -> waits 1 behind ?, waits 2 behind ?
          join carl                          -> refused too_many_holders 2
          after 1000
          all give_back 1 ; give_back 2      -> 1 declined, 2 declined
          pool name=b seats=2 waitlist=9 opens_in=1000 shuffle
-         all join carl pool=b ; join dora pool=b -> waits 1 behind 0, waits 2 behind 0
+         all join carl pool=b ; join dora pool=b -> waits 1 behind ?, waits 2 behind ?
          join anna pool=b                   -> refused too_many_holders 2
          after 1000
          show_pool pool=b units             -> 2 held 0 taken 0 free",

@@ -74,13 +74,17 @@ fn a_grant_says_what_it_is_and_what_it_is_not() {
          show_grant 1 offered gives job     -> false, -, -
          show_grant 3-1                     -> not kept
          swap 1 pool=b when_offered         -> waits 1 behind 0
-         join bert pool=b                   -> waits 2 behind 1
-         give_back 1
-         show_grant 1 state offered gives job until -> released, false, -, -, -",
+         join bert pool=b                   -> waits 2 behind 1",
     );
     let gives = |holder: &str| world.state.holder(holder).unwrap().waiting[0].gives;
     assert_eq!((gives("anna"), gives("bert")), (Some(GrantId::new(0, 1)), None));
     assert_eq!(world.state.holder("bert").unwrap().waiting[0].joined_at, world.now);
+    check_in(
+        world,
+        "give_back 1
+         show_grant 1 state offered gives job until -> released, false, -, -, -
+         holder anna waits                  -> none",
+    );
 }
 
 #[test]

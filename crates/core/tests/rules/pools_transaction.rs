@@ -82,7 +82,7 @@ fn what_operations_take_of_one_pool_is_not_taken_of_another() {
 
 #[test]
 fn what_operations_take_of_the_shard_adds_up() {
-    let pools = PoolLimits { grants_max: 2, waiters_max: 1, holders_max: 3, ..PoolLimits::default() };
+    let pools = PoolLimits { grants_max: 2, waiters_max: 1, ..PoolLimits::default() };
     check_in(
         World::with_limits(StateLimits { pools, ..StateLimits::default() }),
         "pool seats=5 limit=5
@@ -90,13 +90,20 @@ fn what_operations_take_of_the_shard_adds_up() {
          pool name=b seats=0 waitlist=5
          transact take anna ; take anna ; take anna -> operation 2 refused too_many_grants 2
          transact join anna pool=a ; join anna pool=b -> operation 1 refused too_many_grants 1
-         transact take bert ; take carl ; take dora -> operation 2 refused too_many_holders 3
-         holder carl                        -> unknown
+         transact take bert ; take carl ; take dora -> operation 2 refused too_many_grants 2
+         holder carl story                  -> refused transaction too_many_grants p
          transact take bert ; take anna     -> 1 taken, 2 taken
          transact leave bert pool=a         -> operation 0 refused not_waiting
          give_back 1
          join bert pool=b                   -> waits 1 behind 0
          join anna pool=b                   -> refused too_many_grants 1",
+    );
+    let pools = PoolLimits { holders_max: 2, ..PoolLimits::default() };
+    check_in(
+        World::with_limits(StateLimits { pools, ..StateLimits::default() }),
+        "pool seats=5
+         transact take bert ; take carl ; take dora -> operation 2 refused too_many_holders 2
+         transact take bert ; take carl     -> 1 taken, 2 taken",
     );
 }
 

@@ -395,6 +395,13 @@ impl State {
         if !joined.left && pools.waiters.try_get(stands).is_some() {
             self.stop_waiting(stands);
         }
+        // Nor are two at one place: no log says so that was written here.
+        let line = self.pools.pools.get(pool).line.get(&class);
+        if let Some(&there) = line.and_then(|line| line.get(&place))
+            && !joined.left
+        {
+            self.stop_waiting(there);
+        }
         let pools = &mut self.pools;
         let entry = pools.pools.get_mut(pool);
         if drawn {
