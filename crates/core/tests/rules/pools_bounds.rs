@@ -61,7 +61,7 @@ fn nobody_passes_the_line_of_a_pool_that_a_full_turn_has_not_opened() {
         world.decide(Command::ConfigurePool { pool: format!("p-{n}"), config: Box::new(config), seed: SEED });
     }
     let names: Vec<String> = (0..=last).map(|n| format!("p-{n}")).collect();
-    let with_line = |n: usize| n % 2 == 0;
+    let with_line = |n: usize| n.is_multiple_of(2);
     for name in names.iter().step_by(2) {
         world.decide(Command::Pools(vec![PoolOperation::Join(wish(name, 1))]));
     }

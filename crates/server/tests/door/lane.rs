@@ -21,6 +21,9 @@ fn steady(said: &Said) -> (u16, Vec<(String, String)>, String) {
 /// Method, path, headers, body.
 type Asked = (&'static str, &'static str, Vec<(&'static str, &'static str)>, String);
 
+/// Path, headers, body.
+type Posted = (&'static str, Vec<(&'static str, &'static str)>, &'static str);
+
 /// What a new server says to these requests, one after the other on one connection.
 fn conversation(requests: &[Asked], general: bool) -> Vec<Said> {
     let house = House::open();
@@ -130,7 +133,7 @@ fn a_row_is_answered_as_its_requests_are_alone() {
     let rejects = r#"{"unique":{"key":"u","on_conflict":"reject"}}"#;
     let key = ("idempotency-key", "one");
     let list = r#"[{},{"kind":7}]"#;
-    let requests: Vec<(&str, Vec<(&'static str, &'static str)>, &str)> = vec![
+    let requests: Vec<Posted> = vec![
         (JOBS, vec![JSON], r#"{"kind":"k","payload":{"a":1}}"#),
         (JOBS, vec![JSON], unique),
         (JOBS, vec![JSON], unique),
