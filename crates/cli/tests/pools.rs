@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -215,7 +215,12 @@ fn a_configuration_is_changed_piece_by_piece_and_given_back_as_it_was_said() {
     let said = |words: &str| {
         house.said(&["pool", "configure"].into_iter().chain(words.split(' ')).collect::<Vec<_>>())
     };
-    said("drop --capacity 9 --opens-at 2099-01-01T09:00:00Z --shuffle --waitlist-max 5 --offer-queue told");
+    let month = Duration::from_secs(30 * 86_400);
+    let soon = (SystemTime::now() + month).duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
+    let soon = tidegate::api::time::Timestamp::from_unix_ms(soon as u64);
+    let made =
+        said(&format!("drop --capacity 9 --opens-at {soon} --shuffle --waitlist-max 5 --offer-queue told"));
+    assert_eq!(made["state"], "upcoming");
     said("drop --quota a=1 --quota b=2 --attribute room=H1 --attribute floor=3");
     let config = &said("drop --quota b=4 --no-quota a --attribute room=H2 --no-attribute floor")["config"];
     assert_eq!(config["quotas"], serde_json::json!([{ "group": "b", "units_max": 4 }]));

@@ -38,7 +38,11 @@ fn check_refused(flags: &[&str], variables: &[(&str, &str)], file: Option<&str>,
     let output = serve_check(flags, variables, file);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains(expected), "{stderr:?} does not say {expected:?}");
+    // Who asked for JSON is told in JSON, if it is not the arguments themselves that were not understood.
+    let said =
+        serde_json::from_str(&stderr).map(|said: serde_json::Value| said["error"]["detail"].to_string());
+    let said = said.map_or(stderr.into_owned(), |said| said.replace("\\\"", "\""));
+    assert!(said.contains(expected), "{said:?} does not say {expected:?}");
 }
 
 #[test]

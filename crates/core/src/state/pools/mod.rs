@@ -355,6 +355,7 @@ impl Pools {
         let pools = (0..self.pools.end()).filter_map(|pool| self.pools.try_entry(pool));
         let waits = pools.filter(|entry| entry.value.first_who_fits().is_some());
         self.unserved = waits.map(|entry| Arc::clone(&entry.name)).collect();
+        self.end_told();
     }
 
     /// Whether there may be another grant.

@@ -11,7 +11,7 @@
 //! in. For the same reason a grant counts as one that has not ended until its end is told: a replay from the middle of a log
 //! may hear of what happened to a grant before it hears of the grant.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -186,6 +186,21 @@ impl Pools {
             if let Some(entry) = self.take_entry(holder, Part::Living, number) {
                 self.add_entry(holder, Part::Past, entry);
             }
+        }
+    }
+
+    /// After a replay: what is told of grants whose end is told no more. The end had its number later than all else of its grant and
+    /// went with the rest for want of room, but a record from before may have brought the rest back.
+    pub(super) fn end_told(&mut self) {
+        let living = self.told.parts[Part::Living as usize].iter();
+        let grants = living.filter_map(|(&number, &holder)| {
+            let entries = &self.holders.try_entry(holder)?.value.story.parts[Part::Living as usize];
+            let grant = entries.get(place_of(entries, number).ok()?)?.entry.grant;
+            self.find_grant(grant).is_none().then_some((holder, grant))
+        });
+        let ended: BTreeSet<(u32, u64)> = grants.collect();
+        for (holder, grant) in ended {
+            self.end_living(holder, grant);
         }
     }
 
