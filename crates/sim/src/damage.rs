@@ -97,7 +97,8 @@ struct Hit {
     at: Range<u64>,
     /// Where a reader may find damage: the payload's beginning as the header has it, or had it; the header itself.
     named: Vec<u64>,
-    payload: Bytes,
+    /// None where lies what was carried on as damaged: of that it is not known whose it was.
+    payload: Option<Bytes>,
 }
 
 /// A frame in a file.
@@ -222,7 +223,7 @@ impl Flips {
         flip.around = around(&now, flip.offset);
         if let Some(frame) = frames.iter().find(|frame| frame.header.sequence.0 == flip.frame) {
             let hits = hits(&flip, frame, &healed, &now);
-            self.carried.extend(hits.iter().map(|hit| hit.payload.clone()));
+            self.carried.extend(hits.iter().filter_map(|hit| hit.payload.clone()));
             self.hits.extend(hits);
         }
         // Flipped twice it is what it was.
@@ -341,7 +342,11 @@ impl Flips {
         let named = |hit: &Hit| {
             hit.named.iter().any(|at| why.starts_with(&format!("{DAMAGED}{}, byte {at}: ", hit.file)))
         };
-        self.hits.iter().any(|hit| hit.payload == *payload && named(hit))
+        let is_of = |hit: &&Hit| match &hit.payload {
+            Some(hit) => hit == payload,
+            None => self.carried.contains(payload),
+        };
+        self.hits.iter().filter(is_of).any(named)
     }
 
     /// Whether a caller heard what he must: what is expected, but for payloads that were hit.
@@ -419,11 +424,11 @@ fn hits(flip: &Flip, frame: &FrameAt, healed: &[u8], now: &[u8]) -> Vec<Hit> {
             if let Ok(found) = &found {
                 named.push(frame.at as u64 + found.payloads_at() + (from - area_at) as u64);
             }
-            // What was carried on as damaged is no envelope, and stays damaged whatever else hits it.
-            if let Ok(envelope) = Envelope::decode(&healed[from + PAYLOAD_PREFIX_BYTES..to]) {
-                let (place, file, frame) = (flip.place, flip.file.clone(), flip.frame);
-                hits.push(Hit { place, file, frame, at, named, payload: envelope.payload });
-            }
+            // What was carried on as damaged is no envelope.
+            let envelope = Envelope::decode(&healed[from + PAYLOAD_PREFIX_BYTES..to]);
+            let payload = envelope.ok().map(|envelope| envelope.payload);
+            let (place, file, frame) = (flip.place, flip.file.clone(), flip.frame);
+            hits.push(Hit { place, file, frame, at, named, payload });
         }
         from = to;
     }
@@ -471,7 +476,7 @@ mod tests {
             around: around(&now, offset),
         };
         let hits = hits(&flip, frame, bytes, &now);
-        let carried = hits.iter().map(|hit| hit.payload.clone()).collect();
+        let carried = hits.iter().filter_map(|hit| hit.payload.clone()).collect();
         Flips { live: vec![flip], hits, carried }
     }
 

@@ -924,12 +924,15 @@ impl World {
         let mut unclaimed = self.flips.unclaimed(&self.disk);
         let nameless: Vec<u64> =
             unclaimed.iter().copied().filter(|&frame| self.flips.is_nameless(frame)).collect();
+        // A recovery that ended before it could tell what it had cut off.
+        let mut interrupted = false;
         let (log, recovery) = loop {
             let before = self.flips.may_stop().then(|| self.disk_digest());
             match LocalLog::open_stepped(Arc::new(self.disk.clone()), log_options(&self.plan)) {
                 Ok(Opened { log, recovery }) => break (Arc::new(log), recovery),
                 Err(OpenError::Io { .. }) if self.disk.list().is_err() => {
                     self.coverage.note("fault", "power fails in a recovery");
+                    interrupted = true;
                     let survival = self.survival();
                     self.tell(format!("the machine crashes while it recovers, {survival:?} survives"));
                     self.disk = self.disk.after_crash(survival);
@@ -977,7 +980,7 @@ impl World {
         ));
         if last < self.durable {
             // Nothing on the disk tells a frame that was damaged from one that was never synced; but it is told of.
-            let told = recovery.torn.is_some() || nameless.contains(&(last + 1));
+            let told = recovery.torn.is_some() || interrupted || nameless.contains(&(last + 1));
             if !(unclaimed.contains(&(last + 1)) && told) {
                 return Err(format!(
                     "frame {} was acknowledged, and {last} is the last one found",
