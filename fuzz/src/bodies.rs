@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tidegate_api::convert::command::{self as convert, Body};
+use tidegate_api::convert::pool as convert_pool;
 use tidegate_api::dead::{DeleteDeadRequest, RedriveRequest};
 use tidegate_api::enqueue::{EnqueueBody, NewJob};
 use tidegate_api::id::{CauseId, JobId};
@@ -16,9 +17,13 @@ use tidegate_api::idempotency::read_idempotency_key;
 use tidegate_api::job::EditJob;
 use tidegate_api::lease::LeaseRequest;
 use tidegate_api::limits;
+use tidegate_api::pool::config::{PoolConfig, ResizePool};
+use tidegate_api::pool::query::{GrantsQuery, PageQuery, PoolsQuery, WatchQuery};
+use tidegate_api::pool::request::PoolRequest;
+use tidegate_api::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish};
 use tidegate_api::query::{DeadQuery, JobsQuery, WaitQuery, read_no_query};
 use tidegate_api::queue::{PauseRequest, QueueConfig};
-use tidegate_api::read::{Item, Wire, read, read_utf8};
+use tidegate_api::read::{Item, Wire, is_list, read, read_list, read_utf8};
 use tidegate_api::refusal::Code;
 use tidegate_api::settle::{Complete, Extend, Fail, Jobs, Release, read_jobs};
 use tidegate_api::time::Timestamp;
@@ -59,8 +64,26 @@ macro_rules! list {
     };
 }
 
+/// Reads one of a type, or a list of it.
+macro_rules! one_or_list {
+    ($type:ty, $text:expr, $then:expr) => {
+        match is_list($text).then(|| read_list::<$type>($text)) {
+            None => one!($type, $text, $then),
+            Some(Ok(items)) => {
+                same_as_alone::<$type>($text, "", &items);
+                let good: Vec<_> = items.into_iter().filter_map(Result::ok).collect();
+                let written = serde_json::to_string(&good).expect("a request is JSON");
+                let again = read_list::<$type>(&written).expect("what was written is read");
+                assert_eq!(again.into_iter().map(Result::unwrap).collect::<Vec<_>>(), good);
+                good.into_iter().for_each($then);
+            }
+            Some(Err(refusal)) => refused(&refusal),
+        }
+    };
+}
+
 /// How many ways in there are.
-pub const WAYS: u8 = 19;
+pub const WAYS: u8 = 28;
 
 /// See the module.
 pub fn check(data: &[u8]) {
@@ -128,7 +151,26 @@ pub fn check(data: &[u8]) {
                 assert_eq!(convert::cursor(Some(&format!("{place:x}"))).expect("a cursor"), place);
             }
         }
-        _ => parsed::<Timestamp>(text, false),
+        17 => parsed::<Timestamp>(text, false),
+        19 => one!(PoolConfig, text, |request: PoolConfig| {
+            let config = convert_pool::pool_config(request);
+            assert!(config.hold_ms <= config.hold_ms_max, "{config:?}");
+        }),
+        20 => one!(ResizePool, text, |_| ()),
+        21 => one_or_list!(HoldWish<'_>, text, |wish: HoldWish<'_>| drop(convert_pool::hold("p", wish))),
+        22 => one_or_list!(TakeWish<'_>, text, |wish: TakeWish<'_>| drop(convert_pool::take("p", wish))),
+        23 => one_or_list!(LeaveWish<'_>, text, |wish: LeaveWish<'_>| drop(convert_pool::leave("p", wish))),
+        24 => one!(ExtendWish, text, |_| ()),
+        25 => one!(SwapWish<'_>, text, |_| ()),
+        26 => one_or_list!(PoolRequest<'_>, text, |request: PoolRequest<'_>| {
+            drop(convert_pool::request(request));
+        }),
+        _ => {
+            query(text, PoolsQuery::read, PoolsQuery::write);
+            query(text, WatchQuery::read, WatchQuery::write);
+            query(text, GrantsQuery::read, GrantsQuery::write);
+            query(text, PageQuery::read, PageQuery::write);
+        }
     }
 }
 

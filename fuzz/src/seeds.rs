@@ -104,9 +104,30 @@ fn records() -> anyhow::Result<Vec<Vec<u8>>> {
 /// The bodies that the OpenAPI document shows, each for the parser of its operation, and a few of the smaller things.
 fn bodies() -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
+    // Those of pools have their ways behind those of jobs.
+    let of_pools = [
+        "PoolConfig",
+        "ResizePool",
+        "HoldWish",
+        "TakeWish",
+        "LeaveWish",
+        "ExtendWish",
+        "SwapWish",
+        "PoolRequest",
+    ];
+    let way_of_pool = |name: &str| of_pools.iter().position(|way| *way == name).map(|way| way as u8 + 19);
     for operation in OPERATIONS {
         let (way, example) = match operation.body {
             Body::None => continue,
+            Body::OneOrList(name, example, list) => {
+                let way = way_of_pool(name).expect("every body has its way");
+                inputs.push(with(way, list.as_bytes()));
+                (way, example)
+            }
+            Body::List(name, example) => (way_of_pool(name).expect("every body has its way"), example),
+            Body::Json(name, example) | Body::OptionalJson(name, example) if way_of_pool(name).is_some() => {
+                (way_of_pool(name).expect("it has just been found"), example)
+            }
             Body::Enqueue => (
                 0,
                 r#"[{"kind":"welcome","payload":{"to":"ada"},"priority":1,"unique":{"key":"u"}},{"priority":12}]"#,
@@ -133,7 +154,7 @@ fn bodies() -> Vec<Vec<u8>> {
         inputs.push(with(way, example.as_bytes()));
     }
     let whole = r#"{"kind":"k","payload":[1,{"a":[]}],"priority":0,"run_at":"2026-11-22T13:00:00Z","expires_at":"2027-01-01T00:00:00+01:00","ordering_key":"customer 7","on_failure":"park","fairness_key":"t","unique":{"key":"u","until":"duration","duration_ms":1,"on_conflict":"replace"},"retry":{"max_attempts":100,"delay_ms":0,"factor":1.5,"delay_max_ms":1,"jitter_percent":100},"dependency":"smtp","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","metadata":{"tenant":"t1"}}"#;
-    let small: [(u8, &str); 8] = [
+    let small: [(u8, &str); 10] = [
         (0, whole),
         (13, "queue=emails&state=scheduled&kind=k&ordering_key=a%20b&older_than_ms=5&limit=10&cursor=1f"),
         (14, "kind=k&cause=00c0ffee00c0ffee&reason=expired&limit=1"),
@@ -142,6 +163,8 @@ fn bodies() -> Vec<Vec<u8>> {
         (16, "00c0ffee00c0ffee"),
         (17, "2026-11-22T13:00:00.123+01:00"),
         (18, "\"order-7\""),
+        (27, "names=a,b%40x"),
+        (27, "state=held&limit=10&cursor=1f"),
     ];
     inputs.extend(small.iter().map(|(way, text)| with(*way, text.as_bytes())));
     assert!(inputs.iter().all(|input| input[0] < bodies::WAYS));
@@ -156,8 +179,12 @@ fn requests() -> anyhow::Result<Vec<Vec<u8>>> {
         told.chunks(12).map(|requests| requests.join("\n===\n").into_bytes()).collect();
     for operation in OPERATIONS {
         let path = operation.path.replace("{queue}", "emails").replace("{id}", "0-1");
+        let path = path.replace("{pool}", "seats").replace("{holder}", "anna");
         let body = match operation.body {
-            Body::Json(_, example) | Body::OptionalJson(_, example) => example,
+            Body::Json(_, example)
+            | Body::OptionalJson(_, example)
+            | Body::OneOrList(_, example, _)
+            | Body::List(_, example) => example,
             Body::Enqueue => r#"{"payload":1}"#,
             Body::None => "",
         };
