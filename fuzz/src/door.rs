@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidegate_api::operations::Operation;
 use tidegate_api::refusal::{Code, PROBLEM_MEDIA_TYPE, Problem};
-use tidegate_api::{dead, enqueue, job, lease, queue, settle, transaction, work};
+use tidegate_api::{dead, enqueue, job, lease, pool, queue, settle, transaction, work};
 use tidegate_core::Time;
 use tidegate_engine::{Clock, Engine, Now, Options, Solo};
 use tidegate_log::{Log, MemoryLog, Opened};
@@ -443,6 +443,20 @@ impl Said {
             "CauseList" => reads::<dead::CauseList>(body, asked),
             "RedriveAnswer" => reads::<dead::RedriveAnswer>(body, asked),
             "DeletedAnswer" => reads::<dead::DeletedAnswer>(body, asked),
+            "Pool" => reads::<pool::view::Pool>(body, asked),
+            "PoolList" => reads::<pool::view::PoolList>(body, asked),
+            "PoolDeleted" => reads::<pool::view::PoolDeleted>(body, asked),
+            "EntrantPage" => reads::<pool::view::EntrantPage>(body, asked),
+            "GrantPage" => reads::<pool::view::GrantPage>(body, asked),
+            "LinePage" => reads::<pool::view::LinePage>(body, asked),
+            "HolderStory" => reads::<pool::holder::HolderStory>(body, asked),
+            "PoolResults" => reads::<pool::grant::PoolResults>(body, asked),
+            // Of one, or of a list.
+            "Grant" | "Waiting" | "LeaveAnswer" if body.starts_with(b"{\"results\"") => {
+                reads::<pool::grant::PoolResults>(body, asked);
+            }
+            "Grant" => reads::<pool::grant::Grant>(body, asked),
+            "Waiting" | "LeaveAnswer" => reads::<pool::grant::Waiting>(body, asked),
             "" => return,
             other => panic!("nobody reads a {other}"),
         }
