@@ -161,7 +161,9 @@ impl Called {
     fn new() -> Self {
         let (log, opening) = opened(MemoryLog::open());
         let clock = Arc::new(StoppedClock::default());
-        let options = Options { readers: 0, seed: Some(7), clock: clock.clone(), ..Options::default() };
+        // What is published is as new as the last turn, or it would hang on how requests share turns.
+        let options =
+            Options { readers: 0, seed: Some(7), clock: clock.clone(), snapshot_ms: 0, ..Options::default() };
         let (engine, solo) = Engine::solo(opening, options).expect("an engine in memory");
         let house = House { log, solo, clock, idle: 0 };
         let (client, stream) = tokio::io::duplex(PIPE_BYTES);
