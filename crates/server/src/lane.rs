@@ -42,7 +42,7 @@ use crate::limits::{
     CONNECTION_BUFFER_BYTES, HEAD_TIMEOUT, LANE_ENQUEUES, LANE_HEADERS, LANE_READ_BYTES, LANE_REST_TIMEOUT,
 };
 use crate::reply::{JSON, Reply, ReplyBody};
-use crate::row::{Answers, Found};
+use crate::row::{Answers, Found, queue_at};
 
 /// An answer's body up to this length is written together with its head; a longer one is not copied once more.
 const TOGETHER_BYTES: usize = 4 << 10;
@@ -146,8 +146,7 @@ impl Begun {
 
 /// What an enqueue names as its queue, and whatever else is posted to such a path.
 fn enqueue_queue(request: &Request<RequestBody>) -> Option<&str> {
-    let path = request.uri().path().strip_prefix("/v1/queues/")?.strip_suffix("/jobs")?;
-    (request.method() == Method::POST).then_some(path)
+    queue_at(request.uri().path()).filter(|_| request.method() == Method::POST)
 }
 
 /// What woke a lane that had nothing to do.

@@ -24,8 +24,13 @@ use crate::door::{Door, Refusing};
 use crate::lane::body_bytes;
 use crate::limits::LANE_HEADERS;
 
-/// How the target of an enqueue begins and ends.
-const TARGET: (&str, &str) = ("/v1/queues/", "/jobs");
+/// How the target of an enqueue begins, before its queue's name.
+const TARGET: &str = "/v1/queues/";
+
+/// What a path names as its queue, if it is one that jobs are enqueued at.
+pub(crate) fn queue_at(path: &str) -> Option<&str> {
+    path.strip_prefix(TARGET)?.strip_suffix("/jobs")
+}
 
 /// What stands at the beginning of a buffer: enqueues of single jobs into one queue.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,14 +82,14 @@ fn one(buffer: &[u8]) -> Option<(Range<usize>, Range<usize>)> {
     let mut headers = [httparse::EMPTY_HEADER; LANE_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
     let Ok(httparse::Status::Complete(head_bytes)) = head.parse(buffer) else { return None };
-    let name = head.path?.strip_prefix(TARGET.0)?.strip_suffix(TARGET.1)?;
+    let name = queue_at(head.path?)?;
     let is_plain = head.version == Some(1) && syntax::name("queue", name).is_ok();
     if !is_plain || !is_json(head.headers) {
         return None;
     }
     let body = buffer[head_bytes..].get(..body_bytes(head.headers)?)?;
     let is_one_job = body.trim_ascii_start().starts_with(b"{");
-    let queue_at = "POST ".len() + TARGET.0.len();
+    let queue_at = "POST ".len() + TARGET.len();
     is_one_job.then(|| (head_bytes..head_bytes + body.len(), queue_at..queue_at + name.len()))
 }
 
