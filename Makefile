@@ -18,12 +18,17 @@ DENY ?= $(or $(shell command -v cargo-deny),target/audit/bin/cargo-deny)
 FUZZ_SECONDS ?= 60
 CONTRACT_EXAMPLES ?= 100
 CONTRACT_SEED ?= 1
+# Inputs for each property, in `properties`. The tests of `check` draw the same ones each time, so that a change is judged by
+# what it changes.
+CASES ?= 100000
+PROPERTIES_SEED ?= 1
+PROPERTIES = tidegate-core tidegate-log tidegate-api app-kit
 # Where the contract's check has its own Python packages.
 CONTRACT_PYTHON = $(or $(CARGO_TARGET_DIR),target)/contract
 
 .DEFAULT_GOAL := help
 
-.PHONY: help check fmt lint test docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick peers peers-check
+.PHONY: help check fmt lint test properties docs prepare serve bench sim audit audit-offline mutants budgets fuzz fuzz-corpus fuzz-short contract contract-short faults faults-quick peers peers-check
 
 check: prepare fmt lint test faults-quick docs audit-offline budgets fuzz-short contract-short ## Everything a change must pass.
 
@@ -39,8 +44,11 @@ lint: ## No warnings, in tests and examples either.
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 test: prepare ## Every test, documentation examples included; and the simulator finds every deliberate bug.
-	TIDEGATE_PHOTOGRAPHS=$(PHOTOGRAPHS) $(CARGO) test --workspace --locked
+	TIDEGATE_PHOTOGRAPHS=$(PHOTOGRAPHS) PROPTEST_RNG_SEED=$(PROPERTIES_SEED) $(CARGO) test --workspace --locked
 	$(CARGO) test --locked -p tidegate-sim --features sabotage --test sabotage
+
+properties: ## The properties of rules, log and API at length: CASES new inputs for each, some ten minutes.
+	PROPTEST_CASES=$(CASES) $(CARGO) test --release --locked $(patsubst %,-p %,$(PROPERTIES))
 
 faults-quick: test ## Every real fault once, on what the tests were built with.
 	$(BUILT)/debug/tidegate-faults --server $(BUILT)/debug/tidegate $(FAULTS)

@@ -238,9 +238,15 @@ mod tests {
         check(&"x".repeat(HEAD_BYTES_MAX + 1), Err(Malformed::HeadTooLong));
     }
 
+    /// Statuses whose answers have the body that their length names: not so 304, which tells the length that the unchanged
+    /// body would have (RFC 9110, section 8.6).
+    fn with_body() -> impl Strategy<Value = u16> {
+        (200u16..600).prop_filter("304 has no body", |&status| status != 304)
+    }
+
     proptest! {
         #[test]
-        fn an_unfinished_answer_is_waited_for(status in 100u16..600, body in "[a-z]{0,200}") {
+        fn an_unfinished_answer_is_waited_for(status in with_body(), body in "[a-z]{0,200}") {
             let answer = format!(
                 "HTTP/1.1 {status} X\r\ndate: now\r\ncontent-length: {}\r\n\r\n{body}", body.len()
             );

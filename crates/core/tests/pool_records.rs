@@ -303,7 +303,7 @@ fn ask(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_000), ..ProptestConfig::default() })]
 
     #[test]
     fn a_shard_goes_on_after_whatever_a_log_can_say_of_pools(

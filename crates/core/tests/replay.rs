@@ -352,7 +352,7 @@ fn check_sound(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(400), ..ProptestConfig::default() })]
 
     #[test]
     fn a_replay_gives_the_same_state(ops in prop::collection::vec(op(), 1..120)) {

@@ -389,7 +389,7 @@ fn check_moved_on(before: &Seen, now: &Seen) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(300), ..ProptestConfig::default() })]
 
     #[test]
     fn a_replay_gives_the_same_pools(ops in prop::collection::vec(op(), 1..100), is_tight in any::<bool>()) {
