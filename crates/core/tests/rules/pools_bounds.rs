@@ -9,7 +9,7 @@ use tidegate_core::limits::EXPIRE_PER_TURN;
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::{Opening, PoolConfig};
 use tidegate_core::record::{Record, RecordMessage};
-use tidegate_core::state::{PoolLimits, StateLimits, Step, Turn};
+use tidegate_core::state::{MADE, PoolLimits, StateLimits, Step, Turn};
 
 fn limited(pools: PoolLimits) -> World {
     World::with_limits(StateLimits { pools, ..StateLimits::default() })
@@ -246,4 +246,49 @@ fn a_step_of_a_walk_through_ended_grants_writes_so_many_bytes_and_one() {
         let trimmed = world.replayed_from(target);
         assert_eq!(trimmed.digest_text(), world.state.digest_text());
     }
+}
+
+#[test]
+fn an_offer_finds_no_queue_or_no_kind_for_its_job_where_there_is_no_room_for_one() {
+    let script = |before: &str, job: &str| {
+        format!(
+            "{before}\npool seats=0 waitlist=1 offers=tell\njoin anna\nresize 1\nshow_grant 1 holder job -> anna, {job}"
+        )
+    };
+    let limits = StateLimits::default();
+    let queues = || World::with_limits(StateLimits { queues_max: 1, ..limits });
+    check_in(queues(), &script("enqueue", "-"));
+    check_in(queues(), &script("enqueue queue=tell", "2"));
+    let kinds = || World::with_limits(StateLimits { kinds_max: 1, ..limits });
+    check_in(kinds(), &script("enqueue queue=tell", "-"));
+    check_in(kinds(), &script("enqueue queue=tell kind=offer", "2"));
+}
+
+#[test]
+fn a_pool_without_a_limit_drops_nobody_from_its_line() {
+    check_in(
+        World::new(),
+        "pool seats=0 limit=0 waitlist=1
+         join anna units=2
+         resize 2
+         holder anna grants waits           -> 1, none",
+    );
+}
+
+/// Whoever appends the frame finds the texts by these numbers.
+#[test]
+fn the_texts_of_a_turns_offers_are_placed_one_after_the_other() {
+    let mut world = check_in(
+        World::new(),
+        "pool seats=2 waitlist=2 offers=tell
+         all take a ; take b
+         all join c ; join d",
+    );
+    let releases = [1, 2].map(|grant| PoolOperation::Release(tidegate_core::pool::GrantId::new(0, grant)));
+    let request = Request { idempotency: None, command: Command::Pools(releases.into()) };
+    let (placed, made) = world.turn(|state, turn| {
+        state.decide(request, turn);
+        (turn.placed.clone(), turn.made.len())
+    });
+    assert_eq!((placed, made), (vec![MADE, MADE + 1], 2));
 }
