@@ -4,10 +4,12 @@
 //! is taken away and the bytes live on until the last holder lets go.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::DiskFile;
 use crate::error::{Damage, ReadError};
 use crate::frame::FrameDefect;
+use crate::limits::AHEAD_BYTES;
 use crate::position::Sequence;
 
 const SUFFIX: &str = ".segment";
@@ -18,11 +20,14 @@ pub struct SegmentFile {
     first: Sequence,
     name: String,
     file: Arc<dyn DiskFile>,
+    /// Up to where the system has been told to read, by those who read payloads one behind the other.
+    ahead: AtomicU64,
 }
 
 impl SegmentFile {
     pub(crate) fn new(first: Sequence, file: Arc<dyn DiskFile>) -> SegmentFile {
-        SegmentFile { first, name: segment_name(first), file }
+        file.never_read_ahead();
+        SegmentFile { first, name: segment_name(first), file, ahead: AtomicU64::new(0) }
     }
 
     /// The sequence of its first frame.
@@ -56,6 +61,26 @@ impl SegmentFile {
             offset,
             source,
         })
+    }
+
+    /// [`read_exact_at`](Self::read_exact_at) for those who will mostly go on behind it: what follows is read ahead, as far as
+    /// the frames' own writes and flushes do not notice.
+    pub(crate) fn read_in_passing(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
+        self.read_exact_at(buffer, offset)?;
+        let end = offset + buffer.len() as u64;
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        let is_near = ahead < end + 2 * AHEAD_BYTES && offset < ahead + AHEAD_BYTES;
+        if is_near && end + AHEAD_BYTES / 2 < ahead {
+            return Ok(());
+        }
+        let from = ahead.max(end);
+        let to = if is_near { from + AHEAD_BYTES } else { end };
+        // Of several readers one tells the system.
+        let told = self.ahead.compare_exchange(ahead, to, Ordering::Relaxed, Ordering::Relaxed);
+        if told.is_ok() && is_near {
+            self.file.will_read(from, AHEAD_BYTES);
+        }
+        Ok(())
     }
 
     pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ReadError> {
