@@ -106,3 +106,79 @@ pub fn segment_first(name: &str) -> Option<Sequence> {
     let first = Sequence(digits.parse().ok()?);
     (segment_name(first) == name && first > Sequence::ZERO).then_some(first)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, IoSlice};
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A file of zeros without end, which notes what it was told.
+    #[derive(Debug, Default)]
+    struct Told {
+        ahead: Mutex<Vec<(u64, u64)>>,
+        only_what_is_asked: Mutex<bool>,
+    }
+
+    impl DiskFile for Told {
+        fn length(&self) -> io::Result<u64> {
+            Ok(u64::MAX)
+        }
+
+        fn read_at(&self, buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+
+        fn write_at(&self, _slices: &[IoSlice<'_>], _offset: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn allocate(&self, _len: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn never_read_ahead(&self) {
+            *self.only_what_is_asked.lock().expect("no test panics with it") = true;
+        }
+
+        fn will_read(&self, offset: u64, len: u64) {
+            self.ahead.lock().expect("no test panics with it").push((offset, len));
+        }
+    }
+
+    fn segment() -> (SegmentFile, Arc<Told>) {
+        let told = Arc::new(Told::default());
+        (SegmentFile::new(Sequence::FIRST, Arc::clone(&told) as Arc<dyn DiskFile>), told)
+    }
+
+    #[test]
+    fn what_follows_is_read_ahead_without_gaps_and_not_far() {
+        let (segment, told) = segment();
+        assert!(*told.only_what_is_asked.lock().expect("no test panics with it"));
+        let mut buffer = vec![0; 30_000];
+        for read in 0..100 {
+            let offset = read * 31_000;
+            let ahead: u64 =
+                told.ahead.lock().expect("no test panics with it").iter().map(|(_, len)| len).sum();
+            segment.read_in_passing(&mut buffer, offset).expect("read");
+            assert!(read == 0 || offset + 30_000 <= 30_000 + ahead, "read {read} finds nothing read ahead");
+            assert!(ahead <= offset + 2 * AHEAD_BYTES, "too far ahead at read {read}");
+        }
+        let told = told.ahead.lock().expect("no test panics with it");
+        assert!(told.windows(2).all(|pair| pair[0].0 + pair[0].1 == pair[1].0), "{told:?}");
+    }
+
+    #[test]
+    fn for_reads_from_anywhere_nothing_is_read_ahead() {
+        let (segment, told) = segment();
+        for read in 1..100 {
+            segment.read_in_passing(&mut [0; 300], (read * 7_919) % 100 * 4 * AHEAD_BYTES).expect("read");
+        }
+        assert_eq!(*told.ahead.lock().expect("no test panics with it"), []);
+    }
+}
