@@ -9,8 +9,8 @@ use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::Request;
 use http::request::Parts;
+use http::{Method, Request};
 use tidegate_api::convert::{answer, pool};
 use tidegate_api::id::{GrantId, JobId};
 use tidegate_api::idempotency::{IDEMPOTENCY_KEY, read_idempotency_key};
@@ -25,9 +25,10 @@ use crate::body::{self, Intake, Media, RequestBody, Whole};
 use crate::calls::pools::pool_name;
 use crate::calls::watch::{self as watching, Watchers};
 use crate::calls::{dead, enqueue, grants, health, jobs, pools, queues, stream, transactions, work};
-use crate::reply::{Reply, marked, problem};
+use crate::reply::{Reply, ReplyBody, marked, problem};
 use crate::route::{Call, nowhere, route};
 use crate::row::{Answers, Row};
+use crate::unread::Unread;
 
 /// What every request needs. Clones share it.
 #[derive(Debug, Clone)]
@@ -37,6 +38,7 @@ pub(crate) struct Door(Arc<Shared>);
 struct Shared {
     engine: Engine,
     intake: Intake,
+    unread: Unread,
     openapi: Bytes,
     watchers: Watchers,
     bench: bool,
@@ -52,8 +54,9 @@ impl Door {
         });
         let openapi = OPENAPI.clone();
         let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
+        let unread = Unread::new(options.answers_bytes_max);
         let watchers = Watchers::new(stop);
-        Self(Arc::new(Shared { engine, intake, openapi, watchers, bench: options.bench }))
+        Self(Arc::new(Shared { engine, intake, unread, openapi, watchers, bench: options.bench }))
     }
 
     /// Answers a request. A bug that panics is answered too, and logged.
@@ -77,7 +80,26 @@ impl Door {
             return nowhere(&head.method, head.uri.path());
         };
         let asked = Asked { door: self, head: &head, body };
-        self.dispatch(call, &variable, asked).await.unwrap_or_else(Refusing::into_reply)
+        let answer = self.dispatch(call, &variable, asked).await;
+        // That document is there once, however many read it.
+        let is_shared = matches!(call, Call::OpenApi);
+        answer
+            .and_then(
+                |reply| if is_shared { Ok(reply) } else { self.counted(reply, head.method == Method::GET) },
+            )
+            .unwrap_or_else(Refusing::into_reply)
+    }
+
+    /// The reply, counted while it is in memory if it is long; or a refusal if it may be refused and there are too many.
+    fn counted(&self, reply: Reply, may_be_refused: bool) -> Result<Reply, Refusing> {
+        let (head, body) = reply.into_parts();
+        let body = match body {
+            ReplyBody::Whole(Some(answer)) => {
+                ReplyBody::Whole(Some(self.0.unread.count(answer, may_be_refused)?))
+            }
+            other => other,
+        };
+        Ok(Reply::from_parts(head, body))
     }
 
     async fn dispatch(&self, call: Call, variable: &str, asked: Asked<'_>) -> Result<Reply, Refusing> {

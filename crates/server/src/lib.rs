@@ -31,6 +31,7 @@ mod reply;
 mod route;
 mod row;
 mod serve;
+mod unread;
 mod written;
 
 pub use serve::{Options, ServeError, Server};

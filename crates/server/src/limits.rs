@@ -78,6 +78,15 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a client may take from one piece of a body to the next.
 pub const BODY_PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long what is written to a connection may go nowhere before the connection is given up: its caller does not read, or is gone.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer of so many bytes is long: it is counted while it is in memory.
+pub const LONG_ANSWER_BYTES: usize = 64 * KIB;
+
+/// Bytes of all long answers that are in memory; beyond it further long reads are refused until some are read.
+pub const ANSWERS_BYTES: usize = 256 * MIB;
+
 /// A write that became durable within this time shows that writing works.
 pub const READY_WITHIN: Duration = Duration::from_secs(10);
 
