@@ -302,6 +302,11 @@ pub fn transaction_error(error: &CallError, said: &Said<'_>, now: Time) -> Refus
             detail: format!("The holder has no units of {pool}."),
             ..pool_refusal(refused)
         },
+        (Why::PoolNotFound, Some(pool)) => Refusal {
+            value: Some(String::from(pool.clone()).into()),
+            detail: format!("There is no pool {pool}."),
+            ..pool_refusal(refused)
+        },
         _ => pool_refusal(refused),
     };
     refusal.of_condition(condition)
