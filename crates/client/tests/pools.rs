@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{House, PATIENCE};
-use tidegate::api::pool::config::PoolConfig;
+use tidegate::api::pool::config::{PoolConfig, Quota};
 use tidegate::api::refusal::Code;
 use tokio::time::timeout;
 
@@ -164,4 +164,28 @@ async fn a_semaphore_has_as_many_as_it_has() {
     one.release().await.expect("ours");
     assert!(gpus.try_acquire().await.expect("answered").is_some());
     two.release().await.expect("ours");
+}
+
+/// An hour after a grant has ended nobody remembers it; its holder may still ask again what it was told.
+#[tokio::test]
+async fn what_was_given_is_told_again_in_full_when_the_grant_is_long_forgotten() {
+    let engine = tidegate::testing::Engine::new();
+    let client = engine.client();
+    let seats = client.pool("seats");
+    let quotas = Some(vec![Quota { group: "staff".into(), units_max: 5 }]);
+    seats.configure(&PoolConfig { quotas, ..PoolConfig::of(5) }).await.expect("configured");
+    let ask = || seats.hold("anna").group("staff").idempotency_key("anna-1");
+    let keyed = |key| client.with_idempotency_key(key).expect("a key");
+    let held = ask().await.expect("free");
+    engine.advance(Duration::from_secs(7)).await;
+    let released = keyed("anna-2").grant(held.id).release().await.expect("hers");
+    assert_eq!((held.granted_at, released.units), (released.granted_at, 1));
+    assert!(held.granted_at.is_some());
+    engine.advance(Duration::from_secs(2 * 3_600)).await;
+    let forgotten = client.grant(held.id).show().await.expect_err("too long ago");
+    assert_eq!(forgotten.code(), Some(Code::GrantUnknown));
+    assert_eq!(ask().await.expect("the same answer"), held);
+    // A step that names nothing but the grant can say less, but nothing wrong.
+    let again = keyed("anna-2").grant(held.id).release().await.expect("the same answer");
+    assert_eq!((again.units, again.granted_at, again.state), (1, held.granted_at, released.state));
 }

@@ -1,8 +1,9 @@
 //! Pools: from requests to commands, and from what became of them to answers.
 //!
-//! What the engine says of a step is short: an id, a state, a version. The rest of the answer is what the request named
+//! What the engine says of a step is short: an id, a state, numbers, moments. The rest of the answer is what the request named
 //! ([`Named`]) and what is known of the grant. So an answer that is repeated under its idempotency key is the first one, however
-//! the grant has fared since; only what nobody remembers any more is left out.
+//! the grant has fared since; only names that the request did not say are left out when nobody remembers the grant any more, and what goes
+//! with an offer when it is no offer any more.
 
 use tidegate_core::outcome::{self, Item};
 use tidegate_core::pool::command::{self, PoolOperation, Wish};
@@ -301,6 +302,11 @@ pub fn transaction_error(error: &CallError, said: &Said<'_>, now: Time) -> Refus
             detail: format!("The holder has no units of {pool}."),
             ..pool_refusal(refused)
         },
+        (Why::PoolNotFound, Some(pool)) => Refusal {
+            value: Some(String::from(pool.clone()).into()),
+            detail: format!("There is no pool {pool}."),
+            ..pool_refusal(refused)
+        },
         _ => pool_refusal(refused),
     };
     refusal.of_condition(condition)
@@ -514,12 +520,12 @@ fn answer(named: &Named<'_>, item: PoolItem, grant: Option<&GrantView>) -> PoolA
 
 /// A grant as a step has left it; none if the step was about a line.
 fn parts<'a>(named: &'a Named<'_>, item: PoolItem, grant: Option<&'a GrantView>) -> Option<GrantParts<'a>> {
-    let (id, state, units, (expires_at, extendable_until), version) = match item {
-        PoolItem::Grant { id, state, units, expires_at, extendable_until, version } => {
-            (id, GrantState::from(state), units, (expires_at, extendable_until), version)
+    let (id, state, units, granted_at, (expires_at, extendable_until), version) = match item {
+        PoolItem::Grant { id, state, units, granted_at, expires_at, extendable_until, version } => {
+            (id, GrantState::from(state), units, granted_at, (expires_at, extendable_until), version)
         }
-        PoolItem::Ended { id, end, version } => {
-            (id, GrantState::from(end), grant.map_or(0, |grant| grant.units), (None, None), version)
+        PoolItem::Ended { id, end, units, granted_at, version } => {
+            (id, GrantState::from(end), units, granted_at, (None, None), version)
         }
         PoolItem::Waits { .. } | PoolItem::Left { .. } => return None,
     };
@@ -533,7 +539,7 @@ fn parts<'a>(named: &'a Named<'_>, item: PoolItem, grant: Option<&'a GrantView>)
         units,
         group: of_request(&named.group).or(as_left.and_then(|grant| grant.group.as_deref())),
         state,
-        granted_at: grant.map(|grant| grant.granted_at.into()),
+        granted_at: granted_at.map(Into::into),
         expires_at: expires_at.map(Into::into),
         extendable_until: extendable_until.map(Into::into),
         offered: as_left.is_some_and(|grant| grant.offered),

@@ -33,15 +33,20 @@ pub(crate) struct House {
     pub(crate) client: Client,
     pub(crate) address: SocketAddr,
     directory: TempDir,
+    shards: u16,
     serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl House {
     pub(crate) async fn open() -> House {
+        House::with_shards(1).await
+    }
+
+    pub(crate) async fn with_shards(shards: u16) -> House {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (address, serving) = serve(&directory, "127.0.0.1:0".parse().expect("an address")).await;
+        let (address, serving) = serve(&directory, shards, "127.0.0.1:0".parse().expect("an address")).await;
         let client = Client::connect(&format!("http://{address}")).expect("an address");
-        House { client, address, directory, serving: Some(serving) }
+        House { client, address, directory, shards, serving: Some(serving) }
     }
 
     /// Stops the server and its engine.
@@ -54,7 +59,7 @@ impl House {
 
     /// Starts it again: the same port, the same data.
     pub(crate) async fn start(&mut self) {
-        let (_, serving) = serve(&self.directory, self.address).await;
+        let (_, serving) = serve(&self.directory, self.shards, self.address).await;
         self.serving = Some(serving);
     }
 
@@ -112,12 +117,14 @@ impl House {
 
 async fn serve(
     directory: &TempDir,
+    shards: u16,
     address: SocketAddr,
 ) -> (SocketAddr, (oneshot::Sender<()>, JoinHandle<()>)) {
     let server = Server::listen(address, Options::default()).await.expect("a free port");
     let address = server.local_address();
     let path = directory.path().to_owned();
-    let open = move || Engine::open(path, tidegate_engine::Options::default());
+    let options = tidegate_engine::Options { shards, ..tidegate_engine::Options::default() };
+    let open = move || Engine::open(path, options);
     let engine = tokio::task::spawn_blocking(open).await.expect("no panic").expect("an engine");
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };

@@ -24,7 +24,7 @@ impl PoolRefusal {
 pub enum Why {
     /// None; the number of a reason that this version does not know.
     Unknown = 0,
-    /// No such pool.
+    /// No such pool. Value: which of a condition's pools.
     PoolNotFound = 1,
     /// No such grant, or one that ended long ago.
     GrantUnknown = 2,

@@ -19,6 +19,8 @@ pub enum PoolItem {
         state: GrantState,
         /// Its units.
         units: u32,
+        /// When it was given; none in an answer that was kept without it.
+        granted_at: Option<Time>,
         /// While held: until when.
         expires_at: Option<Time>,
         /// While held: how far it can be extended.
@@ -32,6 +34,10 @@ pub enum PoolItem {
         id: GrantId,
         /// How it ended.
         end: GrantEnd,
+        /// Its units; 0 in an answer that was kept without them.
+        units: u32,
+        /// When it was given, likewise.
+        granted_at: Option<Time>,
         /// The pool's version after that.
         version: u64,
     },

@@ -153,9 +153,11 @@ fn what_is_wanted_of_a_pool_that_is_not_there_is_not_told() {
          leave anna pool=no                 -> refused pool_not_found
          take bert pool=no                  -> refused pool_not_found
          swap 1 pool=no                     -> refused pool_not_found
-         transact if has=bert:no            -> condition 0 refused lacks_pool 0
+         transact if has=bert:no            -> condition 0 refused pool_not_found
+         transact if lacks=bert:no ; take carl -> condition 0 refused pool_not_found
          holder anna story                  -> taken 1 p
-         holder bert                        -> unknown",
+         holder bert                        -> unknown
+         holder carl                        -> unknown",
     );
 }
 

@@ -29,12 +29,13 @@ fn conditions_are_judged_before_operations_and_the_first_is_named() {
     check(
         "pool name=a seats=5 limit=5
          pool name=b@x seats=5 limit=5
+         pool name=c
          take anna pool=a units=2
          take anna pool=b@x units=3
          show_pool pool=a version           -> 2
          transact if version=a:2            ->
          transact if version=a:1 ; take carl pool=a -> condition 0 refused version_changed
-         transact if version=c:2            -> condition 0 refused pool_not_found
+         transact if version=no:2           -> condition 0 refused pool_not_found
          transact if has=anna:a,b@x ; if has=anna:a,c -> condition 1 refused lacks_pool 1
          transact if has=bert:a             -> condition 0 refused lacks_pool 0
          transact if lacks=bert:a,b@x ; if lacks=anna:c,a -> condition 1 refused has_pool 1
@@ -45,6 +46,27 @@ fn conditions_are_judged_before_operations_and_the_first_is_named() {
          transact if job=1:ready            ->
          transact if job=1:leased           -> condition 0 refused job_state_changed ready
          transact if job=2:ready ; confirm 9 -> condition 0 refused job_not_found",
+    );
+}
+
+/// A name with a typing mistake let everything pass: nobody has units of a pool that does not exist.
+#[test]
+fn a_condition_on_a_pool_that_is_not_there_is_refused_by_its_place_in_the_list() {
+    check(
+        "pool name=a limit=2 seats=2
+         take anna pool=a
+         transact if lacks=bert:no ; take bert pool=a -> condition 0 refused pool_not_found
+         transact if lacks=bert:a ; if lacks=bert:a,no,nor ; take bert pool=a -> condition 1 refused pool_not_found 1
+         transact if has=anna:a,no ; take anna pool=a -> condition 0 refused pool_not_found 1
+         transact if lacks=anna:a,no        -> condition 0 refused has_pool 0
+         transact if has=bert:a,no          -> condition 0 refused lacks_pool 0
+         pool name=no
+         transact if lacks=bert:a,no ; take bert pool=a -> 2 taken
+         delete_pool pool=no
+         transact if lacks=anna:no          -> condition 0 refused pool_not_found
+         as k/1 transact if lacks=anna:no   -> condition 0 refused pool_not_found
+         pool name=no
+         as k/1 transact if lacks=anna:no   -> again: condition 0 refused pool_not_found",
     );
 }
 

@@ -171,6 +171,7 @@ pub fn refused_value(refusal: PoolRefusal, now: Time) -> String {
             JobState::from_number(refusal.value as u32).map_or("?", |state| state.as_str()).into()
         }
         Why::QuotaBelowGranted => format!("quota {}: {}", refusal.value >> 32, refusal.value & 0xffff_ffff),
+        Why::PoolNotFound if refusal.value > 0 => refusal.value.to_string(),
         Why::PoolNotFound
         | Why::GrantUnknown
         | Why::HoldLapsed

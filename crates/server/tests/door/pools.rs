@@ -420,6 +420,10 @@ fn a_transaction_takes_what_is_scarce_if_its_conditions_hold() {
     holds(&enrol("b@s", "anna", all), "lacks_pool", json!("b@s"));
     let below = r#"{"units_below":{"holder":"anna","units":1,"place":"s"}}"#;
     holds(&enrol("b@s", "anna", below), "units_reached", json!(1));
+    let typo = enrol("b@s", "bert", r#"{"has_none":{"holder":"bert","pools":["a@s","c@s"]}}"#);
+    assert_eq!((typo.status, typo.code()), (404, "pool_not_found"), "{typo:?}");
+    assert_eq!((&typo.json["condition"], &typo.json["value"]), (&json!(0), &json!("c@s")), "{typo:?}");
+    assert!(typo.json["detail"].as_str().unwrap().ends_with("There is no pool c@s."), "{typo:?}");
     let version = r#"{"pool_version":{"pool":"a@s","version":1}}"#;
     let changed = enrol("b@s", "bert", version);
     holds(&changed, "version_changed", json!(null));

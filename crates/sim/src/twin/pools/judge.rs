@@ -351,13 +351,13 @@ impl Twin {
     /// Whether a condition holds; if not, what is so instead.
     pub(in super::super) fn judge_condition(&self, condition: &Condition) -> Judged<()> {
         let has = |holder: &str, pools: &[String], wanted: bool, why: Why| {
-            let wrong = (0u64..).zip(pools).find(|(_, pool)| (self.pools.has(holder, pool) > 0) != wanted);
-            match wrong {
-                Some((index, pool)) => {
-                    refuse(why, self.pools.pools.get(pool).map_or(0, |pool| pool.version), index)
+            (0u64..).zip(pools).try_for_each(|(index, pool)| match self.pools.pools.get(pool) {
+                None => refuse(Why::PoolNotFound, 0, index),
+                Some(known) if (self.pools.has(holder, pool) > 0) != wanted => {
+                    refuse(why, known.version, index)
                 }
-                None => Ok(()),
-            }
+                Some(_) => Ok(()),
+            })
         };
         match condition {
             Condition::PoolVersion { pool, version } => {

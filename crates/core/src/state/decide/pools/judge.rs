@@ -470,13 +470,17 @@ impl State {
         }
     }
 
+    /// A refusal's value is the place of its pool in the list. A pool that does not exist refuses too: a name with a typing
+    /// mistake guards nothing, and must not look as if it did.
     fn judge_has(&self, holder: &str, pools: &[String], wanted: bool) -> Judged<()> {
         let holder = self.pools.holders.find(0, holder);
         for (index, pool) in (0..).zip(pools) {
-            let pool = self.pools.pools.find(0, pool);
-            let has = pool.is_some_and(|pool| self.pools.stake(holder, pool).units > 0);
+            let Some(pool) = self.pools.pools.find(0, pool) else {
+                return refuse(Why::PoolNotFound, 0, index);
+            };
+            let has = self.pools.stake(holder, pool).units > 0;
             if has != wanted {
-                let version = pool.map_or(0, |pool| self.pools.pools.get(pool).version);
+                let version = self.pools.pools.get(pool).version;
                 return refuse(if wanted { Why::LacksPool } else { Why::HasPool }, version, index);
             }
         }

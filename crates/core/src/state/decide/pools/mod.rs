@@ -231,7 +231,14 @@ impl State {
             }
             PoolVerdict::Releases(sequence, end) => {
                 given_back.grants.push((*sequence, *end));
-                PoolItem::Ended { id: GrantId::new(self.shard, *sequence), end: *end, version: 0 }
+                let grant = self.pools.find_grant(*sequence).map(|slot| self.pools.grants.get(slot));
+                PoolItem::Ended {
+                    id: GrantId::new(self.shard, *sequence),
+                    end: *end,
+                    units: grant.map_or(0, |grant| grant.units),
+                    granted_at: grant.map(|grant| grant.granted_at),
+                    version: 0,
+                }
             }
             PoolVerdict::Joins(place) => {
                 let (pool, number) = (place.pool, place.joined.number);
@@ -276,9 +283,9 @@ impl State {
                 let ahead = known.and_then(|known| self.pools.ahead_of(known));
                 PoolItem::Waits { number, ahead, version }
             }
-            (PoolItem::Ended { id, end, .. }, _) => {
+            (PoolItem::Ended { id, end, units, granted_at, .. }, _) => {
                 let version = self.pools.ended.find(id.sequence(), self.now).map_or(0, |ended| ended.version);
-                PoolItem::Ended { id, end, version }
+                PoolItem::Ended { id, end, units, granted_at, version }
             }
             (item, _) => item,
         })
@@ -398,6 +405,7 @@ impl State {
             id: GrantId::new(self.shard, sequence),
             state: grant.state,
             units: grant.units,
+            granted_at: Some(grant.granted_at),
             expires_at: (grant.state == GrantState::Held).then_some(grant.deadline),
             extendable_until: (grant.state == GrantState::Held).then_some(grant.ceiling),
             version: self.pools.pools.get(grant.pool).version,
