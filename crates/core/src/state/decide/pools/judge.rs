@@ -32,8 +32,8 @@ pub(in super::super) enum PoolVerdict {
     Releases(u64, GrantEnd),
     /// It joins a line.
     Joins(InLine),
-    /// It stands in the line already.
-    Waits { pool: u32, waiter: u32 },
+    /// The holder stands in the line already.
+    Waits { pool: u32, waiter: u32, holder: String },
     /// It leaves the line.
     Leaves { waiter: u32, number: u64 },
 }
@@ -139,6 +139,7 @@ impl State {
             PoolOperation::Extend(id, hold_ms) => self.judge_extend(*id, *hold_ms, claims),
             PoolOperation::Release(id) => {
                 let slot = self.judge_live(*id, claims)?;
+                self.use_promised(id.sequence(), claims)?;
                 let grant = self.pools.grants.get(slot);
                 let is_offer = grant.waiter > 0 && grant.state == GrantState::Held;
                 let end = if is_offer { GrantEnd::Declined } else { GrantEnd::Released };
@@ -283,6 +284,22 @@ impl State {
         Ok(slot)
     }
 
+    /// Notes that a grant ends, and with it what it is promised for: no other operation of the transaction can be about that, or it
+    /// would be answered with a place in line, or a hold, that is over when all is done.
+    fn use_promised(&self, sequence: u64, claims: &mut Claims) -> Judged<()> {
+        match self.pools.promise_of(sequence) {
+            None => Ok(()),
+            Some(Promise::Offer(offer)) => {
+                claims.use_grant(offer)?;
+                self.use_promised(offer, claims)
+            }
+            Some(Promise::Place(waiter)) => {
+                let waiter = self.pools.waiters.get(waiter);
+                claims.use_place(waiter.pool, self.pools.holders.name(waiter.holder))
+            }
+        }
+    }
+
     fn judge_confirm(&self, id: GrantId, claims: &mut Claims) -> Judged<PoolVerdict> {
         let grant = self.pools.grants.get(self.judge_live(id, claims)?);
         match grant.state {
@@ -341,6 +358,7 @@ impl State {
                     *ceiling = grant.ceiling.0.min(*ceiling);
                     *deadline = (*deadline).min(*ceiling);
                 }
+                self.use_promised(grant.sequence, claims)?;
                 Ok(PoolVerdict::Swaps { give: grant.sequence, gift })
             }
             // Before an opening that draws the order one joins, as without anything to give.
@@ -365,7 +383,7 @@ impl State {
             return if gives > 0 && waiter.gives != gives {
                 refuse(Why::AlreadyWaiting, version, waiter.number)
             } else {
-                Ok(PoolVerdict::Waits { pool, waiter: stake.waiter })
+                Ok(PoolVerdict::Waits { pool, waiter: stake.waiter, holder: wish.holder.clone() })
             };
         }
         // What is promised once is not promised again: it can be given up only once.
