@@ -206,7 +206,7 @@ impl State {
         let entry = self.pools.pools.get(pool);
         let (version, free) = (entry.version, entry.free().saturating_sub(claims.of_pool(pool)));
         // A line that a full turn has not come to is still first.
-        let is_for_line = entry.first_who_fits().is_some() || !entry.opened && entry.waiting > 0;
+        let is_for_line = entry.anybody_fits() || !entry.opened && entry.waiting > 0;
         if u64::from(units) > free + u64::from(sabotage::is("pool_oversold")) || is_for_line {
             return refuse(Why::SoldOut, version, free);
         }
