@@ -19,7 +19,8 @@ pub struct HolderStory {
     pub grants: Vec<Grant>,
     /// Where it waits, by pool.
     pub waiting: Vec<Waiting>,
-    /// What happened, in order: the latest 200 entries of the last seven days.
+    /// What happened, in order: what is told of grants that have not ended (the latest 1,000 entries), and of the last seven days the
+    /// latest 200 entries and the latest 50 refusals.
     pub story: Vec<StoryEntry>,
 }
 

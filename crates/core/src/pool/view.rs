@@ -200,8 +200,10 @@ pub struct HolderView {
     pub grants: Vec<GrantView>,
     /// Where it waits, by pool.
     pub waiting: Vec<WaitView>,
-    /// What happened, in order; the latest [`limits::STORY_ENTRIES_PER_HOLDER`](crate::limits::STORY_ENTRIES_PER_HOLDER) of
-    /// the last [`limits::STORY_MS`](crate::limits::STORY_MS), as long as the shard has room.
+    /// What happened, in order: the latest [`STORY_LIVING_PER_HOLDER`](crate::limits::STORY_LIVING_PER_HOLDER) entries that are told of
+    /// grants that have not ended; and of the last [`STORY_MS`](crate::limits::STORY_MS), as long as the shard has room, the latest
+    /// [`STORY_ENTRIES_PER_HOLDER`](crate::limits::STORY_ENTRIES_PER_HOLDER) others and
+    /// [`STORY_REFUSALS_PER_HOLDER`](crate::limits::STORY_REFUSALS_PER_HOLDER) refusals.
     pub story: Vec<StoryEntry>,
 }
 

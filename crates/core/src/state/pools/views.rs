@@ -6,7 +6,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::State;
-use super::story::is_kept;
 use super::{Grant, Pools, Waiter};
 use crate::id::Time;
 use crate::limits::{LIST_JOBS_MAX, LIST_VISITS_MAX, PLACES_COUNTED};
@@ -206,8 +205,7 @@ impl State {
             .map(|waiter| self.wait_view(waiter, pools.ahead_of(waiter)))
             .collect();
         waiting.sort_unstable_by(|a, b| a.pool.cmp(&b.pool));
-        let story = holder.story.in_order().into_iter().map(|known| &known.entry);
-        let story = story.filter(|entry| is_kept(entry, self.now));
+        let story = holder.story.in_order(self.now).into_iter();
         Some(HolderView {
             grants: grants.map(|slot| self.grant_view(pools.grants.get(slot))).collect(),
             waiting,
@@ -299,8 +297,7 @@ impl State {
         }
         for index in 0..pools.holders.end() {
             let Some(entry) = pools.holders.try_entry(index) else { continue };
-            let story = entry.value.story.in_order().into_iter().map(|known| &known.entry);
-            for told in story.filter(|told| is_kept(told, self.now)) {
+            for told in entry.value.story.in_order(self.now) {
                 lines.push(format!("story {} {told:?}", entry.name));
             }
             for (pool, stake) in pools.stakes_of(index) {

@@ -261,8 +261,9 @@ impl Twin {
     pub(super) fn forget_old_pools(&mut self) {
         let now = self.now;
         self.pools.ended.retain(|ended| ended.ended_at + ENDED_GRANTS_MS > now);
-        for story in self.pools.stories.values_mut() {
-            story.retain(|entry| entry.at.0 + STORY_MS > now);
+        let Pools { grants, stories, .. } = &mut self.pools;
+        for story in stories.values_mut() {
+            story.retain(|entry| is_told(grants, entry, now));
         }
         self.pools.stories.retain(|_, story| !story.is_empty());
         let over = self.pools.pools.iter().filter(|(_, pool)| pool.is_forgotten(now));
@@ -513,6 +514,12 @@ impl Twin {
         let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
         bytes.try_into().expect("four words are 32 bytes")
     }
+}
+
+/// Whether a story still has an entry: for a time, and what it tells of a grant until that ends.
+fn is_told(grants: &BTreeMap<u64, Grant>, entry: &StoryEntry, now: u64) -> bool {
+    let lives = !matches!(entry.happened, Happened::Refused(..)) && grants.contains_key(&entry.grant);
+    lives || entry.at.0 + STORY_MS > now
 }
 
 /// The rank that a seed gives a holder: the first eight bytes of SHA-256 over both, without the lowest bit.

@@ -13,7 +13,7 @@ use tidegate_core::{JobId, Time};
 use tidegate_engine::Envelope;
 
 use super::super::Twin;
-use super::{AFTER_ALL, InLine};
+use super::{AFTER_ALL, InLine, is_told};
 use crate::pools::call::{PoolCall, PoolReply};
 
 impl Twin {
@@ -185,10 +185,11 @@ impl Twin {
         let places = self.pools.line.iter().filter(|place| place.holder == name && place.waiting);
         let mut waiting: Vec<WaitView> = places.map(|place| self.wait_view(place)).collect();
         waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+        let story = self.pools.stories.get(name).into_iter().flatten();
         Some(HolderView {
             grants: mine.filter_map(|(&sequence, _)| self.grant_view(sequence)).collect(),
             waiting,
-            story: self.pools.stories.get(name).cloned().unwrap_or_default(),
+            story: story.filter(|entry| is_told(&self.pools.grants, entry, self.now)).cloned().collect(),
         })
     }
 
