@@ -790,15 +790,18 @@ pub const OPERATIONS: &[Operation] = &[
         &[GRANTED, WAITS],
         &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM, LINE, OF_GRANT, SAME_POOL],
     ),
-    operation(
-        "get_holder",
-        "GET",
-        "/v1/holders/{holder}",
-        "Tells one holder's whole story: what it has, where it waits, and what happened to it.",
-        Body::None,
-        &[ok("HolderStory", HOLDER_EXAMPLE)],
-        READ,
-    ),
+    Operation {
+        query: crate::pool::query::PageQuery::PARAMETERS,
+        ..operation(
+            "get_holder",
+            "GET",
+            "/v1/holders/{holder}",
+            "Tells one holder's whole story: what it has, where it waits, and what happened to it.",
+            Body::None,
+            &[ok("HolderStory", HOLDER_EXAMPLE)],
+            READ,
+        )
+    },
     operation(
         "live",
         "GET",

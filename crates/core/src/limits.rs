@@ -112,6 +112,8 @@ pub const GRANTS_MAX: u32 = 10_000_000;
 pub const HOLDERS_MAX: u32 = 2_000_000;
 /// Places counted to say how many are before a holder in line.
 pub const PLACES_COUNTED: usize = 10_000;
+/// The same for all lines of a page of one holder. Of places beyond that it is not said how many are before them.
+pub const PLACES_COUNTED_OF_PAGE: usize = 100_000;
 /// Conditions of one transaction.
 pub const CONDITIONS_MAX: usize = 100;
 /// Pools named by one condition.

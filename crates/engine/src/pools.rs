@@ -10,10 +10,13 @@
 use std::sync::Arc;
 
 use tidegate_core::Command;
+use tidegate_core::limits::LIST_JOBS_MAX;
 use tidegate_core::outcome::{Item, Outcome, Refusal};
 use tidegate_core::pool::command::PoolOperation;
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_core::pool::view::{Entrant, GrantPage, GrantView, HolderView, LinePage, LinePlace, PoolView};
+use tidegate_core::pool::view::{
+    Entrant, GrantPage, GrantView, HolderPlace, HolderView, LinePage, LinePlace, PoolView,
+};
 use tidegate_core::pool::{GrantId, GrantState, PoolConfig};
 
 use crate::availability::{self, Availability, PoolSeen, PoolShown, PoolWatch};
@@ -33,12 +36,30 @@ pub struct PoolAnswer {
     pub grant: Option<GrantView>,
 }
 
+/// Where a page of what is known of a holder begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct HolderFrom {
+    /// The shard.
+    pub shard: u16,
+    /// The place in it.
+    pub place: HolderPlace,
+}
+
+/// A page of what is known of a holder.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HolderParts {
+    /// What each shard that knows of it has on this page.
+    pub parts: Vec<(u16, HolderView)>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<HolderFrom>,
+}
+
 /// Reads about pools that ask their shard.
 #[derive(Debug)]
 pub(crate) enum PoolAsk {
     Pool(String),
     Grant(GrantId),
-    Holder(String),
+    Holder { name: String, from: HolderPlace, limit: usize },
     Entrants { pool: String, from: u64, limit: usize },
     Grants { pool: String, state: Option<GrantState>, from: u64, limit: usize },
     Line { pool: String, from: LinePlace, limit: usize },
@@ -60,7 +81,9 @@ impl Shard {
         Told::Pool(match ask {
             PoolAsk::Pool(name) => PoolTold::Pool(self.state.pool(&name).map(Box::new)),
             PoolAsk::Grant(id) => PoolTold::Grant(self.state.grant(id).map(Box::new)),
-            PoolAsk::Holder(name) => PoolTold::Holder(self.state.holder(&name)),
+            PoolAsk::Holder { name, from, limit } => {
+                PoolTold::Holder(self.state.holder_page(&name, from, limit))
+            }
             PoolAsk::Entrants { pool, from, limit } => {
                 PoolTold::Entrants(self.state.entrants(&pool, from, limit))
             }
@@ -343,41 +366,67 @@ impl Engine {
     }
 
     /// One holder's whole story, over all shards; none if nothing is known of it. What happened in one shard is in its order;
-    /// what happened in two is in the order of the moments.
+    /// what happened in two is in the order of the moments. Who has very much is read in several pages, between which it may change.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn holder(&self, name: &str) -> Result<Option<HolderView>, CallError> {
-        let parts = self.holder_parts(name).await?;
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        let mut all = HolderView::default();
-        for (_, part) in parts {
-            all.grants.extend(part.grants);
-            all.waiting.extend(part.waiting);
-            all.story.extend(part.story);
+        let (mut all, mut is_known) = (HolderView::default(), false);
+        let mut from = Some(HolderFrom::default());
+        while let Some(at) = from {
+            let HolderParts { parts, next } = self.holder_parts(name, at, LIST_JOBS_MAX).await?;
+            is_known |= !parts.is_empty();
+            for (_, part) in parts {
+                all.grants.extend(part.grants);
+                all.waiting.extend(part.waiting);
+                all.story.extend(part.story);
+            }
+            from = next;
         }
         all.waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
         // Stable: within a shard moments never go back.
         all.story.sort_by_key(|entry| entry.at);
-        Ok(Some(all))
+        Ok(is_known.then_some(all))
     }
 
-    /// What each shard that knows a holder knows of it, with the shard's number: entries of a story name grants and jobs by their
-    /// sequence alone.
+    /// A page of what is known of a holder, from a place on: at most `limit` and at most 1,000 of its grants, and as many of its places in
+    /// lines. It comes by shard, with the shard's number: entries of a story name grants and jobs by their sequence alone.
+    /// The first page has what happened, of all shards.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn holder_parts(&self, name: &str) -> Result<Vec<(u16, HolderView)>, CallError> {
-        let mut parts = Vec::new();
-        for shard in 0..self.shards() {
-            let PoolTold::Holder(part) = self.ask_pools(shard, PoolAsk::Holder(name.into())).await? else {
+    pub async fn holder_parts(
+        &self,
+        name: &str,
+        from: HolderFrom,
+        limit: usize,
+    ) -> Result<HolderParts, CallError> {
+        let limit = limit.min(LIST_JOBS_MAX);
+        let is_first = from == HolderFrom::default();
+        let (mut page, mut room) = (HolderParts::default(), limit);
+        for shard in from.shard..self.shards() {
+            let place = if shard == from.shard { from.place } else { HolderPlace::default() };
+            // Once the page is full, only what happened is still wanted of the others.
+            let ask = PoolAsk::Holder { name: name.into(), from: place, limit: room };
+            let PoolTold::Holder(part) = self.ask_pools(shard, ask).await? else {
                 unreachable!("a holder was asked for")
             };
-            parts.extend(part.map(|part| (shard, part)));
+            let Some(mut part) = part else { continue };
+            if let Some(place) = part.next.take() {
+                // Nothing of a shard that comes after one which has more.
+                page.next.get_or_insert(HolderFrom { shard, place });
+                room = 0;
+            }
+            room = room.saturating_sub(part.grants.len().max(part.waiting.len()));
+            if !is_first {
+                part.story.clear();
+            }
+            page.parts.push((shard, part));
+            if page.next.is_some() && !is_first {
+                break;
+            }
         }
-        Ok(parts)
+        Ok(page)
     }
 
     /// Those who joined before the opening that drew the order, by the number of their joining, from `from` on; at most `limit`.

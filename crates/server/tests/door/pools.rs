@@ -505,6 +505,39 @@ fn a_holder_has_a_story_in_order() {
 }
 
 #[test]
+fn what_a_holder_has_in_two_shards_comes_in_pages() {
+    let house = House::with(EngineOptions { shards: 2, ..EngineOptions::default() }, Options::default());
+    let names = [0, 1].map(|shard| {
+        let mut names = (0..).map(|n| format!("p-{n}"));
+        names.find(|name| shard_of(name, 2) == shard).unwrap()
+    });
+    for name in &names {
+        pool(&house, name, r#"{"capacity":9,"holder_units_max":0}"#);
+        for _ in 0..3 {
+            take(&house, name, "anna");
+        }
+    }
+    let (mut cursor, mut grants, mut stories) = (String::new(), Vec::new(), Vec::new());
+    let mut sizes = Vec::new();
+    loop {
+        let page = house.get(&format!("/v1/holders/anna?limit=2{cursor}")).json;
+        let of_page = page["grants"].as_array().unwrap();
+        sizes.push(of_page.len());
+        grants.extend(of_page.iter().map(|grant| grant["id"].as_str().unwrap().to_owned()));
+        stories.push(page["story"].as_array().unwrap().len());
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((sizes, stories), (vec![2, 2, 2], vec![6, 0, 0]), "{grants:?}");
+    assert_eq!(grants, ["0-1", "0-2", "0-3", "1-1", "1-2", "1-3"]);
+    assert_eq!(house.get("/v1/holders/anna").json["grants"].as_array().unwrap().len(), 6);
+    assert_eq!(house.get("/v1/holders/anna?limit=1001").json["field"], "limit");
+    assert_eq!(house.get("/v1/holders/anna?cursor=0-1").json["field"], "cursor");
+}
+
+#[test]
 fn an_opening_that_draws_shows_its_seed_and_who_was_in_it() {
     let house = House::open();
     let config =

@@ -178,25 +178,32 @@ impl Pool {
         })
     }
 
-    /// How many in line are before the one who stands at this place, counted no further than `max`.
-    pub(crate) fn ahead_of(&self, place: Place, max: usize) -> u32 {
+    /// How many in line are before the one who stands at this place, counted no further than `max`; and how much was looked at to
+    /// say so.
+    pub(crate) fn ahead_of(&self, place: Place, max: usize) -> (u32, usize) {
         // Who has just joined is the last, or nearly: few are behind it, whatever the line is.
-        let mut behind = 0;
+        let (mut behind, mut looked) = (0, 0);
         for places in self.classes() {
             behind += places.range((Excluded(place), Unbounded)).take(NEARLY_LAST - behind).count();
+            looked += 1;
             if behind == NEARLY_LAST {
                 break;
             }
         }
+        looked += behind;
         if behind < NEARLY_LAST {
             let others = self.waiting.saturating_sub(1) as usize;
-            return (others - behind).min(max) as u32;
+            return ((others - behind).min(max) as u32, looked);
         }
         let mut ahead = 0;
         for places in self.classes() {
             ahead += places.range(..place).take(max - ahead).count();
+            looked += 1;
+            if ahead == max {
+                break;
+            }
         }
-        ahead as u32
+        (ahead as u32, looked + ahead)
     }
 }
 
@@ -416,9 +423,9 @@ impl Pools {
         holder.and_then(|holder| self.stakes.get(&(holder, pool))).copied().unwrap_or_default()
     }
 
-    /// What a holder has, by pool.
-    pub(crate) fn stakes_of(&self, holder: u32) -> impl Iterator<Item = (u32, Stake)> + '_ {
-        self.stakes.range((holder, 0)..=(holder, u32::MAX)).map(|(&(_, pool), &stake)| (pool, stake))
+    /// What a holder has, by pool, from one on.
+    pub(crate) fn stakes_of(&self, holder: u32, from: u32) -> impl Iterator<Item = (u32, Stake)> + '_ {
+        self.stakes.range((holder, from)..=(holder, u32::MAX)).map(|(&(_, pool), &stake)| (pool, stake))
     }
 
     /// The units that a stake takes of the holder's limit: those it has, and those it waits for.

@@ -189,6 +189,7 @@ impl Twin {
         Some(HolderView {
             grants: mine.filter_map(|(&sequence, _)| self.grant_view(sequence)).collect(),
             waiting,
+            next: None,
             story: story.filter(|entry| is_told(&self.pools.grants, entry, self.now)).cloned().collect(),
         })
     }

@@ -477,7 +477,7 @@ impl State {
                 let holder = self.pools.holders.find(0, holder).unwrap_or(NONE);
                 let of_place =
                     |pool: u32| place.is_none() || place_of(self.pools.pools.name(pool)) == place.as_deref();
-                let stakes = self.pools.stakes_of(holder).filter(|&(pool, _)| of_place(pool));
+                let stakes = self.pools.stakes_of(holder, 0).filter(|&(pool, _)| of_place(pool));
                 let has: u64 = stakes.map(|(_, stake)| stake.units).sum();
                 if has < *units { Ok(()) } else { refuse(Why::UnitsReached, 0, has) }
             }

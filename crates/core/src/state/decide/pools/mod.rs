@@ -292,7 +292,7 @@ impl State {
         let holder = self.pools.holders.find(0, holder);
         let stake = self.pools.stake(holder, pool);
         if let Some(waiter) = self.pools.waiters.try_get(stake.waiter) {
-            let ahead = self.pools.ahead_of(waiter);
+            let ahead = self.pools.ahead_of(waiter, limits::PLACES_COUNTED).0;
             return PoolItem::Waits { number, ahead, version };
         }
         let grants = holder.map(|holder| &self.pools.holders.get(holder).grants).into_iter().flatten();
