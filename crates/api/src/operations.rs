@@ -171,7 +171,7 @@ const JOIN: &[Code] = &[
 const LINE: &[Code] = &[Code::WaitlistOff, Code::NeverFits, Code::WaitlistFull, Code::AlreadyWaiting];
 /// What a grant's id can meet.
 const OF_GRANT: &[Code] = &[Code::GrantUnknown, Code::HoldLapsed, Code::GrantEnded];
-const NOT_HELD: &[Code] = &[Code::NotHeld];
+const NOT_HELD: &[Code] = &[Code::NotHeld, Code::IsOffer];
 const SAME_POOL: &[Code] = &[Code::SamePool];
 const NOT_WAITING: &[Code] = &[Code::NotWaiting];
 const POOL: &[Code] = &[Code::PoolNotFound];

@@ -124,6 +124,8 @@ codes! {
     GrantEnded = "grant_ended", 409, "The grant has ended.";
     /// The grant is taken, not held.
     NotHeld = "not_held", 409, "The grant is not held.";
+    /// The grant is an offer that a job tells of, or that another grant is promised for; `value` says until when.
+    IsOffer = "is_offer", 409, "The grant is an offer.";
     /// The pool is not open yet; `opens_at` says when it is.
     NotOpen = "not_open", 409, "The pool is not open yet.";
     /// The pool is closed; `value` says since when.

@@ -346,6 +346,7 @@ fn code(why: Why) -> Code {
         Why::AlreadyWaiting => Code::AlreadyWaiting,
         Why::TooFarAhead => Code::TooFarAhead,
         Why::NeverFits => Code::NeverFits,
+        Why::IsOffer => Code::IsOffer,
     }
 }
 
@@ -370,6 +371,11 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
             (format!("The grant is over: {}.", word.unwrap_or("ended")), word.map(Into::into))
         }
         Why::NotHeld => ("The grant is taken, not held.".to_owned(), None),
+        Why::IsOffer => {
+            let detail =
+                format!("The grant is an offer until {moment}: it is confirmed or declined, not extended.");
+            (detail, Some(moment.to_string().into()))
+        }
         Why::NotOpen => (format!("The pool opens at {moment}."), None),
         Why::Closed => (format!("The pool is closed since {moment}."), Some(moment.to_string().into())),
         Why::SoldOut => {

@@ -87,6 +87,9 @@ pub enum Why {
     /// The transaction was refused for something that is not about pools. Value: for what, as
     /// [`Refusal::number`](crate::Refusal::number) says.
     Elsewhere = 31,
+    /// The grant is an offer that a job tells of, or that another grant is promised for: it is confirmed or declined in time, and not
+    /// extended. Value: its deadline, in ms since 1970.
+    IsOffer = 32,
 }
 
 impl Why {
@@ -124,6 +127,7 @@ impl Why {
             Self::TooFarAhead => "too_far_ahead",
             Self::NeverFits => "never_fits",
             Self::Elsewhere => "elsewhere",
+            Self::IsOffer => "is_offer",
         }
     }
 

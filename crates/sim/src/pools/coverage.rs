@@ -72,6 +72,7 @@ names! {
         Why::NeverFits => "never_fits",
         Why::QuotaBelowGranted => "below_granted, of a quota",
         Why::Elsewhere => "elsewhere",
+        Why::IsOffer => "is_offer",
     }
 }
 

@@ -229,6 +229,15 @@ pub(crate) struct Grant {
     pub(crate) home: u64,
 }
 
+impl Grant {
+    /// Whether it is an offer that somebody was told the end of, by a job, or that another grant waits for: it lasts until then. Any other
+    /// offer is taken up by being extended, as locks do.
+    pub(crate) const fn is_firm_offer(&self) -> bool {
+        let is_offer = self.waiter > 0 && matches!(self.state, GrantState::Held);
+        is_offer && (self.job > 0 || self.gives > 0)
+    }
+}
+
 /// A holder in line, or one who was when the order was drawn.
 #[derive(Debug)]
 pub(crate) struct Waiter {

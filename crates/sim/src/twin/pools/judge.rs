@@ -101,6 +101,9 @@ impl Twin {
                 if grant.state == GrantState::Taken {
                     return refuse(Why::NotHeld, self.version(&grant.pool), 0u64);
                 }
+                if grant.waiter > 0 && (grant.job > 0 || grant.gives > 0) {
+                    return refuse(Why::IsOffer, self.version(&grant.pool), grant.deadline);
+                }
                 let hold_ms = hold_ms.unwrap_or(self.pools.pools[&grant.pool].config.hold_ms);
                 let deadline = (self.now + hold_ms).min(grant.ceiling).max(grant.deadline);
                 Ok(Verdict::Extends(id.sequence(), deadline))

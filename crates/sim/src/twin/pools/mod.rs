@@ -342,9 +342,12 @@ impl Twin {
     fn offer(&mut self, first: InLine) {
         let config = self.pools.pools[&first.pool].config.clone();
         let deadline = self.now + config.offer_ms.min(HOLD_MS_MAX);
-        let ceiling = (self.now + config.hold_ms_max.min(HOLD_MS_MAX)).max(deadline);
+        let longest = (self.now + config.hold_ms_max.min(HOLD_MS_MAX)).max(deadline);
         let sequence = self.pools.last_grant + 1;
         let job = config.offer_queue.and_then(|queue| self.enqueue_offer(&queue, sequence, &first, deadline));
+        // Whoever was told a deadline, or is to give something for it, has until then.
+        let is_firm = job.is_some() || first.gives > 0;
+        let ceiling = if is_firm { deadline } else { longest };
         let grant = Grant {
             pool: first.pool,
             holder: first.holder,

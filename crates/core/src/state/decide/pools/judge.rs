@@ -322,6 +322,9 @@ impl State {
         if grant.state == GrantState::Taken {
             return refuse(Why::NotHeld, pool.version, 0);
         }
+        if grant.is_firm_offer() {
+            return refuse(Why::IsOffer, pool.version, grant.deadline.0);
+        }
         let deadline =
             self.now.plus(hold_ms.unwrap_or(pool.config.hold_ms)).min(grant.ceiling).max(grant.deadline);
         Ok(PoolVerdict::Extends { grant: grant.sequence, deadline })
