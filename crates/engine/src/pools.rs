@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use tidegate_core::Command;
+use tidegate_core::command::Operation;
 use tidegate_core::limits::LIST_JOBS_MAX;
 use tidegate_core::outcome::{Item, Outcome, Refusal};
 use tidegate_core::pool::command::PoolOperation;
@@ -32,7 +33,7 @@ use crate::transact::place_of;
 pub struct PoolAnswer {
     /// What became of it.
     pub item: Item,
-    /// The grant, if it is about one that is still known.
+    /// The grant, if it is about one that is still known; of a swap that waits, the one that it would give.
     pub grant: Option<GrantView>,
 }
 
@@ -94,15 +95,39 @@ impl Shard {
         })
     }
 
-    /// The grants that items are about, in their order.
-    pub(crate) fn grants_of(&self, outcome: &Outcome) -> Vec<Option<GrantView>> {
+    /// The grants that items are about, in their order: of a swap that waits, the one that it would give.
+    pub(crate) fn grants_of(&self, outcome: &Outcome, gives: &[Option<GrantId>]) -> Vec<Option<GrantView>> {
         use tidegate_core::pool::view::PoolItem;
         let (Outcome::Pooled(items) | Outcome::Transacted(items)) = outcome else { return Vec::new() };
-        let grant = |item: &Item| match item {
+        let grant = |(index, item): (usize, &Item)| match item {
             Item::Pool(PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. }) => self.state.grant(*id),
+            Item::Pool(PoolItem::Waits { .. }) => {
+                gives.get(index).copied().flatten().and_then(|give| self.state.grant(give))
+            }
             _ => None,
         };
-        items.iter().map(grant).collect()
+        items.iter().enumerate().map(grant).collect()
+    }
+}
+
+/// What each operation of a command would give for something else; nothing if none would.
+pub(crate) fn given_by(command: &Command) -> Vec<Option<GrantId>> {
+    let given = |operation: &PoolOperation| match operation {
+        PoolOperation::Swap(swap) => Some(swap.give),
+        _ => None,
+    };
+    match command {
+        Command::Pools(operations) if operations.iter().any(|operation| given(operation).is_some()) => {
+            operations.iter().map(given).collect()
+        }
+        Command::Transaction(transaction) => {
+            let given = |operation: &Operation| match operation {
+                Operation::Pool(operation) => given(operation),
+                Operation::Enqueue(_) | Operation::Complete(_) => None,
+            };
+            transaction.operations.iter().map(given).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

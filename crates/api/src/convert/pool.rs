@@ -500,7 +500,7 @@ fn answer(named: &Named<'_>, item: PoolItem, grant: Option<&GrantView>) -> PoolA
     let text = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().to_owned();
     let waiting = |state, number, ahead, version| Waiting {
         pool: text(&named.pool),
-        holder: text(&named.holder),
+        holder: named.holder.as_deref().or(grant.map(|grant| &*grant.holder)).unwrap_or_default().to_owned(),
         state,
         number,
         ahead,

@@ -318,9 +318,14 @@ fn one_grant_is_given_for_another_or_kept() {
     assert_eq!(grant(&house, &mine, "swap", r#"{"pool":"x"}"#).code(), "pool_not_found");
     let waits = grant(&house, &mine, "swap", r#"{"pool":"b","when_offered":true}"#);
     assert_eq!(
-        (waits.status, some(&waits.json, &["pool", "state", "ahead"])),
-        (202, json!({ "pool": "b", "state": "waiting", "ahead": 0 }))
+        (waits.status, some(&waits.json, &["pool", "holder", "state", "ahead"])),
+        (202, json!({ "pool": "b", "holder": "anna", "state": "waiting", "ahead": 0 }))
     );
+    let swap = |give: &str| format!(r#"{{"swap":{{"give":"{give}","pool":"b","when_offered":true}}}}"#);
+    let listed = house.post("/v1/pools/requests", format!("[{}]", swap(&mine)));
+    assert_eq!(listed.json["results"][0]["holder"], "anna", "{listed:?}");
+    let together = house.post("/v1/transactions", format!(r#"{{"do":[{}]}}"#, swap(&mine)));
+    assert_eq!(together.json["results"][0]["holder"], "anna", "{together:?}");
     grant(&house, &theirs, "release", "");
     let story = house.get("/v1/holders/anna").json;
     let offer = story["grants"].as_array().unwrap().iter().find(|grant| grant["pool"] == "b").unwrap();

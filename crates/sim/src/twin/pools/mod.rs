@@ -31,6 +31,7 @@ use super::Twin;
 
 pub(super) use judge::{Claims, Verdict};
 pub(super) use perform::GivenBack;
+pub(super) use views::swaps_of;
 
 /// The rank of who joins after the opening, or where nothing is drawn: behind all that are.
 const AFTER_ALL: u64 = 1 << 63;
