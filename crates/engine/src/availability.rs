@@ -270,6 +270,11 @@ impl PoolWatch {
         }
     }
 
+    /// The version of each pool that was told last, in the order in which they were named; none of one of which nothing was.
+    pub fn told(&self) -> impl ExactSizeIterator<Item = Option<u64>> {
+        self.watched.iter().map(|watched| watched.told)
+    }
+
     /// Waits for anything to look at. Every receiver has been marked as seen before its pool was looked at.
     async fn changed(&mut self) {
         type Change<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -448,6 +453,7 @@ mod tests {
         shown.show(vec![change("p", 4)], Time(1));
         let mut fresh = watch(&shown, &[("p", None), ("q", None)]);
         assert_eq!(heard(&mut fresh), [("p".into(), 4, 0), ("q".into(), 0, 0)]);
+        assert_eq!(fresh.told().collect::<Vec<_>>(), [Some(4), None]);
         assert_eq!(heard(&mut fresh), []);
         let mut resumed = watch(&shown, &[("p", Some(4))]);
         assert_eq!(heard(&mut resumed), []);
@@ -455,6 +461,7 @@ mod tests {
             shown.show(vec![change("p", version)], Time(version));
         }
         assert_eq!(heard(&mut fresh), [("p".into(), 9, 4)]);
+        assert_eq!(fresh.told().collect::<Vec<_>>(), [Some(9), None]);
         assert_eq!(heard(&mut resumed), [("p".into(), 9, 4)]);
         assert_eq!(heard(&mut resumed), []);
     }

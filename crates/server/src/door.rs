@@ -2,6 +2,7 @@
 //!
 //! The door parses syntax and sizes, asks the engine, and writes down what it answers. It judges no meaning.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
@@ -28,11 +29,19 @@ use crate::calls::{dead, enqueue, grants, health, jobs, pools, queues, stream, t
 use crate::reply::{Reply, marked, problem};
 use crate::route::{Call, nowhere, route};
 use crate::row::{Answers, Row};
+use crate::watch_room::Viewer;
 
-/// What every request needs. Clones share it.
+/// What every request of a connection needs. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Door(Arc<Shared>);
+pub(crate) struct Door(Arc<OfConnection>);
 
+#[derive(Debug)]
+struct OfConnection {
+    shared: Arc<Shared>,
+    viewer: Viewer,
+}
+
+/// What all connections share.
 #[derive(Debug)]
 struct Shared {
     engine: Engine,
@@ -43,7 +52,7 @@ struct Shared {
 }
 
 impl Door {
-    /// A door to the engine. `stop` says when whoever watches is to go.
+    /// A door to the engine, for a connection that comes from nowhere. `stop` says when whoever watches is to go.
     pub(crate) fn new(engine: Engine, options: &Options, stop: watch::Receiver<bool>) -> Self {
         // Made once: it takes some milliseconds, and whoever opens many doors would feel it.
         static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| {
@@ -53,7 +62,15 @@ impl Door {
         let openapi = OPENAPI.clone();
         let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
         let watchers = Watchers::new(stop);
-        Self(Arc::new(Shared { engine, intake, openapi, watchers, bench: options.bench }))
+        let viewer = watchers.viewer(Ipv4Addr::UNSPECIFIED.into());
+        let shared = Arc::new(Shared { engine, intake, openapi, watchers, bench: options.bench });
+        Self(Arc::new(OfConnection { shared, viewer }))
+    }
+
+    /// The same door, for another connection.
+    pub(crate) fn of_connection(&self, from: IpAddr) -> Self {
+        let (shared, viewer) = (Arc::clone(&self.0.shared), self.watchers().viewer(from));
+        Self(Arc::new(OfConnection { shared, viewer }))
     }
 
     /// Answers a request. A bug that panics is answered too, and logged.
@@ -71,7 +88,7 @@ impl Door {
     async fn answer_or_panic(&self, request: Request<RequestBody>) -> Reply {
         let (head, body) = request.into_parts();
         let Some((call, variable)) = route(&head.method, head.uri.path()) else {
-            if self.0.bench && head.uri.path() == "/bench/bare" {
+            if self.0.shared.bench && head.uri.path() == "/bench/bare" {
                 return health::bare(self, body).await;
             }
             return nowhere(&head.method, head.uri.path());
@@ -150,22 +167,27 @@ impl Door {
 
     /// The engine.
     pub(crate) fn engine(&self) -> &Engine {
-        &self.0.engine
+        &self.0.shared.engine
     }
 
     /// How bodies are taken in.
     pub(crate) fn intake(&self) -> &Intake {
-        &self.0.intake
+        &self.0.shared.intake
     }
 
     /// The room that all who watch share.
     pub(crate) fn watchers(&self) -> &Watchers {
-        &self.0.watchers
+        &self.0.shared.watchers
+    }
+
+    /// Whose connection it is, for those who watch.
+    pub(crate) fn viewer(&self) -> Viewer {
+        self.0.viewer
     }
 
     /// The OpenAPI document's text.
     pub(crate) fn openapi(&self) -> Bytes {
-        self.0.openapi.clone()
+        self.0.shared.openapi.clone()
     }
 }
 

@@ -186,7 +186,8 @@ async fn accept(
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             continue;
         }
-        let (builders, door, watcher) = (Arc::clone(&builders), door.clone(), graceful.watcher());
+        let (builders, watcher) = (Arc::clone(&builders), graceful.watcher());
+        let door = door.of_connection(peer.ip());
         let lane = Lane::new(stream, door.clone(), stop.clone());
         tokio::spawn(async move {
             if let Err(error) = connection(lane, &builders, door, watcher).await {
