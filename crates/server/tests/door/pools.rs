@@ -321,7 +321,7 @@ fn one_grant_is_given_for_another_or_kept() {
         (waits.status, some(&waits.json, &["pool", "holder", "state", "ahead"])),
         (202, json!({ "pool": "b", "holder": "anna", "state": "waiting", "ahead": 0 }))
     );
-    let swap = |give: &str| format!(r#"{{"swap":{{"give":"{give}","pool":"b","when_offered":true}}}}"#);
+    let swap = |give: &str| format!(r#"{{"swap":{{"id":"{give}","pool":"b","when_offered":true}}}}"#);
     let listed = house.post("/v1/pools/requests", format!("[{}]", swap(&mine)));
     assert_eq!(listed.json["results"][0]["holder"], "anna", "{listed:?}");
     let together = house.post("/v1/transactions", format!(r#"{{"do":[{}]}}"#, swap(&mine)));
