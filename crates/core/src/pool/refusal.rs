@@ -38,7 +38,7 @@ pub enum Why {
     NotOpen = 6,
     /// The pool is closed. Value: since when, in ms since 1970.
     Closed = 7,
-    /// There are not as many units that nobody has or waits for. Value: units that nobody has.
+    /// There are not as many units that nobody has, or somebody in line is about to be offered of them. Value: units that nobody has.
     SoldOut = 8,
     /// The holder has, or waits for, as many units as one may. Value: the limit.
     LimitReached = 9,

@@ -81,6 +81,24 @@ fn an_offer_that_a_job_tells_of_or_something_is_given_for_lasts_as_long_as_was_t
     );
 }
 
+/// No unit lies idle for somebody who cannot use it: docs/pools.md says so, and what it costs.
+#[test]
+fn what_nobody_in_line_can_use_now_is_anybodys() {
+    check(
+        "pool seats=2 limit=2 waitlist=9
+         all take anna ; take emil          -> 1 taken, 2 taken
+         all join bert units=2 ; join carl units=2
+         give_back 1
+         take dora                          -> 3 taken
+         give_back 2
+         join emma                          -> 4 held +300000   # passes them in line
+         give_back 3
+         holder bert waits                  -> p 1 behind 0
+         give_back 4                        -> 4 declined
+         holder bert grants                 -> 5",
+    );
+}
+
 #[test]
 fn a_hold_that_lapses_is_offered_in_the_same_turn() {
     check(
