@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidegate_api::refusal::{Code, Refusal};
+use tidegate_api::refusal::{Code, Refusal, Refused};
 
 use crate::limits::{FEW_POOLS, WATCHED_POOLS, WATCHED_POOLS_KEPT, WATCHED_POOLS_OF_CONNECTION};
 
@@ -68,7 +68,7 @@ impl WatchRoom {
     ///
     /// # Errors
     /// `waiters_full`: the connection or its address has as many as it may. `value` is how many more there are for it.
-    pub(crate) fn take(self: &Arc<Self>, viewer: Viewer, pools: usize) -> Result<Places, Refusal> {
+    pub(crate) fn take(self: &Arc<Self>, viewer: Viewer, pools: usize) -> Result<Places, Refused> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.judge(viewer, pools)?;
         taken.all += pools;
@@ -79,10 +79,10 @@ impl WatchRoom {
 }
 
 impl Taken {
-    fn judge(&self, viewer: Viewer, pools: usize) -> Result<(), Refusal> {
+    fn judge(&self, viewer: Viewer, pools: usize) -> Result<(), Refused> {
         let full = |detail, left: usize| {
             let refusal = Refusal::new(Code::WaitersFull, detail).with_retry_after_ms(RETRY_AFTER_MS);
-            Err(Refusal { value: Some(left.into()), ..refusal })
+            Err(Box::new(Refusal { value: Some(left.into()), ..refusal }))
         };
         let of_connection = self.by_connection.get(&viewer.connection).copied().unwrap_or(0);
         let left = WATCHED_POOLS_OF_CONNECTION.saturating_sub(of_connection);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     /// As many watchers of so many pools as an address may have, each on a connection of its own.
-    fn fill(room: &Arc<WatchRoom>, address: &str, pools: usize) -> (Vec<Places>, Refusal) {
+    fn fill(room: &Arc<WatchRoom>, address: &str, pools: usize) -> (Vec<Places>, Refused) {
         let mut places = Vec::new();
         loop {
             match room.take(from(room, address), pools) {
