@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An unused connection is closed after this long; the server's own patience is longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// No answer is longer: a lease's, the largest, is cut at 16 MiB of payloads.
+/// No answer is longer: a lease's, the largest, is cut at 16 MiB of payloads, and every list comes in pages.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// A request before it has an address.

@@ -226,7 +226,7 @@ pub struct PoolNews {
     pub name: Arc<str>,
     /// The pool as it is; none if there is none of this name (any more).
     pub seen: Option<PoolSeen>,
-    /// Versions between this one and the last that this watcher knew, which it will not hear of.
+    /// Versions between this one and the last that this watcher knew, which it will not hear of; none after it was gone.
     pub missed: u64,
 }
 
@@ -343,7 +343,8 @@ impl Watched {
             }
             None if self.told_gone => return None,
             None => {
-                self.told_gone = true;
+                // What was told before is no more. Should it be there again, that is news, whatever its version.
+                (self.told, self.told_gone) = (None, true);
                 Some(0)
             }
         }
@@ -475,7 +476,11 @@ mod tests {
         shown.show(vec![change("p", 0)], Time(2));
         assert_eq!(heard(&mut watch), [("p".into(), 0, 0)]);
         shown.show(vec![change("p", 7)], Time(3));
-        assert_eq!(heard(&mut watch), [("p".into(), 7, 5)]);
+        assert_eq!(heard(&mut watch), [("p".into(), 7, 0)]);
+        shown.show(vec![change("p", 0)], Time(3));
+        assert_eq!(heard(&mut watch), [("p".into(), 0, 0)]);
+        shown.show(vec![change("p", 7)], Time(3));
+        assert_eq!(heard(&mut watch), [("p".into(), 7, 0)], "it is there again, as it was");
         shown.show(vec![change("p", 8)], Time(4));
         assert_eq!(heard(&mut watch), [("p".into(), 8, 0)]);
     }

@@ -8,11 +8,11 @@
 use tidegate_core::outcome::{self, Item};
 use tidegate_core::pool::command::{self, PoolOperation, Wish};
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_core::pool::view::{self, GrantView, HolderView, LinePlace, PoolItem, PoolView, Verb};
+use tidegate_core::pool::view::{self, GrantView, HolderPlace, LinePlace, PoolItem, PoolView, Verb};
 use tidegate_core::pool::{self, GrantEnd};
 use tidegate_core::view::JobState as CoreJobState;
 use tidegate_core::{Time, limits as core_limits};
-use tidegate_engine::{CallError, PoolSeen, Transacted};
+use tidegate_engine::{CallError, HolderFrom, HolderParts, PoolSeen, Transacted};
 
 use crate::convert::answer::{call_error, refusal};
 use crate::convert::command::{cursor, unknown_cursor};
@@ -346,6 +346,7 @@ fn code(why: Why) -> Code {
         Why::AlreadyWaiting => Code::AlreadyWaiting,
         Why::TooFarAhead => Code::TooFarAhead,
         Why::NeverFits => Code::NeverFits,
+        Why::IsOffer => Code::IsOffer,
     }
 }
 
@@ -370,6 +371,11 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
             (format!("The grant is over: {}.", word.unwrap_or("ended")), word.map(Into::into))
         }
         Why::NotHeld => ("The grant is taken, not held.".to_owned(), None),
+        Why::IsOffer => {
+            let detail =
+                format!("The grant is an offer until {moment}: it is confirmed or declined, not extended.");
+            (detail, Some(moment.to_string().into()))
+        }
         Why::NotOpen => (format!("The pool opens at {moment}."), None),
         Why::Closed => (format!("The pool is closed since {moment}."), Some(moment.to_string().into())),
         Why::SoldOut => {
@@ -494,7 +500,7 @@ fn answer(named: &Named<'_>, item: PoolItem, grant: Option<&GrantView>) -> PoolA
     let text = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().to_owned();
     let waiting = |state, number, ahead, version| Waiting {
         pool: text(&named.pool),
-        holder: text(&named.holder),
+        holder: named.holder.as_deref().or(grant.map(|grant| &*grant.holder)).unwrap_or_default().to_owned(),
         state,
         number,
         ahead,
@@ -671,11 +677,13 @@ pub fn entrants(mut entrants: Vec<view::Entrant>, limit: usize) -> EntrantPage {
     EntrantPage { entrants: entrants.into_iter().map(entrant).collect(), cursor: next }
 }
 
-/// One holder's whole story, of the parts that the shards know. What happened in one shard is in its order; what happened in two is
-/// in the order of the moments.
-pub fn holder(name: &str, parts: Vec<(u16, HolderView)>) -> HolderStory {
-    let mut whole =
-        HolderStory { holder: name.to_owned(), grants: Vec::new(), waiting: Vec::new(), story: Vec::new() };
+/// A page of what is known of a holder, of the parts that the shards know. What happened in one shard is in its order; what happened in
+/// two is in the order of the moments.
+pub fn holder(name: &str, HolderParts { parts, next }: HolderParts) -> HolderStory {
+    let cursor =
+        next.map(|HolderFrom { shard, place }| format!("{shard:x}-{:x}-{:x}", place.grant, place.pool));
+    let (grants, waiting, story) = (Vec::new(), Vec::new(), Vec::new());
+    let mut whole = HolderStory { holder: name.to_owned(), grants, waiting, story, cursor };
     for (shard, part) in parts {
         whole.grants.extend(part.grants.iter().map(grant));
         whole.waiting.extend(part.waiting.into_iter().map(|wait| waiting_of(name, wait)));
@@ -685,6 +693,26 @@ pub fn holder(name: &str, parts: Vec<(u16, HolderView)>) -> HolderStory {
     // Stable: within a shard moments never go back.
     whole.story.sort_by_key(|entry| entry.at);
     whole
+}
+
+/// Where the page of a holder begins that a cursor names; the first if there is none.
+///
+/// # Errors
+/// A cursor that no page has named.
+pub fn holder_cursor(text: Option<&str>) -> Result<HolderFrom, Refused> {
+    let Some(text) = text else { return Ok(HolderFrom::default()) };
+    let mut parts = text.split('-').map(|part| cursor(Some(part)).ok());
+    let mut part = || parts.next().flatten();
+    let from = part().zip(part()).zip(part()).and_then(|((shard, grant), pool)| {
+        let place = HolderPlace { grant, pool: pool.try_into().ok()? };
+        Some(HolderFrom { shard: shard.try_into().ok()?, place })
+    });
+    from.filter(|_| parts.next().is_none()).ok_or_else(|| unknown_cursor(text))
+}
+
+/// How many grants, and places in line, a page of a holder has at most: as many as can be, if nothing is said.
+pub fn holder_page(limit: Option<u32>) -> usize {
+    limit.map_or(*limits::PAGE_JOBS.end() as usize, |limit| limit as usize)
 }
 
 fn waiting_of(holder: &str, wait: view::WaitView) -> Waiting {

@@ -229,7 +229,8 @@ impl Client {
     }
 
     /// One holder's whole story, in order: what was granted, offered, refused, and which jobs came of it. Of a holder whom nobody knows,
-    /// all lists are empty.
+    /// all lists are empty. Who has more than 1,000 grants, or waits in more than 1,000 lines, is read page by page, between
+    /// which it may change; [`holder_page`](Self::holder_page) reads one.
     ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {
@@ -245,10 +246,27 @@ impl Client {
     /// # Ok(()) });
     /// ```
     pub async fn holder(&self, holder: &str) -> Result<HolderStory, Error> {
+        let mut whole = self.holder_page(holder, &PageQuery::default()).await?;
+        while let Some(cursor) = whole.cursor.take() {
+            let query = PageQuery { cursor: Some(cursor), ..PageQuery::default() };
+            let page = self.holder_page(holder, &query).await?;
+            whole.grants.extend(page.grants);
+            whole.waiting.extend(page.waiting);
+            whole.cursor = page.cursor;
+            if whole.cursor.is_none() {
+                whole.waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+            }
+        }
+        Ok(whole)
+    }
+
+    /// A page of what a holder has and waits for, at most 1,000 of each; what happened to it is on the first.
+    pub async fn holder_page(&self, holder: &str, query: &PageQuery) -> Result<HolderStory, Error> {
         let settings = &self.settings;
+        let path = with_query(format!("/v1/holders/{}", encode(holder)), query.write());
         either!(self,
-            http => http.get(settings, &format!("/v1/holders/{}", encode(holder)), AT_ONCE).await,
-            engine => engine.holder(settings, holder).await)
+            http => http.get(settings, &path, AT_ONCE).await,
+            engine => engine.holder(settings, holder, query).await)
     }
 
     /// An answer of the right shape that says something else than was asked for.

@@ -51,6 +51,54 @@ fn an_offer_that_is_declined_or_lapses_goes_to_the_next() {
     );
 }
 
+/// It could be held for an hour by being extended, while its job had expired and the line waited.
+#[test]
+fn an_offer_that_a_job_tells_of_or_something_is_given_for_lasts_as_long_as_was_told() {
+    check(
+        "pool name=a seats=1 waitlist=3 offer=60000 offers=tell
+         pool name=b seats=1 waitlist=3 offer=60000
+         pool name=c seats=1
+         join anna pool=a                   -> 1 held +60000
+         show_grant 1 until ceiling         -> +60000, +60000
+         hold_on 1                          -> refused is_offer +60000
+         transact hold_on 1 for=100         -> operation 0 refused is_offer +60000
+         after 20000
+         swap 1 pool=c                      -> 2 held +40000
+         show_grant 2 ceiling               -> +40000
+         hold_on 2 for=300000               -> 2 held +40000
+         join bert pool=b                   -> 3 held +60000
+         hold_on 3 for=3600000              -> 3 held +3600000   # nobody was told: so locks take it up
+         join carl pool=b                   -> waits 2 behind 0
+         take carl pool=a                   -> 4 taken
+         swap 4 pool=b when_offered         -> refused already_waiting 2
+         leave carl pool=b
+         swap 4 pool=b when_offered         -> waits 3 behind 0
+         give_back 3
+         show_grant 5 holder until ceiling gives -> carl, +60000, +60000, 4
+         hold_on 5                          -> refused is_offer +60000
+         confirm 5                          -> 5 taken
+         hold_on 5                          -> refused not_held",
+    );
+}
+
+/// No unit lies idle for somebody who cannot use it: docs/pools.md says so, and what it costs.
+#[test]
+fn what_nobody_in_line_can_use_now_is_anybodys() {
+    check(
+        "pool seats=2 limit=2 waitlist=9
+         all take anna ; take emil          -> 1 taken, 2 taken
+         all join bert units=2 ; join carl units=2
+         give_back 1
+         take dora                          -> 3 taken
+         give_back 2
+         join emma                          -> 4 held +300000   # passes them in line
+         give_back 3
+         holder bert waits                  -> p 1 behind 0
+         give_back 4                        -> 4 declined
+         holder bert grants                 -> 5",
+    );
+}
+
 #[test]
 fn a_hold_that_lapses_is_offered_in_the_same_turn() {
     check(

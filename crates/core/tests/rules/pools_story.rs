@@ -220,6 +220,34 @@ fn what_is_told_of_a_grant_stays_as_long_as_the_grant() {
     );
 }
 
+/// It was dropped after seven days, and a student of the second week had a seat of which nothing told where it came from.
+#[test]
+fn what_is_told_of_a_grant_is_told_for_as_long_as_it_has_not_ended() {
+    let script = format!(
+        "pool seats=9 limit=9
+         hold anna                          -> 1 held +300000
+         confirm 1
+         take anna                          -> 2 taken
+         give_back 2
+         leave anna                         -> refused not_waiting
+         after {STORY_MS}
+         holder anna grants story           -> 1, held 1 p -604500000; confirmed 1 p
+         give_back 1
+         holder anna story                  -> released 1 p
+         after {STORY_MS}
+         holder anna                        -> unknown"
+    );
+    let mut world = check_in(World::new(), &script.split_once("give_back 1").expect("it is in it").0);
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    for from in [0, target] {
+        let replayed = world.replayed_from(from);
+        assert_eq!(replayed.digest_text(), world.state.digest_text());
+        assert_eq!(replayed.holder("anna").expect("she has a unit").story.len(), 2);
+    }
+    check(&script);
+}
+
 #[test]
 fn of_very_many_grants_the_latest_are_told_of() {
     let limits = PoolLimits { story_living_per_holder: 3, ..PoolLimits::default() };

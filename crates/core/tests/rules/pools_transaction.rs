@@ -174,6 +174,49 @@ fn a_grant_is_in_one_operation_only() {
     );
 }
 
+/// A seat was released and its place in another line asked for in one transaction: the answer was the place, which had gone with the
+/// seat. And an offer was extended that was declined a moment later.
+#[test]
+fn what_a_grant_is_promised_for_ends_with_it_and_is_in_no_other_operation() {
+    check(
+        "pool name=a
+         pool name=b waitlist=5
+         pool name=c
+         take anna pool=a                   -> 1 taken
+         take bert pool=b                   -> 2 taken
+         swap 1 pool=b when_offered         -> waits 1 behind 0
+         transact give_back 1 ; join anna pool=b -> operation 1 refused invalid_value 0
+         transact join anna pool=b ; give_back 1 -> operation 1 refused invalid_value 0
+         transact give_back 1 ; leave anna pool=b -> operation 1 refused invalid_value 0
+         transact swap 1 pool=c ; join anna pool=b -> operation 1 refused invalid_value 0
+         transact join anna pool=b ; swap 1 pool=c -> operation 1 refused invalid_value 0
+         transact swap 1 pool=b when_offered ; take carl pool=c -> waits 1 behind 0, 3 taken
+         give_back 3
+         give_back 2
+         holder anna grants                 -> 1 4
+         transact give_back 1 ; hold_on 4   -> operation 1 refused invalid_value 0
+         transact hold_on 4 ; give_back 1   -> operation 1 refused invalid_value 0
+         transact swap 1 pool=c ; hold_on 4 -> operation 1 refused invalid_value 0
+         transact give_back 1 ; give_back 4 -> operation 1 refused invalid_value 0
+         transact give_back 4 ; take carl pool=c -> 4 declined, 5 taken
+         give_back 5
+         transact swap 1 pool=c ; take carl pool=b -> 6 taken, 7 taken
+         holder anna grants waits           -> 6, none",
+    );
+}
+
+/// It was answered with a place in line that nobody stood at any more.
+#[test]
+fn who_waits_and_is_served_by_the_same_transaction_is_answered_with_the_offer() {
+    check(
+        "pool waitlist=5
+         take bert                          -> 1 taken
+         join anna                          -> waits 1 behind 0
+         transact join anna ; give_back 1   -> 2 held +300000, 1 released
+         holder anna grants waits           -> 2, none",
+    );
+}
+
 /// A holder who left the line and joined it in one transaction took the place that it had just left: the state broke.
 #[test]
 fn a_place_in_line_is_in_one_operation_only() {

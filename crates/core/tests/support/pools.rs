@@ -165,7 +165,7 @@ pub fn item(item: &PoolItem, now: Time) -> String {
 /// What goes with a refusal, where scripts care.
 pub fn refused_value(refusal: PoolRefusal, now: Time) -> String {
     match refusal.why {
-        Why::NotOpen | Why::Closed => ahead(Time(refusal.value), now),
+        Why::NotOpen | Why::Closed | Why::IsOffer => ahead(Time(refusal.value), now),
         Why::GrantEnded => GrantEnd::try_from(refusal.value as i32).map_or("?", |end| end.as_str()).into(),
         Why::JobStateChanged => {
             JobState::from_number(refusal.value as u32).map_or("?", |state| state.as_str()).into()

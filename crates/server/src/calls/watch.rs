@@ -4,8 +4,9 @@
 //! thousand times a second it hears ten times, and how many versions it has missed. What it hears is looked up when there is
 //! room to send it: whoever reads slowly gets the newest later, and costs no more memory than who reads fast.
 //!
-//! Promises: of one pool no watcher hears a version that is not higher than the last, also across connections if it comes back
-//! with the id of the last event. No client has all the room (`watch_room`). Left out: every version in between.
+//! Promises: of one pool no watcher hears on a connection a version that is not higher than the last, unless it was told in between that
+//! the pool was gone. Who comes back with the id of the last event that had one hears again at most what was sent since: the last event of
+//! a piece has an id, so that is the piece in which the connection was lost. No client has all the room (`watch_room`). Left out: every version in between.
 
 use std::net::IpAddr;
 use std::sync::Arc;

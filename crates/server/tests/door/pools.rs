@@ -318,9 +318,14 @@ fn one_grant_is_given_for_another_or_kept() {
     assert_eq!(grant(&house, &mine, "swap", r#"{"pool":"x"}"#).code(), "pool_not_found");
     let waits = grant(&house, &mine, "swap", r#"{"pool":"b","when_offered":true}"#);
     assert_eq!(
-        (waits.status, some(&waits.json, &["pool", "state", "ahead"])),
-        (202, json!({ "pool": "b", "state": "waiting", "ahead": 0 }))
+        (waits.status, some(&waits.json, &["pool", "holder", "state", "ahead"])),
+        (202, json!({ "pool": "b", "holder": "anna", "state": "waiting", "ahead": 0 }))
     );
+    let swap = |give: &str| format!(r#"{{"swap":{{"id":"{give}","pool":"b","when_offered":true}}}}"#);
+    let listed = house.post("/v1/pools/requests", format!("[{}]", swap(&mine)));
+    assert_eq!(listed.json["results"][0]["holder"], "anna", "{listed:?}");
+    let together = house.post("/v1/transactions", format!(r#"{{"do":[{}]}}"#, swap(&mine)));
+    assert_eq!(together.json["results"][0]["holder"], "anna", "{together:?}");
     grant(&house, &theirs, "release", "");
     let story = house.get("/v1/holders/anna").json;
     let offer = story["grants"].as_array().unwrap().iter().find(|grant| grant["pool"] == "b").unwrap();
@@ -502,6 +507,39 @@ fn a_holder_has_a_story_in_order() {
     assert!(numbers.is_sorted(), "{numbers:?}");
     let long = format!("/v1/holders/{}", "a".repeat(257));
     assert_eq!(house.get(&long).json["field"], "holder");
+}
+
+#[test]
+fn what_a_holder_has_in_two_shards_comes_in_pages() {
+    let house = House::with(EngineOptions { shards: 2, ..EngineOptions::default() }, Options::default());
+    let names = [0, 1].map(|shard| {
+        let mut names = (0..).map(|n| format!("p-{n}"));
+        names.find(|name| shard_of(name, 2) == shard).unwrap()
+    });
+    for name in &names {
+        pool(&house, name, r#"{"capacity":9,"holder_units_max":0}"#);
+        for _ in 0..3 {
+            take(&house, name, "anna");
+        }
+    }
+    let (mut cursor, mut grants, mut stories) = (String::new(), Vec::new(), Vec::new());
+    let mut sizes = Vec::new();
+    loop {
+        let page = house.get(&format!("/v1/holders/anna?limit=2{cursor}")).json;
+        let of_page = page["grants"].as_array().unwrap();
+        sizes.push(of_page.len());
+        grants.extend(of_page.iter().map(|grant| grant["id"].as_str().unwrap().to_owned()));
+        stories.push(page["story"].as_array().unwrap().len());
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((sizes, stories), (vec![2, 2, 2], vec![6, 0, 0]), "{grants:?}");
+    assert_eq!(grants, ["0-1", "0-2", "0-3", "1-1", "1-2", "1-3"]);
+    assert_eq!(house.get("/v1/holders/anna").json["grants"].as_array().unwrap().len(), 6);
+    assert_eq!(house.get("/v1/holders/anna?limit=1001").json["field"], "limit");
+    assert_eq!(house.get("/v1/holders/anna?cursor=0-1").json["field"], "cursor");
 }
 
 #[test]

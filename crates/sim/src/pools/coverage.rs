@@ -72,6 +72,7 @@ names! {
         Why::NeverFits => "never_fits",
         Why::QuotaBelowGranted => "below_granted, of a quota",
         Why::Elsewhere => "elsewhere",
+        Why::IsOffer => "is_offer",
     }
 }
 
@@ -308,7 +309,7 @@ impl Coverage {
                 false
             }
             PoolReply::Holder(holder) => {
-                if let Some(HolderView { grants, waiting: _, story }) = holder {
+                if let Some(HolderView { grants, waiting: _, next: _, story }) = holder {
                     grants.iter().for_each(|grant| self.note_grant(grant));
                     story.iter().for_each(|entry| self.note("story", happened(&entry.happened)));
                     story.iter().for_each(|entry| self.note_refused(&entry.happened));

@@ -105,6 +105,8 @@ pub struct Twin {
     readied: BTreeMap<String, CallNumber>,
     ended: Vec<u64>,
     told: Vec<Told>,
+    /// Which operations of the call under way are swaps, and what they would give.
+    swaps: Vec<(usize, u64)>,
 }
 
 impl Twin {
@@ -132,6 +134,7 @@ impl Twin {
             readied: BTreeMap::new(),
             ended: Vec::new(),
             told: Vec::new(),
+            swaps: Vec::new(),
         }
     }
 
@@ -235,6 +238,7 @@ impl Twin {
 
     /// Decides a command, under its key if it has one.
     fn decide(&mut self, call: &Call, key: Option<&IdempotencyKey>) -> (Said, bool) {
+        self.swaps = pools::swaps_of(call);
         let Some(key) = key else { return (self.decide_command(call), false) };
         if let Some(kept) = self.answers.get(&key.key) {
             if kept.fingerprint != key.fingerprint {

@@ -6,8 +6,8 @@
 //! - whatever else happened: the latest, of a holder and of the shard;
 //! - refusals: the same, with smaller bounds of their own.
 //!
-//! An entry has a number that rises over the whole shard. From a part with too many entries the lowest number goes, and from each
-//! part what has been told long enough. So what is kept follows from the numbers alone, in whatever order a replay brings the entries
+//! An entry has a number that rises over the whole shard. From a part with too many entries the lowest number goes, and from the last
+//! two what has been told long enough. So what is kept follows from the numbers alone, in whatever order a replay brings the entries
 //! in. For the same reason a grant counts as one that has not ended until its end is told: a replay from the middle of a log
 //! may hear of what happened to a grant before it hears of the grant.
 
@@ -40,7 +40,7 @@ impl Entry {
     }
 }
 
-pub(crate) fn is_kept(entry: &StoryEntry, now: Time) -> bool {
+fn is_kept(entry: &StoryEntry, now: Time) -> bool {
     entry.at.plus(STORY_MS) > now
 }
 
@@ -54,7 +54,8 @@ enum Part {
     Refused,
 }
 
-const PARTS: [Part; 3] = [Part::Living, Part::Past, Part::Refused];
+/// Of these what has been told long enough goes.
+const AGING: [Part; 2] = [Part::Past, Part::Refused];
 
 /// Entries of a part of a story that get no more room than they need: most stories are short.
 const SHORT: usize = 4;
@@ -71,10 +72,13 @@ impl Story {
         self.parts.iter().all(VecDeque::is_empty)
     }
 
-    /// All of it in order.
-    pub(crate) fn in_order(&self) -> Vec<&Entry> {
-        let mut entries: Vec<&Entry> = self.parts.iter().flatten().collect();
-        entries.sort_unstable_by_key(|known| known.entry.number);
+    /// What of it is to be told, in order.
+    pub(crate) fn in_order(&self, now: Time) -> Vec<&StoryEntry> {
+        let [living, past, refused] = &self.parts;
+        let aging = past.iter().chain(refused).map(|known| &known.entry);
+        let kept = aging.filter(|entry| is_kept(entry, now));
+        let mut entries: Vec<&StoryEntry> = living.iter().map(|known| &known.entry).chain(kept).collect();
+        entries.sort_unstable_by_key(|entry| entry.number);
         entries
     }
 
@@ -223,7 +227,7 @@ impl Pools {
     }
 
     pub(super) fn drop_old_stories(&mut self, now: Time, budget: usize) {
-        for part in PARTS {
+        for part in AGING {
             for _ in 0..budget {
                 let Some((&number, &holder)) = self.told.parts[part as usize].first_key_value() else {
                     break;

@@ -227,9 +227,7 @@ impl Twin {
                 self.place_item(&place.pool, &place.holder, number, version)
             }
             (Item::Pool(PoolItem::Waits { number, version, .. }), Verdict::Waits(pool, holder)) => {
-                let place = self.pools.place(holder, pool).filter(|place| place.number == number);
-                let ahead = place.and_then(|place| self.ahead_of(place));
-                PoolItem::Waits { number, ahead, version }
+                self.place_item(pool, holder, number, version)
             }
             (Item::Pool(PoolItem::Ended { id, end, units, granted_at, .. }), _) => {
                 let version = self.pools.end_of(id.sequence(), self.now).map_or(0, |ended| ended.version);
