@@ -237,7 +237,7 @@ fn what_is_told_of_a_grant_is_told_for_as_long_as_it_has_not_ended() {
          after {STORY_MS}
          holder anna                        -> unknown"
     );
-    let mut world = check_in(World::new(), &script.split_once("give_back 1").expect("it is in it").0);
+    let mut world = check_in(World::new(), script.split_once("give_back 1").expect("it is in it").0);
     let target = world.next_frame();
     world.walk(target, |_| ());
     for from in [0, target] {

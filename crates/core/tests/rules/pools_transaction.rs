@@ -195,7 +195,7 @@ fn what_a_grant_is_promised_for_ends_with_it_and_is_in_no_other_operation() {
          give_back 2
          holder anna grants                 -> 1 4
          transact give_back 1 ; hold_on 4   -> operation 1 refused invalid_value 0
-         transact hold_on 4 ; give_back 1   -> operation 1 refused invalid_value 0
+         transact hold_on 4 ; give_back 1   -> operation 0 refused is_offer +300000
          transact swap 1 pool=c ; hold_on 4 -> operation 1 refused invalid_value 0
          transact give_back 1 ; give_back 4 -> operation 1 refused invalid_value 0
          transact give_back 4 ; take carl pool=c -> 4 declined, 5 taken

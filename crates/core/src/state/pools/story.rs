@@ -138,12 +138,12 @@ impl Pools {
             _ if grant > 0 && !story.has_ended(grant, number) => Part::Living,
             _ => Part::Past,
         };
-        let ends = is_end(&entry);
+        let (ends, at) = (is_end(&entry), entry.at);
         let entry = Entry { entry, home };
         self.told.bytes += entry.bytes();
         self.add_entry(holder, part, entry);
         if ends {
-            self.end_living(holder, grant);
+            self.end_living(holder, grant, at);
         }
     }
 
@@ -180,15 +180,18 @@ impl Pools {
         }
     }
 
-    /// What was told of a grant is of the past from its end on.
-    fn end_living(&mut self, holder: u32, grant: u64) {
+    /// What was told of a grant is of the past from its end on, and over if it was told long before.
+    fn end_living(&mut self, holder: u32, grant: u64, ended_at: Time) {
         let Some(entry) = self.holders.try_entry(holder) else { return };
         let living = entry.value.story.parts[Part::Living as usize].iter().map(|known| &known.entry);
         let of_grant = living.filter(|entry| entry.grant == grant).map(|entry| entry.number);
         let numbers: Vec<u64> = of_grant.collect();
         for number in numbers {
             if let Some(entry) = self.take_entry(holder, Part::Living, number) {
-                self.add_entry(holder, Part::Past, entry);
+                match is_kept(&entry.entry, ended_at) {
+                    true => self.add_entry(holder, Part::Past, entry),
+                    false => self.told.bytes -= entry.bytes(),
+                }
             }
         }
     }
@@ -204,7 +207,7 @@ impl Pools {
         });
         let ended: BTreeSet<(u32, u64)> = grants.collect();
         for (holder, grant) in ended {
-            self.end_living(holder, grant);
+            self.end_living(holder, grant, Time(0));
         }
     }
 
