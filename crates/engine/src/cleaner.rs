@@ -16,6 +16,7 @@ use tidegate_core::{State, Time};
 use tidegate_log::frame::PAYLOAD_PREFIX_BYTES;
 use tidegate_log::{LogStatus, Sequence};
 
+use crate::limits::READ_PAUSE_MS;
 use crate::options::Cleaning;
 use crate::payloads::{Pinned, Unreadable};
 use crate::shard::Shard;
@@ -30,8 +31,6 @@ const FREED_PER_RESTATED: u64 = 3;
 const WORTHWHILE: u64 = 2;
 /// Jobs restated in one step, whatever their size.
 const STEP_JOBS: usize = 512;
-/// How long a walk rests after a disk refused to read, in ms.
-const READ_PAUSE_MS: u64 = 1_000;
 
 /// A shard's cleaning.
 #[derive(Debug)]
@@ -46,6 +45,8 @@ pub(crate) struct Cleaner {
     /// Bytes that the present walk has written.
     written: u64,
     step_at: Time,
+    /// Until when no step is made, paid for or not, since the disk refused to read.
+    rests_until: Time,
     done: u64,
 }
 
@@ -75,7 +76,16 @@ struct Target {
 impl Cleaner {
     pub(crate) fn new(options: Cleaning) -> Self {
         let phase = Phase::Resting;
-        Self { options, phase, floor_bytes: 0, credit: 0, written: 0, step_at: Time(0), done: 0 }
+        Self {
+            options,
+            phase,
+            floor_bytes: 0,
+            credit: 0,
+            written: 0,
+            step_at: Time(0),
+            rests_until: Time(0),
+            done: 0,
+        }
     }
 
     /// Callers have written so many bytes.
@@ -105,7 +115,7 @@ impl Cleaner {
 
     /// When the next step is due although nobody calls.
     pub(crate) fn next_step(&self) -> Option<Time> {
-        (!matches!(self.phase, Phase::Resting)).then_some(self.step_at)
+        (!matches!(self.phase, Phase::Resting)).then_some(self.step_at.max(self.rests_until))
     }
 
     /// Walks that have ended in a trim.
@@ -232,7 +242,7 @@ impl Shard {
             }
             Phase::Walking { walk, target } => {
                 let paid = cleaner.credit >= cleaner.options.step_bytes as i64;
-                if paid || time >= cleaner.step_at {
+                if time >= cleaner.rests_until && (paid || time >= cleaner.step_at) {
                     let before = self.sink.bytes();
                     let phase = self.step(walk, target, time);
                     self.cleaner.stepped(self.sink.bytes() - before, paid, time);
@@ -257,10 +267,11 @@ impl Shard {
             Step::Restate(ids, blobs) => (ids, blobs),
         };
         let read = Pinned::pin(&*self.log, blobs.iter().copied()).read_raw();
-        if let Some(refused) = read.iter().filter_map(|read| read.as_ref().err()).find(|error| !error.damaged)
-        {
+        let mut refusals = read.iter().filter_map(|read| read.as_ref().err()).filter(|error| !error.damaged);
+        if let Some(refused) = refusals.next() {
+            self.doors.published.reads_refused(1 + refusals.count() as u64);
             tracing::error!(why = refused.why, "cleaning rests: the disk refuses to read");
-            self.cleaner.step_at = time.plus(READ_PAUSE_MS);
+            self.cleaner.rests_until = time.plus(READ_PAUSE_MS);
             return Phase::Walking { walk, target };
         }
         let mut turn = self.gathered.turn(&mut self.sink);

@@ -78,6 +78,8 @@ pub struct Worked {
     pub leased: Vec<(LeasedJob, Bytes)>,
     /// Leased, and failed because their payloads are damaged; and why.
     pub damaged: Vec<(JobId, String)>,
+    /// Leased, and handed back because the disk refused to read their payloads; and what it said.
+    pub unread: Vec<(JobId, String)>,
     pub replayed: bool,
 }
 
@@ -335,6 +337,7 @@ fn worked(answer: Result<Answer<tidegate_engine::Worked>, CallError>) -> Reply {
                 .map(|leased| (LeasedJob { blob: Blob::default(), ..leased.job }, leased.payload.payload))
                 .collect(),
             damaged: value.damaged.into_iter().map(|damaged| (damaged.id, damaged.why)).collect(),
+            unread: value.unread.into_iter().map(|unread| (unread.id, unread.why)).collect(),
             replayed,
         }))
     })

@@ -243,6 +243,7 @@ const FAULTS: &[&str] = &[
     "process dies at an operation",
     "somebody looks at everything",
     "disk fills up",
+    "reads fail",
     "sync is slow",
     "frames gather behind a slow sync",
     "clock set forward",
@@ -259,6 +260,7 @@ const DISK: &[&str] = &[
     "a write is torn",
     "a write overtakes an earlier one",
     "a sync fails",
+    "a read fails",
     "there is no room",
     "a name is lost",
     "a file cannot be made",
@@ -285,6 +287,8 @@ const DAMAGE: &[&str] = &[
     "the last frames are reported as torn",
     "a job is failed because its payload is damaged",
     "a read says that a payload is damaged",
+    "a job goes back because the disk refuses to read",
+    "a read says that the disk refuses",
 ];
 
 const ANSWERS: &[&str] = &["duplicate", "replayed", "leased", "leased after waiting", "leased again"];
@@ -296,6 +300,7 @@ const RECOVERIES: &[&str] = &[
     "trimmed log",
     "closed log",
     "after a failed log",
+    "a start stops as the disk refuses to read",
 ];
 
 /// What is named above and cannot be reached, and why.

@@ -8,6 +8,9 @@
 //! | the meta file | the other slot holds, or the start stops |
 //! | a spare, or what lies behind the last frame | nothing |
 //!
+//! A disk that refuses to read says nothing about what lies there: whoever leases such a job does not get it, and it goes back with its
+//! attempt uncounted; whoever looks is told so.
+//!
 //! Promise: what is neither detected nor harmless is found. A payload that was hit may still come out right, from memory or
 //! because it was restated before; it may never come out as something else. Left out: bytes that were not synced yet, which a
 //! crash may turn into anything. And where a payload lay that cleaning found damaged and carried on as damaged: of those it is only
@@ -17,7 +20,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidegate_core::outcome::LeasedJob;
+use tidegate_core::JobId;
 use tidegate_engine::Envelope;
 use tidegate_log::disk::Disk;
 use tidegate_log::disk::simulated::SimulatedDisk;
@@ -32,6 +35,9 @@ use crate::chance::Chance;
 const AROUND: usize = 12;
 /// What a read begins with whose bytes are not what was written.
 pub(crate) const DAMAGED: &str = "damaged: ";
+
+/// What a reader says of a blob that the disk refused to read, after where it lies.
+const REFUSED: &str = ": the simulated disk refuses to read";
 
 /// What a reader says of a blob that cleaning has carried on as damaged.
 const NO_ENVELOPE: &str = "the stored blob is not an envelope";
@@ -349,23 +355,25 @@ impl Flips {
         self.hits.iter().filter(is_of).any(named)
     }
 
-    /// Whether a caller heard what he must: what is expected, but for payloads that were hit.
-    pub(crate) fn fits(&self, heard: &Reply, expected: &Reply) -> bool {
+    /// Whether a caller heard what he must: what is expected, but for payloads that were hit, or, if `refused`, that the disk refused
+    /// to read for him.
+    pub(crate) fn fits(&self, heard: &Reply, expected: &Reply, refused: bool) -> bool {
         match (heard, expected) {
-            (Reply::Worked(heard), Reply::Worked(expected)) => self.worked_fits(heard, expected),
-            (Reply::Job(Some(heard)), Reply::Job(Some(expected))) => self.job_fits(heard, expected),
+            (Reply::Worked(heard), Reply::Worked(expected)) => self.worked_fits(heard, expected, refused),
+            (Reply::Job(Some(heard)), Reply::Job(Some(expected))) => self.job_fits(heard, expected, refused),
             (heard, expected) => heard == expected,
         }
     }
 
-    fn job_fits(&self, heard: &SeenJob, expected: &SeenJob) -> bool {
+    fn job_fits(&self, heard: &SeenJob, expected: &SeenJob, refused: bool) -> bool {
+        let is_why = |expected: &Bytes, why: &str| (refused && is_refusal(why)) || self.is_hit(expected, why);
         let fits = |heard: &Option<Bytes>, expected: &Option<Bytes>| {
             heard == expected
                 || match (heard, expected) {
                     (Some(heard), Some(expected)) => heard
                         .strip_prefix(DAMAGED.as_bytes())
                         .and_then(|why| str::from_utf8(why).ok())
-                        .is_some_and(|why| self.is_hit(expected, why)),
+                        .is_some_and(|why| is_why(expected, why)),
                     _ => false,
                 }
         };
@@ -374,22 +382,37 @@ impl Flips {
             && fits(&heard.result, &expected.result)
     }
 
-    fn worked_fits(&self, heard: &Worked, expected: &Worked) -> bool {
-        let missing: Vec<&(LeasedJob, Bytes)> = expected
-            .leased
-            .iter()
-            .filter(|(job, _)| heard.damaged.iter().any(|(id, _)| *id == job.id))
-            .collect();
-        let there =
-            expected.leased.iter().filter(|(job, _)| !missing.iter().any(|(other, _)| other.id == job.id));
-        let rest =
-            Worked { leased: there.cloned().collect(), damaged: heard.damaged.clone(), ..expected.clone() };
-        missing.len() == heard.damaged.len()
-            && missing.iter().all(|(job, payload)| {
-                heard.damaged.iter().any(|(id, why)| *id == job.id && self.is_hit(payload, why))
-            })
-            && *heard == rest
+    fn worked_fits(&self, heard: &Worked, expected: &Worked, refused: bool) -> bool {
+        let is_of = |id: JobId| move |(other, _): &&(JobId, String)| *other == id;
+        let mut left = Vec::new();
+        let mut missing = 0;
+        for leased in &expected.leased {
+            let (job, payload) = leased;
+            let damaged = heard.damaged.iter().find(is_of(job.id));
+            let unread = heard.unread.iter().find(is_of(job.id));
+            let is_right = match (damaged, unread) {
+                (None, None) => {
+                    left.push(leased.clone());
+                    continue;
+                }
+                (Some((_, why)), None) => self.is_hit(payload, why),
+                (None, Some((_, why))) => refused && is_refusal(why),
+                (Some(_), Some(_)) => false,
+            };
+            if !is_right {
+                return false;
+            }
+            missing += 1;
+        }
+        let (damaged, unread) = (heard.damaged.clone(), heard.unread.clone());
+        missing == damaged.len() + unread.len()
+            && *heard == Worked { leased: left, damaged, unread, ..expected.clone() }
     }
+}
+
+/// Whether a reader says that the disk refused to read, and where.
+pub(crate) fn is_refusal(why: &str) -> bool {
+    why.ends_with(REFUSED) && why.contains(" at byte ")
 }
 
 impl Hit {

@@ -32,7 +32,7 @@ use crate::call::{Asked, Call, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::coverage::Coverage;
-use crate::damage::{DAMAGED, Flip, Flips, Place};
+use crate::damage::{DAMAGED, Flip, Flips, Place, is_refusal};
 use crate::judge::judge;
 use crate::operations::{FAMILIES, POOL_FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
@@ -92,6 +92,8 @@ pub struct World {
     /// Whether the log was closed and not opened since.
     is_closed: bool,
     slow: Option<SlowSync>,
+    /// Steps for which the disk goes on refusing to read.
+    refuses: u64,
     flips: Flips,
     progress: Progress,
     published: Published,
@@ -190,6 +192,7 @@ impl World {
             faults_end: false,
             is_closed: false,
             slow: None,
+            refuses: 0,
             flips: Flips::default(),
             progress: Progress::default(),
             published,
@@ -248,6 +251,7 @@ impl World {
                 self.sync_ends()?;
             }
         }
+        self.reads_fail_or_not(step);
         let event = Event::ALL[self.chance.weighted(&self.plan.events)];
         match event {
             Event::Call => self.call(),
@@ -304,6 +308,22 @@ impl World {
                 Ok(())
             }
             Event::Fault => self.fault(),
+        }
+    }
+
+    /// The disk begins to refuse to read, or ends.
+    fn reads_fail_or_not(&mut self, step: u64) {
+        if self.refuses > 0 {
+            self.refuses -= 1;
+            if self.refuses == 0 {
+                self.tell("the disk reads again".into());
+                self.disk.fail_reads(0, 0);
+            }
+        } else if let Some(steps) = self.plan.reads_fail_before(self.seed, step) {
+            self.coverage.note("fault", "reads fail");
+            self.tell("the disk refuses to read".into());
+            self.disk.fail_reads(0, u64::MAX);
+            self.refuses = steps;
         }
     }
 
@@ -382,7 +402,7 @@ impl World {
                 return Err(why);
             }
         }
-        self.inbox.push(Taken { number: Some(number), call: call.clone(), gone: false });
+        self.inbox.push(Taken { number: Some(number), call: call.clone(), gone: false, rests: false });
         self.pending.push(Pending { number, asked: Some(asked), stage: Stage::InInbox, call });
         Ok(())
     }
@@ -634,10 +654,12 @@ impl World {
                 continue;
             }
             let asked = pending.asked.as_mut().ok_or("its caller is here")?;
+            let failed_reads = self.disk.failed_reads();
             let heard = poll(asked).ok_or_else(|| {
                 format!("#{} has no answer though frame {} is durable", told.number, self.durable)
             })?;
-            if !self.flips.fits(&heard, &told.reply) {
+            let refused = self.disk.failed_reads() > failed_reads;
+            if !self.flips.fits(&heard, &told.reply, refused) {
                 return Err(format!(
                     "#{} ({})\n  heard    {heard:?}\n  expected {:?}",
                     told.number,
@@ -648,6 +670,7 @@ impl World {
             self.coverage.note_joining(&pending.call, &heard);
             self.hear(told.number, &heard);
             self.fail_damaged(&heard, &told.reply);
+            self.hand_back_unread(&heard, &told.reply);
         }
         // Nobody else may have heard anything, unless the log has failed: that is judged when the shard goes.
         if self.is_failed() {
@@ -669,13 +692,15 @@ impl World {
         mix(&mut self.digest, text.as_bytes());
         self.tell(format!("#{number} hears {}", cut(&text)));
         self.coverage.note_reply(reply);
-        if let Reply::Job(Some(job)) = reply
-            && [&job.payload, &job.result]
-                .into_iter()
-                .flatten()
-                .any(|read| read.starts_with(DAMAGED.as_bytes()))
-        {
-            self.coverage.note("damage", "a read says that a payload is damaged");
+        if let Reply::Job(Some(job)) = reply {
+            for read in [&job.payload, &job.result].into_iter().flatten() {
+                let why = read.strip_prefix(DAMAGED.as_bytes()).and_then(|why| str::from_utf8(why).ok());
+                match why.map(is_refusal) {
+                    Some(true) => self.coverage.note("damage", "a read says that the disk refuses"),
+                    Some(false) => self.coverage.note("damage", "a read says that a payload is damaged"),
+                    None => {}
+                }
+            }
         }
         reply.grants().into_iter().for_each(|grant| self.progress.hear(grant));
         if let Reply::Worked(worked) = reply {
@@ -692,7 +717,7 @@ impl World {
         }
         let command = WorkCommand { release: fresh.to_vec(), ..WorkCommand::default() };
         let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
-        self.inbox.push(Taken { number: None, call, gone: false });
+        self.inbox.push(Taken { number: None, call, gone: false, rests: false });
     }
 
     /// The engine fails jobs whose payloads it cannot hand out.
@@ -716,7 +741,22 @@ impl World {
         });
         let command = WorkCommand { fail: fail.collect(), ..WorkCommand::default() };
         let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
-        self.inbox.push(Taken { number: None, call, gone: false });
+        self.inbox.push(Taken { number: None, call, gone: false, rests: false });
+    }
+
+    /// The engine gives jobs back, after a rest, whose payloads the disk does not give.
+    fn hand_back_unread(&mut self, heard: &Reply, expected: &Reply) {
+        let (Reply::Worked(heard), Reply::Worked(expected)) = (heard, expected) else { return };
+        if heard.unread.is_empty() {
+            return;
+        }
+        self.coverage.note("damage", "a job goes back because the disk refuses to read");
+        let leased = expected.leased.iter().map(|(job, _)| job);
+        let unread = leased.filter(|job| heard.unread.iter().any(|(id, _)| *id == job.id));
+        let release = unread.map(|job| Release { id: job.id, token: job.token }).collect();
+        let command = WorkCommand { release, ..WorkCommand::default() };
+        let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
+        self.inbox.push(Taken { number: None, call, gone: false, rests: true });
     }
 
     // ---- what goes wrong ----
@@ -920,6 +960,12 @@ impl World {
                 false => self.disk.crash_at(self.disk.operations() + self.chance.between(1, 12)),
             }
         }
+        self.refuses = 0;
+        self.disk.fail_reads(0, 0);
+        if self.plan.reads_fail > 0 && self.chance.percent(10) && !self.faults_end {
+            self.disk.fail_reads(self.chance.below(12), 1);
+        }
+        let failed_reads = self.disk.failed_reads();
         self.flips.forget_overwritten(&self.disk);
         let mut unclaimed = self.flips.unclaimed(&self.disk);
         let nameless: Vec<u64> =
@@ -939,6 +985,12 @@ impl World {
                     self.flips.forget_overwritten(&self.disk);
                     unclaimed.extend(self.flips.unclaimed(&self.disk));
                 }
+                Err(OpenError::Io { .. }) if self.disk.failed_reads() > failed_reads => {
+                    self.coverage.note("recovery", "a start stops as the disk refuses to read");
+                    self.tell("the log does not open: the disk refuses to read".into());
+                    interrupted = true;
+                    self.disk.fail_reads(0, 0);
+                }
                 Err(error) => {
                     self.tell(format!("the log does not open: {error}"));
                     if before.is_some_and(|before| before != self.disk_digest()) {
@@ -949,6 +1001,7 @@ impl World {
                 }
             }
         };
+        self.disk.fail_reads(0, 0);
         self.flips.started(&recovery, &self.disk)?;
         // What the recovery did not come to may come later.
         self.limit_disk();

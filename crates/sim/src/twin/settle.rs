@@ -9,6 +9,7 @@ use tidegate_core::policy::{OnFailure, Retry, UniqueUntil};
 use tidegate_core::record::{EndReason, Failure};
 use tidegate_core::view::JobState;
 use tidegate_core::{JobId, Time, limits};
+use tidegate_engine::limits::READ_PAUSE_MS;
 use tidegate_engine::{Envelope, Work};
 
 use super::{Said, Twin};
@@ -270,6 +271,24 @@ impl Twin {
             self.advance_key_of(key);
         }
         Item::Is { id: release.id, state: JobState::Ready, at: None }
+    }
+
+    /// Leases that the engine gives back after a second's rest, and in any case before they lapse.
+    pub(super) fn hand_back_later(&mut self, releases: &[Release]) {
+        for &release in releases {
+            if let Ok(sequence) = self.leased_by(release.id, release.token.0) {
+                let left = self.job(sequence).time.saturating_sub(self.now);
+                self.returns.push((self.now + READ_PAUSE_MS.min(left / 2), release));
+            }
+        }
+    }
+
+    pub(super) fn hand_back(&mut self) {
+        let (due, later) = self.returns.drain(..).partition(|(at, _)| *at <= self.now);
+        self.returns = later;
+        let due: Vec<(u64, Release)> = due;
+        let releases: Vec<Release> = due.into_iter().map(|(_, release)| release).collect();
+        self.release_all(&releases);
     }
 
     pub(super) fn cancel(&mut self, id: JobId) -> Said {
