@@ -25,6 +25,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("answer_before_durable", "an answer goes out before its frame is durable"),
     ("leases_not_given_back", "jobs leased for a caller who has gone are not given back"),
     ("unread_job_failed", "a job whose payload the disk refuses to read is failed as if it were damaged"),
+    ("disk_full_for_ever", "a disk that was nearly full is taken for full though there is room again"),
     ("damaged_job_forgotten", "a job whose payload is damaged is neither handed out nor failed"),
     ("pool_oversold", "a pool gives one unit more than it has"),
     ("pool_claims_ignored", "what a transaction takes of a pool first is free for it once more"),

@@ -20,7 +20,7 @@ use tidegate_core::command::{Release, Work};
 use tidegate_core::outcome::LeasedJob;
 use tidegate_core::record::RecordMessage;
 use tidegate_core::state::Turn;
-use tidegate_core::{Command, JobId, State, Time};
+use tidegate_core::{Command, JobId, State, Time, sabotage};
 use tidegate_log::{Epoch, Log, Opened, Sequence};
 
 use crate::availability::PoolChange;
@@ -406,7 +406,8 @@ impl Shard {
         }
         // Once full, an eighth more must be free, so that the door does not flap.
         let needed = if self.disk.full { reserve.saturating_add(reserve / 8) } else { reserve };
-        let full = status.free_bytes < needed;
+        let stays = self.disk.full && sabotage::is("disk_full_for_ever");
+        let full = status.free_bytes < needed || stays;
         if full != self.disk.full {
             let (shard, free_bytes) = (self.number, status.free_bytes);
             if full {

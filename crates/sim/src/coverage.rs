@@ -243,6 +243,8 @@ const FAULTS: &[&str] = &[
     "process dies at an operation",
     "somebody looks at everything",
     "disk fills up",
+    "what is new is refused for want of room",
+    "there is room again",
     "reads fail",
     "sync is slow",
     "frames gather behind a slow sync",

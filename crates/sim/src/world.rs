@@ -38,6 +38,7 @@ use crate::operations::{FAMILIES, POOL_FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
 use crate::pools::judge::Progress;
 use crate::pools::published::Published;
+use crate::room::Room;
 use crate::twin::{CallNumber, Taken, Told, Twin};
 
 /// Leases and keyed calls that callers remember.
@@ -96,6 +97,8 @@ pub struct World {
     refuses: u64,
     flips: Flips,
     progress: Progress,
+    room: Room,
+    was_full: bool,
     published: Published,
     story: VecDeque<String>,
     /// What callers ask and hear is not told.
@@ -164,6 +167,7 @@ impl World {
         let (engine, solo) = Engine::solo(opened, options).map_err(|error| error.to_string())?;
         let twin = Twin::new(log_seed, plan.state, plan.waiters_max);
         let now = clock.now();
+        let room = Room::new(plan.disk_reserve_bytes);
         let published = Published::new(&engine, plan.pools.pools);
         let world = Self {
             chance,
@@ -195,6 +199,8 @@ impl World {
             refuses: 0,
             flips: Flips::default(),
             progress: Progress::default(),
+            room,
+            was_full: false,
             published,
             story: VecDeque::new(),
             is_quiet: false,
@@ -437,13 +443,17 @@ impl World {
         for _ in 0..TURNS_MAX {
             let calls = std::mem::take(&mut self.inbox);
             let time = self.next_time();
+            // As the turn finds it.
+            let disk_full = self.room.turn(time, self.disk.free_bytes().unwrap_or(0));
+            let in_flight = self.in_flight_bytes();
             match self.solo.turn(self.clock.now()) {
                 Err(why) => {
                     self.tell(format!("the turn finds that the log has failed: {why}"));
                     return self.log_failed(false);
                 }
                 Ok(turned) => {
-                    self.after_turn(time, &calls)?;
+                    self.room.submitted(self.in_flight_bytes() - in_flight);
+                    self.after_turn(time, disk_full, &calls)?;
                     if !turned.more {
                         return self.check_sleep();
                     }
@@ -453,13 +463,32 @@ impl World {
         Err("turn after turn says that more is due".into())
     }
 
-    fn after_turn(&mut self, time: u64, calls: &[Taken]) -> Result<(), String> {
+    /// What the log has been given and has not synced yet.
+    fn in_flight_bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.in_flight_bytes())
+    }
+
+    fn after_turn(&mut self, time: u64, disk_full: bool, calls: &[Taken]) -> Result<(), String> {
         let state = self.solo.state().ok_or("the shard is not open after a turn")?;
         if state.now() != Time(time) {
             return Err(format!("the turn's time is {}, the clocks say {time}", state.now().0));
         }
         let status = &self.engine.status().shards[0];
-        let (last, disk_full) = (status.last, status.disk_full);
+        let last = status.last;
+        if status.disk_full != disk_full {
+            return Err(format!(
+                "the shard says {} of a full disk and must say {disk_full}: {:?} and {:?} free",
+                status.disk_full,
+                self.room,
+                self.disk.free_bytes()
+            ));
+        }
+        if disk_full {
+            self.coverage.note("fault", "what is new is refused for want of room");
+        } else if std::mem::take(&mut self.was_full) {
+            self.coverage.note("fault", "there is room again");
+        }
+        self.was_full = disk_full;
         let waiting: Vec<CallNumber> = self.twin.waiters.iter().map(|waiter| waiter.number).collect();
         self.twin.last_frame = self.last;
         if self.twin.pools_turn_together(time) {
@@ -1059,6 +1088,7 @@ impl World {
         }
         self.twin.adopt_order(&state.places());
         (self.last, self.durable, self.first) = (last, last, 0);
+        (self.room, self.was_full) = (Room::new(self.plan.disk_reserve_bytes), false);
         self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
         let now = self.clock.now();
         (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
