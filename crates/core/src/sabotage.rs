@@ -44,6 +44,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("swap_renews_hold", "a hold that is swapped can be held for as long as a new one"),
     ("confirm_keeps_version", "a pool has the same version after a hold was taken"),
     ("pool_shown_before_durable", "a pool is published before its frame is durable"),
+    ("queue_shown_before_durable", "a queue is published before its frame is durable"),
     ("payload_lost_on_restate", "a payload is written anew as something else"),
     ("redrive_of_job_lost", "a replay of a trimmed log forgets which redrive brought a job back"),
     ("roster_left_disordered", "a replay of a trimmed log lists the grants of a pool in another order"),

@@ -305,6 +305,8 @@ const RECOVERIES: &[&str] = &[
     "a start stops as the disk refuses to read",
 ];
 
+const PUBLISHED: &[&str] = &["queues", "queues, and newer wait"];
+
 /// What is named above and cannot be reached, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("answer: other", "it would be a bug"),
@@ -333,6 +335,7 @@ pub const MUST_BE_REACHED: &[(&str, &[&str])] = &[
     ("flip", FLIPS),
     ("damage", DAMAGE),
     ("recovery", RECOVERIES),
+    ("published", PUBLISHED),
     ("command", pools::POOL_READS),
     ("pool operation", pools::POOL_OPERATIONS),
     ("condition", pools::CONDITIONS),

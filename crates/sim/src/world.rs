@@ -38,6 +38,7 @@ use crate::operations::{FAMILIES, POOL_FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
 use crate::pools::judge::Progress;
 use crate::pools::published::Published;
+use crate::queues::Queues;
 use crate::room::Room;
 use crate::twin::{CallNumber, Taken, Told, Twin};
 
@@ -97,6 +98,7 @@ pub struct World {
     refuses: u64,
     flips: Flips,
     progress: Progress,
+    queues: Queues,
     room: Room,
     was_full: bool,
     published: Published,
@@ -169,7 +171,7 @@ impl World {
         let now = clock.now();
         let room = Room::new(plan.disk_reserve_bytes);
         let published = Published::new(&engine, plan.pools.pools);
-        let world = Self {
+        let mut world = Self {
             chance,
             plan,
             seed,
@@ -199,6 +201,7 @@ impl World {
             refuses: 0,
             flips: Flips::default(),
             progress: Progress::default(),
+            queues: Queues::default(),
             room,
             was_full: false,
             published,
@@ -207,6 +210,7 @@ impl World {
             coverage: Coverage::default(),
             digest: DIGEST,
         };
+        world.queues.recovered(&world.engine)?;
         world.limit_disk();
         Ok(world)
     }
@@ -510,6 +514,7 @@ impl World {
             .step(state, &self.twin)
             .map_err(|why| format!("after the turn of frame {last}: {why}"))?;
         self.published.turned(last);
+        self.queues.turned(time, last, last > self.last, &self.twin);
         if last > self.last {
             let mut copy = self.twin.clone();
             copy.forget_callers();
@@ -547,7 +552,10 @@ impl World {
 
     /// A shard that sleeps wakes up in time for what is due.
     fn check_sleep(&mut self) -> Result<(), String> {
-        let Some((due, what)) = self.twin.next_due() else { return Ok(()) };
+        let published = self.queues.next_due().map(|at| (at, "what is published of queues".into()));
+        let Some((due, what)) = self.twin.next_due().into_iter().chain(published).min() else {
+            return Ok(());
+        };
         let sleep = self.solo.sleep_ms(self.clock.now());
         match sleep {
             Some(ms) if self.time + ms <= due.max(self.time) => Ok(()),
@@ -635,8 +643,9 @@ impl World {
         Ok(())
     }
 
-    /// Looks at what is published of pools: it is what the last durable frame left.
+    /// Looks at what is published: of queues the last snapshot, of pools what the last durable frame left.
     fn look_at_published(&mut self) -> Result<(), String> {
+        self.queues.look(&self.engine, self.durable, &mut self.coverage)?;
         if self.plan.pools.share == 0 {
             return Ok(());
         }
@@ -983,6 +992,7 @@ impl World {
     fn recover(&mut self) -> Result<(), String> {
         let frames = self.frames.iter().map(|kept| (kept.frame, &kept.twin));
         self.published.before_recovery(&self.engine, self.durable, frames)?;
+        self.queues.recovered(&self.engine)?;
         if self.chance.percent(10) && !self.faults_end {
             match self.chance.percent(30) {
                 true => self.disk.crash_in(META),
