@@ -12,7 +12,7 @@
 
 use tidegate_core::state::{Step, Walk};
 use tidegate_core::view::JobFilter;
-use tidegate_core::{State, Time};
+use tidegate_core::{State, Time, sabotage};
 use tidegate_log::frame::PAYLOAD_PREFIX_BYTES;
 use tidegate_log::{LogStatus, Sequence};
 
@@ -37,9 +37,10 @@ const STEP_JOBS: usize = 512;
 pub(crate) struct Cleaner {
     options: Cleaning,
     phase: Phase,
-    /// The log is not looked at again before it is so long, since cleaning it at its present length would
-    /// free little.
+    /// The log is not cleaned again before it is so long, since cleaning it at its present length would free little.
     floor_bytes: u64,
+    /// What was alive when that was found. If much of it has ended since, the log is cleaned all the same.
+    floor_live: u64,
     /// Bytes that callers' writes have paid for; below zero after a step that had to write more.
     credit: i64,
     /// Bytes that the present walk has written.
@@ -80,6 +81,7 @@ impl Cleaner {
             options,
             phase,
             floor_bytes: 0,
+            floor_live: 0,
             credit: 0,
             written: 0,
             step_at: Time(0),
@@ -106,10 +108,11 @@ impl Cleaner {
 
     /// A walk has ended, and `left` bytes stay in the log. If it wrote much of what it freed, the sample knows
     /// too little of what is alive: the next walk waits until the log has grown.
-    fn ended(&mut self, target: Target, left: u64) {
+    fn ended(&mut self, target: Target, left: u64, state: &State) {
         self.done += 1;
         if self.written > target.freed / WORTHWHILE {
             self.floor_bytes = left + left / 2 + self.options.slack_bytes;
+            self.floor_live = Sample::of(state).live_bytes(Sequence(u64::MAX));
         }
     }
 
@@ -126,12 +129,14 @@ impl Cleaner {
     /// Begins a walk if the log is too long and enough of it is dead.
     pub(crate) fn look(&mut self, status: &LogStatus, state: &State) {
         let resting = matches!(self.phase, Phase::Resting);
-        let long = status.bytes > self.options.slack_bytes && status.bytes >= self.floor_bytes;
-        if !resting || !long {
+        let long = status.bytes > self.options.slack_bytes;
+        if !resting || !long || (sabotage::is("cleaner_stops") && self.done > 0) {
             return;
         }
         let sample = Sample::of(state);
-        if status.bytes <= 2 * sample.live_bytes(Sequence(u64::MAX)) + self.options.slack_bytes {
+        let live = sample.live_bytes(Sequence(u64::MAX));
+        let not_worthwhile = status.bytes < self.floor_bytes && live > self.floor_live / 2;
+        if not_worthwhile || status.bytes <= 2 * live + self.options.slack_bytes {
             return;
         }
         self.floor_bytes = 0;
@@ -141,7 +146,7 @@ impl Cleaner {
                 self.written = 0;
                 self.phase = Phase::Walking { walk: state.walk(target.first.0), target };
             }
-            None => self.floor_bytes = status.bytes + status.bytes / 4,
+            None => (self.floor_bytes, self.floor_live) = (status.bytes + status.bytes / 4, live),
         }
     }
 }
@@ -234,7 +239,7 @@ impl Shard {
                 tracing::debug!(target = %target.first, "cleaning ends: everything before it may go");
                 let left = self.log.status().bytes.saturating_sub(target.freed);
                 self.log.trim(target.first);
-                cleaner.ended(target, left);
+                cleaner.ended(target, left, &self.state);
             }
             Phase::Waiting { target, after } => {
                 cleaner.phase = Phase::Waiting { target, after };
@@ -280,7 +285,7 @@ impl Shard {
         self.gathered.absorb(turn);
         for (blob, read) in blobs.iter().zip(read) {
             match read {
-                Ok(bytes) if tidegate_core::sabotage::is("payload_lost_on_restate") => {
+                Ok(bytes) if sabotage::is("payload_lost_on_restate") => {
                     self.sink.push_blob(&vec![0; bytes.len()]);
                 }
                 Ok(bytes) => self.sink.push_blob(&bytes),

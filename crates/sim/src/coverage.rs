@@ -303,6 +303,7 @@ const RECOVERIES: &[&str] = &[
     "closed log",
     "after a failed log",
     "a start stops as the disk refuses to read",
+    "a log gets short",
 ];
 
 const PUBLISHED: &[&str] = &["queues", "queues, and newer wait"];

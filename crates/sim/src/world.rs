@@ -50,6 +50,12 @@ const STORY_LINES: usize = 60;
 const PAYLOADS_OF_STEP: u64 = 10_000;
 /// Turns that may follow one another because each says that more is due.
 const TURNS_MAX: usize = 200;
+/// At the end a log may have so many times what is alive in it, and so many bytes beside: its last segment, and what its frames cost.
+const LOG_PER_ALIVE: u64 = 4;
+const LOG_SLACK_BYTES: u64 = 49_152;
+/// Seconds within which it has come down to that, and steps of a walk in each.
+const QUIET_S: u64 = 30;
+const STEPS_OF_WALK: u64 = 5;
 /// What a digest of nothing is.
 const DIGEST: u64 = 0xcbf2_9ce4_8422_2325;
 /// The file that a log reads first.
@@ -1142,6 +1148,7 @@ impl World {
                 if let Some(place) = self.twin.waits_for_nothing() {
                     return Err(format!("this one waits at the end for no reason: {place:?}"));
                 }
+                self.log_gets_short()?;
                 self.crash(Survival::Everything)?;
                 return self.look_at_all();
             }
@@ -1153,6 +1160,35 @@ impl World {
         }
         let held = self.twin.pools_are_settled();
         Err(format!("{} jobs never come to their ends (pools have: {held})", self.twin.unfinished()))
+    }
+
+    /// With time, and nobody asking anything, a log comes down to a few times what is alive in it: no job pins it.
+    fn log_gets_short(&mut self) -> Result<(), String> {
+        let bytes = |world: &Self| world.log.as_ref().map_or(0, |log| log.status().bytes);
+        let before = bytes(self);
+        let mut passed = 0;
+        loop {
+            let most = LOG_PER_ALIVE * self.twin.alive_bytes() + 2 * self.plan.slack_bytes + LOG_SLACK_BYTES;
+            if bytes(self) <= most {
+                if passed > 0 {
+                    self.coverage.note("recovery", "a log gets short");
+                }
+                return Ok(());
+            }
+            if passed == QUIET_S {
+                return Err(format!(
+                    "the log has {} bytes, {before} before nobody asked anything, and must have {most} at most",
+                    bytes(self)
+                ));
+            }
+            passed += 1;
+            self.clock.pass(1_000);
+            // A walk makes a step each time it is asked after its pause.
+            for _ in 0..STEPS_OF_WALK {
+                self.clock.pass(20);
+                self.settle_down()?;
+            }
+        }
     }
 
     /// Resumes every queue and every ordering key that holds something up.
