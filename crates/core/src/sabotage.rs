@@ -46,6 +46,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("pool_shown_before_durable", "a pool is published before its frame is durable"),
     ("queue_shown_before_durable", "a queue is published before its frame is durable"),
     ("cleaner_stops", "a log that was cleaned once is not cleaned again"),
+    ("trace_lost", "a job's payload comes to its worker without the trace that it continues"),
     ("payload_lost_on_restate", "a payload is written anew as something else"),
     ("redrive_of_job_lost", "a replay of a trimmed log forgets which redrive brought a job back"),
     ("roster_left_disordered", "a replay of a trimmed log lists the grants of a pool in another order"),

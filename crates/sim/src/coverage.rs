@@ -15,6 +15,7 @@ use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::policy::{OnConflict, OnFailure, Unique, UniqueUntil};
 use tidegate_core::record::{EndReason, RedriveEnd};
 use tidegate_core::view::{JobFilter, JobView, WaitingFor};
+use tidegate_engine::{Content, Enqueue, Envelope};
 
 use crate::call::{Call, Reply};
 use crate::pools::coverage as pools;
@@ -203,6 +204,9 @@ const OPTIONS: &[&str] = &[
     "retry",
     "dependency",
     "result",
+    "metadata",
+    "traceparent",
+    "bytes",
     "lease_ms of a lease",
     "kinds of a lease",
     "lease_ms of an extension",
@@ -387,10 +391,14 @@ impl Coverage {
         self.note("command", call.name());
         self.options(&[("idempotency key", call.key().is_some())]);
         match call {
-            Call::Enqueue { ask, key: _ } => ask.command.jobs.iter().for_each(|job| self.note_job(job)),
+            Call::Enqueue { ask: Enqueue { command, payloads }, key: _ } => {
+                command.jobs.iter().for_each(|job| self.note_job(job));
+                payloads.iter().for_each(|payload| self.note_envelope(payload));
+            }
             Call::Transact { ask, key: _ } => {
                 for (one, blob) in ask.command.operations.iter().zip(&ask.blobs) {
                     self.note("operation", operation(one));
+                    self.note_envelope(blob);
                     match one {
                         Operation::Enqueue(EnqueueOne { queue: _, kind: _, job }) => self.note_job(job),
                         Operation::Complete(Complete { id: _, token: _, result_len: _ }) => {
@@ -413,6 +421,7 @@ impl Coverage {
                     ("result", ask.results.iter().any(|result| result.stored_len() > 0)),
                 ]);
                 self.note_work(&ask.command);
+                ask.results.iter().for_each(|result| self.note_envelope(result));
             }
             Call::Pause { pause: Pause { queue: _, ordering_key, paused }, key: _ } => self.options(&[
                 ("pause of a queue", ordering_key.is_none() && *paused),
@@ -449,6 +458,15 @@ impl Coverage {
             | Call::Queue { .. }
             | Call::Causes { .. } => {}
         }
+    }
+
+    fn note_envelope(&mut self, envelope: &Envelope) {
+        let Envelope { payload: _, content, metadata, traceparent } = envelope;
+        self.options(&[
+            ("metadata", !metadata.is_empty()),
+            ("traceparent", traceparent.is_some()),
+            ("bytes", *content == Content::Bytes as i32),
+        ]);
     }
 
     fn note_job(&mut self, job: &NewJob) {

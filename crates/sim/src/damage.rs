@@ -18,7 +18,6 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
 use prost::Message as _;
 use tidegate_core::JobId;
 use tidegate_engine::Envelope;
@@ -90,7 +89,7 @@ pub(crate) struct Flips {
     /// Payloads that may be read as damaged, until a start finds their bytes mended or written anew.
     hits: Vec<Hit>,
     /// Those of all times: cleaning may have carried them on as damaged, and that no mending heals.
-    carried: Vec<Bytes>,
+    carried: Vec<Envelope>,
 }
 
 /// A payload that a flip is in, or whose frame's header is hit.
@@ -104,7 +103,7 @@ struct Hit {
     /// Where a reader may find damage: the payload's beginning as the header has it, or had it; the header itself.
     named: Vec<u64>,
     /// None where lies what was carried on as damaged: of that it is not known whose it was.
-    payload: Option<Bytes>,
+    payload: Option<Envelope>,
 }
 
 /// A frame in a file.
@@ -341,7 +340,7 @@ impl Flips {
     }
 
     /// Whether a payload may be read as damaged, for this reason: it lies where the reason says, and was hit there.
-    fn is_hit(&self, payload: &Bytes, why: &str) -> bool {
+    fn is_hit(&self, payload: &Envelope, why: &str) -> bool {
         if why.starts_with(NO_ENVELOPE) {
             return self.carried.contains(payload);
         }
@@ -366,14 +365,12 @@ impl Flips {
     }
 
     fn job_fits(&self, heard: &SeenJob, expected: &SeenJob, refused: bool) -> bool {
-        let is_why = |expected: &Bytes, why: &str| (refused && is_refusal(why)) || self.is_hit(expected, why);
-        let fits = |heard: &Option<Bytes>, expected: &Option<Bytes>| {
+        let is_why =
+            |expected: &Envelope, why: &str| (refused && is_refusal(why)) || self.is_hit(expected, why);
+        let fits = |heard: &Option<Envelope>, expected: &Option<Envelope>| {
             heard == expected
                 || match (heard, expected) {
-                    (Some(heard), Some(expected)) => heard
-                        .strip_prefix(DAMAGED.as_bytes())
-                        .and_then(|why| str::from_utf8(why).ok())
-                        .is_some_and(|why| is_why(expected, why)),
+                    (Some(heard), Some(expected)) => why(heard).is_some_and(|why| is_why(expected, why)),
                     _ => false,
                 }
         };
@@ -408,6 +405,11 @@ impl Flips {
         missing == damaged.len() + unread.len()
             && *heard == Worked { leased: left, damaged, unread, ..expected.clone() }
     }
+}
+
+/// What a read says that could not be done.
+pub(crate) fn why(read: &Envelope) -> Option<&str> {
+    read.payload.strip_prefix(DAMAGED.as_bytes()).and_then(|why| str::from_utf8(why).ok())
 }
 
 /// Whether a reader says that the disk refused to read, and where.
@@ -448,8 +450,7 @@ fn hits(flip: &Flip, frame: &FrameAt, healed: &[u8], now: &[u8]) -> Vec<Hit> {
                 named.push(frame.at as u64 + found.payloads_at() + (from - area_at) as u64);
             }
             // What was carried on as damaged is no envelope.
-            let envelope = Envelope::decode(&healed[from + PAYLOAD_PREFIX_BYTES..to]);
-            let payload = envelope.ok().map(|envelope| envelope.payload);
+            let payload = Envelope::decode(&healed[from + PAYLOAD_PREFIX_BYTES..to]).ok();
             let (place, file, frame) = (flip.place, flip.file.clone(), flip.frame);
             hits.push(Hit { place, file, frame, at, named, payload });
         }
@@ -503,7 +504,7 @@ mod tests {
         Flips { live: vec![flip], hits, carried }
     }
 
-    fn why(at: u64) -> String {
+    fn told(at: u64) -> String {
         format!("{DAMAGED}{FILE}, byte {at}: the payload's checksum is wrong")
     }
 
@@ -511,22 +512,22 @@ mod tests {
     fn only_the_payload_that_was_hit_may_be_damaged_and_only_where_it_lies() {
         let (bytes, begins) = file(&["[1,{}]", "1", "{}"]);
         let flips = flipped(Place::Payload, begins[0] + 10, &bytes);
-        assert!(flips.is_hit(&"[1,{}]".into(), &why(begins[0])));
-        assert!(!flips.is_hit(&"[1,{}]".into(), &why(begins[1])), "another place");
-        assert!(!flips.is_hit(&"1".into(), &why(begins[0])), "a part of what was hit");
-        assert!(!flips.is_hit(&"{}".into(), &why(begins[2])), "its neighbour");
-        assert!(!flips.is_hit(&"{}".into(), NO_ENVELOPE));
-        assert!(flips.is_hit(&"[1,{}]".into(), NO_ENVELOPE));
+        assert!(flips.is_hit(&Envelope::json("[1,{}]"), &told(begins[0])));
+        assert!(!flips.is_hit(&Envelope::json("[1,{}]"), &told(begins[1])), "another place");
+        assert!(!flips.is_hit(&Envelope::json("1"), &told(begins[0])), "a part of what was hit");
+        assert!(!flips.is_hit(&Envelope::json("{}"), &told(begins[2])), "its neighbour");
+        assert!(!flips.is_hit(&Envelope::json("{}"), NO_ENVELOPE));
+        assert!(flips.is_hit(&Envelope::json("[1,{}]"), NO_ENVELOPE));
     }
 
     #[test]
     fn a_hit_header_puts_its_payloads_in_doubt_until_it_is_mended() {
         let (bytes, begins) = file(&["[1,{}]", "1"]);
         let mut flips = flipped(Place::Header, 0, &bytes);
-        assert!(flips.is_hit(&"1".into(), &why(0)));
-        assert!(flips.is_hit(&"1".into(), &why(begins[1])));
-        assert!(!flips.is_hit(&"{}".into(), &why(0)), "no payload of the frame");
-        assert!(!flips.is_hit(&"1".into(), &why(begins[0])), "where the other lies");
+        assert!(flips.is_hit(&Envelope::json("1"), &told(0)));
+        assert!(flips.is_hit(&Envelope::json("1"), &told(begins[1])));
+        assert!(!flips.is_hit(&Envelope::json("{}"), &told(0)), "no payload of the frame");
+        assert!(!flips.is_hit(&Envelope::json("1"), &told(begins[0])), "where the other lies");
         flips.live.clear();
         let recovery = RecoveryReport {
             first: Sequence(1),
@@ -537,6 +538,6 @@ mod tests {
             torn: None,
         };
         flips.started(&recovery, &SimulatedDisk::new()).expect("nothing is flipped");
-        assert!(!flips.is_hit(&"1".into(), &why(0)), "it was mended");
+        assert!(!flips.is_hit(&Envelope::json("1"), &told(0)), "it was mended");
     }
 }

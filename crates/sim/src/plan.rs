@@ -46,6 +46,8 @@ pub struct Plan {
     pub disk_bytes: u64,
     pub disk_reserve_bytes: u64,
     pub state: StateLimits,
+    /// Of a hundred payloads and results, how many have metadata, a trace, or are no JSON.
+    pub with_metadata: u64,
     /// Of a thousand steps, before how many the disk begins to refuse to read for a while.
     pub reads_fail: u64,
     pub pools: PoolPlan,
@@ -180,6 +182,7 @@ impl Plan {
                 pools: pools.limits,
                 ..StateLimits::default()
             },
+            with_metadata: [0, 30, 80][Chance::of_step(seed, APART + 1).below(3) as usize],
             reads_fail: [0, 0, 3, 12][Chance::of_step(seed, APART).below(4) as usize],
             pools,
         }

@@ -32,7 +32,7 @@ use crate::call::{Asked, Call, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::coverage::Coverage;
-use crate::damage::{DAMAGED, Flip, Flips, Place, is_refusal};
+use crate::damage::{self, Flip, Flips, Place, is_refusal};
 use crate::judge::judge;
 use crate::operations::{FAMILIES, POOL_FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
@@ -738,8 +738,7 @@ impl World {
         self.coverage.note_reply(reply);
         if let Reply::Job(Some(job)) = reply {
             for read in [&job.payload, &job.result].into_iter().flatten() {
-                let why = read.strip_prefix(DAMAGED.as_bytes()).and_then(|why| str::from_utf8(why).ok());
-                match why.map(is_refusal) {
+                match damage::why(read).map(is_refusal) {
                     Some(true) => self.coverage.note("damage", "a read says that the disk refuses"),
                     Some(false) => self.coverage.note("damage", "a read says that a payload is damaged"),
                     None => {}

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 
-use bytes::Bytes;
 use tidegate_core::command::{Complete, Extend, Fail, Release};
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::policy::{OnFailure, Retry, UniqueUntil};
@@ -60,7 +59,7 @@ impl Twin {
             let is_so = Item::Is { id, state: JobState::Completed, at: None };
             items.push(match self.leased_by(id, complete.token.0) {
                 Ok(sequence) => {
-                    done.push((sequence, results(index).map(|result| result.payload.clone())));
+                    done.push((sequence, results(index).cloned()));
                     is_so
                 }
                 Err(Refusal::JobEnded(JobState::Completed))
@@ -76,7 +75,7 @@ impl Twin {
     }
 
     /// Completes jobs together: their ordering keys go on when all of them have ended.
-    pub(super) fn complete_jobs(&mut self, done: Vec<(u64, Option<Bytes>)>) {
+    pub(super) fn complete_jobs(&mut self, done: Vec<(u64, Option<Envelope>)>) {
         let keys: Vec<_> = done.iter().map(|&(sequence, _)| self.key_of(sequence)).collect();
         for (sequence, result) in done {
             if self.job(sequence).state == JobState::Leased {
@@ -193,7 +192,7 @@ impl Twin {
         }
         match state {
             JobState::Dead => job.death = death,
-            _ => job.payload = Bytes::new(),
+            _ => job.payload = Envelope::default(),
         }
         self.free_unique(sequence, false);
         if parks && let Some(key) = self.key_of(sequence) {
@@ -312,7 +311,7 @@ impl Twin {
         if job.state != JobState::Dead {
             return Said::Refused(Refusal::NotDead(job.state));
         }
-        job.payload = payload.payload.clone();
+        job.payload = payload.clone();
         Said::Item(Item::Is { id, state: job.state, at: None })
     }
 }
