@@ -403,11 +403,11 @@ impl World {
         match (poll(&mut asked), full) {
             (None, false) => {}
             (Some(Reply::TooLarge), _) if call.is_too_large() => {
-                self.coverage.note_reply(&Reply::TooLarge);
+                self.coverage.note_reply(&call, &Reply::TooLarge);
                 return Ok(());
             }
             (Some(Reply::InboxFull), true) => {
-                self.coverage.note_reply(&Reply::InboxFull);
+                self.coverage.note_reply(&call, &Reply::InboxFull);
                 return Ok(());
             }
             (heard, _) => {
@@ -712,7 +712,7 @@ impl World {
                 ));
             }
             self.coverage.note_joining(&pending.call, &heard);
-            self.hear(told.number, &heard);
+            self.hear(told.number, &pending.call, &heard);
             self.fail_damaged(&heard, &told.reply);
             self.hand_back_unread(&heard, &told.reply);
         }
@@ -731,11 +731,11 @@ impl World {
         Ok(())
     }
 
-    fn hear(&mut self, number: CallNumber, reply: &Reply) {
+    fn hear(&mut self, number: CallNumber, call: &Call, reply: &Reply) {
         let text = format!("{reply:?}");
         mix(&mut self.digest, text.as_bytes());
         self.tell(format!("#{number} hears {}", cut(&text)));
-        self.coverage.note_reply(reply);
+        self.coverage.note_reply(call, reply);
         if let Reply::Job(Some(job)) = reply {
             for read in [&job.payload, &job.result].into_iter().flatten() {
                 match damage::why(read).map(is_refusal) {
@@ -988,7 +988,7 @@ impl World {
                     pending.number
                 ));
             }
-            self.hear(pending.number, &heard);
+            self.hear(pending.number, &pending.call, &heard);
         }
         Ok(())
     }
