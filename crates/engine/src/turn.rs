@@ -81,6 +81,7 @@ impl Shard {
                 let told = self.tell_pools(ask);
                 self.tell(reply, told);
             }
+            Ask::HandBack { release } => self.hand_back_later(release, time),
             Ask::Probe => {
                 self.probed = true;
                 self.tell(reply, Told::Probed);
@@ -306,6 +307,12 @@ impl Shard {
         gives: &[Option<GrantId>],
     ) {
         let leases = matches!(&outcome, Outcome::Worked(worked) if !worked.leased.is_empty());
+        if let Outcome::Worked(worked) = &outcome
+            && leases
+            && !leased_now
+        {
+            self.keep_leased(&worked.leased);
+        }
         let grants = self.grants_of(&outcome, gives);
         let told = Told::Decided { outcome, replayed, pinned: Pinned::default(), grants };
         let delivery = if leases && leased_now {

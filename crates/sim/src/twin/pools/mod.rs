@@ -225,6 +225,16 @@ impl Pools {
     }
 }
 
+impl Pools {
+    /// About what is alive of pools takes in a log.
+    pub(super) fn alive_bytes(&self) -> u64 {
+        let stories: usize = self.stories.values().map(Vec::len).sum();
+        let kept =
+            500 * self.pools.len() + 250 * (self.grants.len() + self.line.len()) + 200 * self.ended.len();
+        (kept + 200 * stories) as u64
+    }
+}
+
 impl Twin {
     /// What time alone brings to pools: they open and close, holds lapse, and lines are served.
     pub(super) fn attend_pools(&mut self) {
