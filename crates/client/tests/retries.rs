@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{House, message};
+use support::{House, message, own_port};
 use tidegate::api::enqueue::NewJob;
 use tidegate::api::id::JobId;
 use tidegate::api::lease::LeaseRequest;
@@ -156,8 +156,8 @@ async fn a_server_that_comes_back_within_the_deadline_is_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_stays_away_is_given_up_at_the_deadline() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
+    let (_port, address) = own_port();
+    let listener = TcpListener::bind(address).await.expect("our own port");
     // Connections are taken and never answered.
     let client = Client::connect(&format!("http://{address}")).expect("an address");
     let client = client.with_deadline(Duration::from_millis(300));

@@ -258,14 +258,15 @@ fn units_are_held_confirmed_extended_and_given_back() {
 fn a_hold_lapses_at_its_deadline_and_what_is_free_then_is_offered() {
     let house = House::open();
     pool(&house, "p@s", r#"{"capacity":1,"waitlist_max":5,"offer_queue":"offers@s"}"#);
-    let held = ask(&house, "p@s", "hold", r#"{"holder":"anna","hold_ms":1000}"#);
-    let waits = ask(&house, "p@s", "join", r#"{"holder":"bert"}"#);
+    // In one request, so that no time passes between.
+    let both = house.post(
+        "/v1/pools/requests",
+        r#"[{"hold":{"pool":"p@s","holder":"anna","hold_ms":1000}},{"join":{"pool":"p@s","holder":"bert"}}]"#,
+    );
+    let [held, waits] = [0, 1].map(|at| &both.json["results"][at]);
     assert_eq!(
-        (waits.status, &waits.json),
-        (
-            202,
-            &json!({ "pool": "p@s", "holder": "bert", "state": "waiting", "number": 1, "ahead": 0, "version": 3 })
-        )
+        waits,
+        &json!({ "pool": "p@s", "holder": "bert", "state": "waiting", "number": 1, "ahead": 0, "version": 3 })
     );
     let job = house.post("/v1/leases", r#"{"queues":["offers@s"],"wait_ms":60000}"#).json["jobs"][0].clone();
     assert_eq!((&job["kind"], &job["payload"]["holder"]), (&json!("offer"), &json!("bert")));
@@ -274,7 +275,7 @@ fn a_hold_lapses_at_its_deadline_and_what_is_free_then_is_offered() {
         some(&offer, &["state", "holder", "offered", "offer_job"]),
         json!({ "state": "held", "holder": "bert", "offered": true, "offer_job": job["id"] })
     );
-    let late = grant(&house, held.json["id"].as_str().unwrap(), "confirm", "");
+    let late = grant(&house, held["id"].as_str().unwrap(), "confirm", "");
     assert_eq!((late.status, late.code()), (409, "hold_lapsed"));
     let declined = grant(&house, offer["id"].as_str().unwrap(), "release", "");
     assert_eq!(declined.json["state"], "declined");
