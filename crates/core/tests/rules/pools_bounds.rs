@@ -115,6 +115,20 @@ fn a_lapse_and_the_offers_that_it_makes_share_a_turn() {
     assert_eq!((view.held, view.waiting), (u64::from(holds), 0));
 }
 
+/// What is left of it must be found by the next turn.
+#[test]
+fn a_line_that_is_longer_than_a_turn_is_let_go_in_several_when_its_pool_closes() {
+    let mut world = World::new();
+    let line = EXPIRE_PER_TURN as u32 + 10;
+    let closes_at = world.now.plus(1_000).0;
+    let config = PoolConfig { closes_at, waitlist_max: line, ..PoolConfig::of(0) };
+    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::Pools((0..line).map(|n| PoolOperation::Join(wish("p", n))).collect()));
+    world.now = world.now.plus(1_000);
+    assert_eq!(turns(&mut world), [1 + EXPIRE_PER_TURN, 10], "it closes, and lets the first ones go");
+    assert_eq!(world.state.pool("p").unwrap().waiting, 0);
+}
+
 #[test]
 fn so_many_grants_that_have_ended_are_remembered_for_an_hour() {
     let world = limited(PoolLimits { ended_grants_max: 2, ..PoolLimits::default() });

@@ -218,6 +218,23 @@ fn a_grant_is_promised_once() {
     );
 }
 
+#[test]
+fn who_promises_a_grant_again_hears_which_joining_it_is_promised_for() {
+    check(
+        "pool name=a waitlist=5
+         pool name=b waitlist=5
+         pool name=c waitlist=5
+         all take anna pool=a ; take bert pool=b ; take carl pool=c -> 1 taken, 2 taken, 3 taken
+         join zoe pool=b                    -> waits 1 behind 0
+         swap 1 pool=b when_offered         -> waits 2 behind 1
+         swap 1 pool=c when_offered         -> refused already_waiting 2
+         leave zoe pool=b
+         give_back 2
+         show_grant 4 holder gives          -> anna, 1
+         swap 1 pool=c when_offered         -> refused already_waiting 2   # also when it is an offer",
+    );
+}
+
 /// It was swapped, and what it had been promised for came besides.
 #[test]
 fn a_place_in_line_ends_with_the_grant_that_is_promised_for_it() {

@@ -6,9 +6,9 @@ use crate::support::script::check_in;
 use tidegate_core::command::Command;
 use tidegate_core::limits::STORY_MS;
 use tidegate_core::outcome::{Item, Outcome, Refusal};
-use tidegate_core::pool::PoolConfig;
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::view::PoolItem;
+use tidegate_core::pool::{Attribute, PoolConfig};
 use tidegate_core::state::{PoolLimits, StateLimits};
 
 fn with_limits(pools: PoolLimits) -> World {
@@ -149,4 +149,18 @@ fn a_shard_refuses_what_takes_of_pools_beyond_its_memory() {
     assert_eq!(world.state.pool("p").map(|pool| pool.taken), Some(0));
     world.after(STORY_MS);
     assert!(matches!(take(&mut world, "h"), Item::Pool(PoolItem::Grant { .. })));
+}
+
+#[test]
+fn a_pool_may_say_no_more_of_itself_where_there_is_no_memory_but_less() {
+    let mut world = World::with_limits(StateLimits { memory_bytes_max: 2_000, ..StateLimits::default() });
+    let mut says = |texts: usize| {
+        let said = |n| Attribute { name: format!("a-{n}"), value: "x".repeat(500) };
+        let config = PoolConfig { attributes: (0..texts).map(said).collect(), ..PoolConfig::of(1) };
+        world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED })
+    };
+    assert!(matches!(says(2), Outcome::PoolConfigured { .. }), "it is full only afterwards");
+    assert!(matches!(says(3), Outcome::Refused(Refusal::ShardFull(_))));
+    assert!(matches!(says(1), Outcome::PoolConfigured { .. }));
+    assert!(matches!(says(3), Outcome::PoolConfigured { .. }), "there is room again");
 }
