@@ -50,12 +50,14 @@ CONST_FN = re.compile(r"\bconst fn (\w+)")
 # Nor for a type that only its one body names: in the copy it is any iterator.
 ITERATOR = re.compile(r"-> impl (Iterator<.+>)(?: \+ '_)? $")
 
+# cargo-mutants writes `::std` into its changes, which a crate without it would not compile.
 CHOICE = """
+extern crate std;
+
 /// The mutant that is on, from the environment; for mutation testing only.
 pub(crate) mod mutant {
-    extern crate std;
     use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    use std::{eprintln, panic, process, thread};
+    use std::{io, panic, process, thread};
     static ON: AtomicU32 = AtomicU32::new(u32::MAX);
     pub(crate) fn on() -> u32 {
         match ON.load(Relaxed) {
@@ -63,9 +65,10 @@ pub(crate) mod mutant {
                 let on = std::env::var("MUTANT").ok().and_then(|id| id.parse().ok()).unwrap_or(0);
                 ON.store(on, Relaxed);
                 if on > 0 {
-                    // The first test that fails is enough.
+                    // The first test that fails is enough. Its name is written past what the tests keep of their output.
                     panic::set_hook(std::boxed::Box::new(|_| {
-                        eprintln!("\\n@{}", thread::current().name().unwrap_or("a thread"));
+                        let name = std::string::String::from(thread::current().name().unwrap_or("a thread"));
+                        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("\\n@{name}\\n"));
                         process::exit(101)
                     }));
                 }

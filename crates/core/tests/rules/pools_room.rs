@@ -85,6 +85,12 @@ fn names_and_what_a_pool_says_count() {
         let grown = growth(before, &longer) - growth(before, plain);
         assert!((990..=2_100).contains(&grown), "{what}: {grown} bytes more for a text of {}", long.len());
     }
+    let had = growth("pool seats=1", &format!("take {long}\ngive_back 1"))
+        - growth("pool seats=1", "take a\ngive_back 1");
+    assert_eq!(had, 2 * 999, "who had something is a holder, and named with the grant that has ended");
+    let group =
+        growth("configure", &format!("pool quotas={long}:1")) - growth("configure", "pool quotas=g:1");
+    assert_eq!(group, 2 * 999, "a group is in the quotas and in the counts");
     let grown = growth("pool seats=1", "transact take anna ; enqueue ; enqueue")
         - growth("pool seats=1", "transact take anna ; enqueue");
     assert_eq!(grown, 76 + 8, "a job, and its number in the story");
