@@ -145,12 +145,14 @@ fn a_large_draw_is_forgotten_over_several_turns() {
     (0..3).for_each(|_| _ = world.after(0));
     let entrants = |world: &World| world.state.entrants("p", 0, 10_000).expect("there is the pool").len();
     assert_eq!(entrants(&world), EXPIRE_PER_TURN + 10);
+    assert!(world.state.digest_text().contains("\nwaiter "));
     world.now = opens_at.plus(ENTRANTS_MS);
     let sequence = world.next_frame();
     let forgotten = [(); 3].map(|()| {
         let before = world.state.pool_bytes();
         world.state.begin_turn(sequence, world.now);
         assert_eq!(entrants(&world), 0, "none is shown, though some are still there");
+        assert!(!world.state.digest_text().contains("\nwaiter "), "nor is it in the digest");
         before - world.state.pool_bytes()
     });
     let each = forgotten[1] / 10;

@@ -280,3 +280,18 @@ fn what_a_replay_brings_back_of_a_grant_that_is_gone_is_of_the_past() {
     state.finish_replay();
     assert_eq!(told(&state), [2, 3], "there is room for one thing that is of the past");
 }
+
+/// The number is the one on disk, and stays it.
+#[test]
+fn a_story_tells_by_number_which_refusal_of_a_job_it_was() {
+    let world = check_in(
+        World::new(),
+        "pool seats=2
+         configure queue=q jobs_max=1
+         enqueue queue=q
+         transact take anna ; enqueue queue=q -> operation 1 refused queue_full 1
+         transact take bert ; complete 9    -> operation 1 refused job_not_found",
+    );
+    let told = |holder| world.state.holder(holder).expect("it was refused").story[0].value;
+    assert_eq!((told("anna"), told("bert")), (8, 1));
+}
