@@ -3,6 +3,9 @@
 use crate::support::World;
 use crate::support::script::{check, check_in};
 use tidegate_core::command::Command;
+use tidegate_core::outcome::{Item, Outcome};
+use tidegate_core::pool::command::{PoolOperation, Wish};
+use tidegate_core::pool::view::PoolItem;
 use tidegate_core::state::{PoolLimits, StateLimits};
 
 #[test]
@@ -466,4 +469,19 @@ fn an_extension_that_changes_nothing_is_not_written_down() {
         "hold_on 1 -> 1 held +1000\n hold_on 1 for=500 -> 1 held +1000\n confirm 1 -> 1 taken",
     );
     assert_eq!(world.frames.len(), frames + 1, "only that it is taken");
+}
+
+#[test]
+fn what_is_held_is_answered_with_how_long_it_can_be_and_what_is_taken_is_not() {
+    let mut world = check_in(World::new(), "pool seats=2 hold=1000 hold_max=5000");
+    let wish =
+        |holder: &str| Wish { pool: "p".into(), holder: holder.into(), units: 1, group: None, hold_ms: None };
+    let operations = vec![PoolOperation::Hold(wish("anna")), PoolOperation::Take(wish("bert"))];
+    let Outcome::Pooled(items) = world.decide(Command::Pools(operations)) else { panic!("items") };
+    let until = |item: &Item| match item {
+        Item::Pool(PoolItem::Grant { expires_at, extendable_until, .. }) => (*expires_at, *extendable_until),
+        other => panic!("a grant, not {other:?}"),
+    };
+    let ahead = |ms| Some(world.now.plus(ms));
+    assert_eq!(items.iter().map(until).collect::<Vec<_>>(), [(ahead(1_000), ahead(5_000)), (None, None)]);
 }

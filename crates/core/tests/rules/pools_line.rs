@@ -3,7 +3,7 @@
 use crate::support::World;
 use crate::support::pools::SEED;
 use crate::support::script::{check, check_in};
-use tidegate_core::command::Command;
+use tidegate_core::command::{Command, Request};
 use tidegate_core::limits::{ENTRANTS_MS, EXPIRE_PER_TURN, PLACES_COUNTED};
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::order::rank;
@@ -263,6 +263,23 @@ fn a_grant_is_promised_once() {
          swap 4 pool=c when_offered         -> waits 1 behind 0
          leave anna pool=c                  -> left 1
          swap 4 pool=c when_offered         -> waits 2 behind 0            # it is promised no more",
+    );
+}
+
+#[test]
+fn who_promises_a_grant_again_hears_which_joining_it_is_promised_for() {
+    check(
+        "pool name=a waitlist=5
+         pool name=b waitlist=5
+         pool name=c waitlist=5
+         all take anna pool=a ; take bert pool=b ; take carl pool=c -> 1 taken, 2 taken, 3 taken
+         join zoe pool=b                    -> waits 1 behind 0
+         swap 1 pool=b when_offered         -> waits 2 behind 1
+         swap 1 pool=c when_offered         -> refused already_waiting 2
+         leave zoe pool=b
+         give_back 2
+         show_grant 4 holder gives          -> anna, 1
+         swap 1 pool=c when_offered         -> refused already_waiting 2   # also when it is an offer",
     );
 }
 
@@ -637,6 +654,18 @@ fn a_line_is_let_go_by_closing_its_pool() {
 }
 
 #[test]
+fn a_pool_that_has_let_its_line_go_wakes_nobody() {
+    let world = check_in(
+        World::new(),
+        "pool seats=1 waitlist=5
+         take zoe                           -> 1 taken
+         join anna                          -> waits 1 behind 0
+         pool seats=1 waitlist=5 closes_in=0",
+    );
+    assert_eq!(world.state.next_deadline(), None);
+}
+
+#[test]
 fn a_draw_that_nobody_wants_any_more_is_let_go_by_closing_its_pool() {
     check(
         "pool seats=1 waitlist=5 opens_in=9000 shuffle
@@ -705,6 +734,38 @@ fn a_draw_can_be_drawn_again_for_thirty_days() {
         ENTRANTS_MS - 1,
         1 + ["anna", "bert", "carl"].iter().position(|name| *name == third).expect("it is one of them"),
     ));
+}
+
+/// It is remembered from its opening on, not from the moment at which it was configured.
+#[test]
+fn a_draw_that_is_more_than_thirty_days_away_is_not_forgotten_before_it() {
+    check(&format!(
+        "pool seats=0 waitlist=9 opens_in={} shuffle
+         join anna                          -> waits 1 behind ?
+         after {ENTRANTS_MS}
+         after 1000
+         entrants                           -> anna",
+        ENTRANTS_MS + 1_000
+    ));
+}
+
+/// The draw before is forgotten at once, and those who come in the same turn are not.
+#[test]
+fn who_comes_for_a_second_opening_is_in_its_draw() {
+    let mut world = check_in(World::new(), "pool seats=0 waitlist=9 opens_in=1000 shuffle\nafter 1000");
+    let (opens_at, opening) = (world.now.plus(1_000).0, Opening::Shuffle as i32);
+    let config = Box::new(PoolConfig { opens_at, opening, waitlist_max: 9, ..PoolConfig::of(0) });
+    let anna = Wish { pool: "p".into(), holder: "anna".into(), units: 1, group: None, hold_ms: None };
+    let opens_again = Command::ConfigurePool { pool: "p".into(), config, seed: SEED };
+    let joins = Command::Pools(vec![PoolOperation::Join(anna)]);
+    world.turn(|state, turn| {
+        for command in [opens_again, joins] {
+            state.decide(Request { idempotency: None, command }, turn);
+        }
+    });
+    world.after(1).after(999);
+    let entrants = world.state.entrants("p", 0, 9).expect("there is the pool");
+    assert_eq!(entrants.iter().map(|entrant| &*entrant.holder).collect::<Vec<_>>(), ["anna"]);
 }
 
 /// Else no line would take anybody after some large openings.
