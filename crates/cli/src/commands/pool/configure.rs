@@ -18,10 +18,11 @@ use crate::output::Out;
 const EXAMPLES: &str = "\
 Examples:
   tidegate pool configure cs101@autumn --capacity 30 --waitlist-max 20
-  tidegate pool configure cs101@autumn --offer-queue offers@autumn --quota honours=5
-  tidegate pool configure drop --capacity 500 --opens-at 2026-12-01T09:00:00Z --shuffle
-  tidegate pool configure drop --opens-at none --first-come       no opening after all
-  tidegate pool configure gpu --capacity 8 --holder-units-max 0   as many as one likes
+  tidegate pool configure cs101@autumn --offer-queue offers@autumn
+  tidegate pool configure cs101@autumn --quota honours=5
+  tidegate pool configure drop --opens-at 2026-12-01T09:00:00Z --shuffle
+  tidegate pool configure drop --opens-at none         no opening after all
+  tidegate pool configure gpu --holder-units-max 0     as many as one likes
 
 What is not said stays as it is. A pool that is not there is made, and then --capacity must be said. Names that are to be changed together, in one transaction, end in the same place: an @ and a word.";
 
