@@ -12,6 +12,7 @@
 
 mod postgres;
 mod sqlite;
+mod statements;
 
 use std::fmt;
 use std::path::Path;
