@@ -284,6 +284,28 @@ fn who_has_another_section_of_the_course_waits_with_a_swap() {
     assert_eq!(waits.status, 202, "{}", waits.text());
 }
 
+/// The engine names the version of the pool that decided: of the section that the student has. Taken for a version of the section
+/// that was pressed, it was waited for, and such a refusal took more than a second.
+#[test]
+fn a_refusal_because_of_another_section_has_no_version_of_this_one() {
+    let portal = Portal::start(SOON);
+    let [want, has] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    for seats in 5..15 {
+        portal.resize(&has, seats);
+    }
+    let student = portal.students_for(&want)[0].clone();
+    let enrolled = portal.press(&student, "enrol", &json!({ "section": has }), "k").json();
+    let refused = portal.press(&student, "enrol", &json!({ "section": want }), "l").json();
+    assert_eq!((&refused["code"], &refused["version"]), (&json!("same_course"), &json!(null)), "{refused}");
+    // Of the section itself it has one.
+    let again = portal.press(&student, "enrol", &json!({ "section": has }), "m").json();
+    assert_eq!(
+        (&again["code"], &again["version"]),
+        (&json!("already_enrolled"), &enrolled["version"]),
+        "{again}"
+    );
+}
+
 #[test]
 fn an_offer_that_lapses_with_nobody_in_line_is_anybodys() {
     let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "1s"]);

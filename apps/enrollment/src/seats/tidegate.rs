@@ -173,12 +173,15 @@ impl TidegateSeats {
         };
         let number = || refusal.value.as_ref().and_then(serde_json::Value::as_u64).unwrap_or(0);
         let seats = |units: u64| (units / u64::from(wanted.credits)) as u32;
+        let mut version = refusal.version;
         let why = match refusal.code.as_str() {
             "sold_out" | "quota_full" => Why::SoldOut,
             "not_open" => Why::NotOpen(refusal.opens_at.map_or(0, Timestamp::unix_ms)),
             "closed" => Why::Closed(moment_of(refusal.value.as_ref())),
             "has_pool" => {
                 let pool = refusal.value.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+                // The version is that pool's, which says nothing about another.
+                version = version.filter(|_| pool == pool_of(&wanted.id));
                 Why::Ineligible(self.broken(wanted, section_of(pool)))
             }
             "units_reached" => Why::Ineligible(Ineligible::Credits {
@@ -202,7 +205,7 @@ impl TidegateSeats {
             _ if error.is_temporary() => Why::Busy(refusal.to_string()),
             _ => Why::EngineRefused(refusal.to_string()),
         };
-        Refused { why, version: refusal.version }
+        Refused { why, version }
     }
 
     /// The rule that forbids `wanted` beside `has`.
@@ -305,9 +308,9 @@ impl Seats for TidegateSeats {
                 Err(Refused { why: Why::KeyReused, version }) => {
                     refused = Refused { why: Why::KeyReused, version }
                 }
-                // It is the old seat that is not there, or no more.
-                Err(Refused { why: Why::NotEnrolled, version }) => {
-                    return Err(Refused { why: Why::NothingToGive(give.id.clone()), version });
+                // It is the old seat that is not there, or no more; and the version is its section's.
+                Err(Refused { why: Why::NotEnrolled, .. }) => {
+                    return Err(Refused::of(Why::NothingToGive(give.id.clone())));
                 }
                 done => return done,
             }
