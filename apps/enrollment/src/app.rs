@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::board::Board;
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
 use crate::downstream::{Downstream, Fault, System, now};
-use crate::eligibility::judge;
+use crate::eligibility::{Ineligible, judge};
 use crate::last_seen::{AWAY, LastSeen};
 use crate::pace::{Estimate, Pace};
 use crate::presses::{Press, Presses};
@@ -157,8 +157,11 @@ impl App {
             }
             _ => None,
         };
+        let is_early = matches!(refused.why, Why::NotOpen(_));
+        let draws = section.and_then(|section| board.section(&section.id)).is_some_and(|free| free.draws);
         let story = match student {
-            Some(student) if !is_away && !matches!(refused.why, Why::NotOpen(_)) => {
+            // Before an opening only a draw depends on what the student has.
+            Some(student) if !is_away && !(is_early && !draws) => {
                 self.story(&student.id).await.ok().map(|(story, _)| story)
             }
             _ => None,
@@ -249,7 +252,14 @@ impl App {
             .iter()
             .filter_map(|section| {
                 let rule = judge(&self.catalogue, student, &counted, section).err()?;
-                let told = json!({ "code": rule.code(), "words": rule.words(&self.catalogue) });
+                let kept: Vec<&SectionId> = story.offers.iter().map(|offer| &offer.section).collect();
+                let words = rule.words_beside(&self.catalogue, &kept);
+                let told = match rule {
+                    Ineligible::HasSection if kept.contains(&&section.id) => {
+                        json!({ "code": "already_offered", "words": "A seat in this section is kept for you." })
+                    }
+                    _ => json!({ "code": rule.code(), "words": words }),
+                };
                 Some((section.id.as_str(), told))
             })
             .collect();
@@ -425,9 +435,27 @@ impl App {
             "section": section,
             "version": event.version,
             "until": event.until,
+            "because": event.because,
             "jobs": event.jobs,
             "words": words_of(event, &name),
         })
+    }
+
+    /// What came of a drop or a swap, with what was lost with the seat that was given up: a place in line or an offer that it
+    /// was promised for.
+    pub async fn with_lost(
+        &self,
+        done: impl Serialize,
+        student: &StudentId,
+        enrolment: &str,
+        about: &[&SectionId],
+    ) -> Value {
+        let mut answer = json!(done);
+        let lost = timeout(LOOK_PATIENCE, self.seats.lost_with(student, enrolment, about)).await;
+        if let Some(lost) = lost.ok().filter(|lost| !lost.is_empty()) {
+            answer["lost"] = json!(lost);
+        }
+        answer
     }
 
     /// The registrar's picture of the day.
@@ -597,6 +625,7 @@ fn words_of_press(press: &Press, section: &str, gives: Option<&str>) -> String {
 
 fn words_of(event: &Event, section: &str) -> String {
     let detail = event.detail.as_deref().unwrap_or_default();
+    let gave = event.because.as_ref().map_or("", SectionId::as_str);
     match event.what.as_str() {
         "enrolled" => format!("took a seat in {section}"),
         "accepted" => format!("accepted the seat in {section} that was kept"),
@@ -604,11 +633,21 @@ fn words_of(event: &Event, section: &str) -> String {
         "swapped" => format!("gave the seat in {section} for another"),
         "offered" => format!("was offered a seat in {section}"),
         "held" => format!("has a seat in {section} held"),
+        "declined" if event.because.is_some() => {
+            format!(
+                "lost the seat in {section} that was kept, because {gave} was given up, which was to be given for it"
+            )
+        }
         "declined" => format!("declined the seat in {section} that was kept"),
         "offer_lapsed" => format!("let the offer of {section} lapse"),
         "lapsed" => format!("let the hold of {section} lapse"),
         "joined" => format!("stands in line for {section}"),
         "left" => format!("left the line for {section}"),
+        "dropped_from_line" if event.because.is_some() => {
+            format!(
+                "lost the place in line for {section}, because {gave} was given up, which was to be given for it"
+            )
+        }
         "dropped_from_line" => {
             format!("was taken out of the line for {section}: has a seat there, or nothing to give for one")
         }

@@ -15,6 +15,7 @@ fn world() -> World {
         credits: 3,
         meetings: Vec::new(),
         capacity,
+        offered: 0,
         free_shown: Some(free),
     };
     let mut world = World {
@@ -189,6 +190,45 @@ fn a_fee_without_a_seat_is_half_enrolled() {
             world.rows.push(row);
         },
         &[("half-enrolled", 1, "Dora has fee for ART-1 without a seat")],
+    );
+}
+
+/// A seat that is only kept has no writes: it is nobody's until it is accepted.
+#[test]
+fn a_seat_that_is_only_kept_has_nothing_in_the_books() {
+    let keep = |world: &mut World| {
+        world.sections[ART_1].offered = 1;
+        world.shown(ART_1, 0);
+    };
+    check(keep, &[]);
+    check(
+        |world| {
+            keep(world);
+            for system in System::ALL {
+                world.rows.push(Row { system, enrolment: "o1".into(), student: DORA, section: ART_1 });
+            }
+        },
+        &[("half-enrolled", 1, "Dora has confirmation mail, academic record, fee for ART-1 without a seat")],
+    );
+    // What was kept and then accepted has exactly one of each.
+    check(
+        |world| {
+            keep(world);
+            world.sections[ART_1].offered = 0;
+            world.enrol("e5", BERT, ART_1);
+            world.clicks.push(click(BERT, ART_1, Wish::Seat, 7, enrolled("e5")));
+            let fee = Row { system: System::Fee, enrolment: "o1".into(), student: BERT, section: ART_1 };
+            world.rows.push(fee);
+        },
+        &[("duplicates", 1, "Bert has 2 times a fee for ART-1 (enrolments e5, o1)")],
+    );
+    // And it is no seat for somebody else meanwhile.
+    check(
+        |world| {
+            keep(world);
+            world.sections[ART_1].capacity = 1;
+        },
+        &[("oversold", 1, "ART-1 has 1 seats, and 1 are in it, and 1 are kept")],
     );
 }
 

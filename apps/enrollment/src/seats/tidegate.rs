@@ -18,7 +18,9 @@
 //! in the student's story, also after it has ended, so that the same press said again is the same request.
 //!
 //! **A seat kept for somebody in line** counts: for its hours, its course and its credits. Accepting it is an enrolment like
-//! any other, under the same conditions.
+//! any other, under the same conditions. Nothing was written for it, so nothing is undone when it is given back, and in a swap it
+//! is declined and the wanted seat taken. Both hold only while it is kept: what gives it back names the version of its pool
+//! that was seen with it, so that it is never given back as a seat that was accepted in between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,17 +34,19 @@ use tidegate::api::pool::condition::{Condition, UnitsBelow};
 use tidegate::api::pool::config::PoolConfig;
 use tidegate::api::pool::grant::Grant;
 use tidegate::api::pool::holder::{HolderStory, StoryEntry};
-use tidegate::api::pool::request::{Leave, PoolRequest, Swap};
+use tidegate::api::pool::request::{ExtendGrant, Leave, PoolRequest, Swap};
 use tidegate::api::pool::view::Pool;
 use tidegate::api::query::JobsQuery;
+use tidegate::api::refusal::Code;
 use tidegate::api::time::Timestamp;
+use tidegate::api::transaction::OperationResult;
 use tidegate::api::words::{Asked, GrantState, Happened, JobState, Opening, PoolState};
 use tidegate::{Client, PoolWatch, Transaction};
 use tokio::sync::Mutex;
 
 use super::{
-    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Offer, Place, Refused, Seats,
-    Step, StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
+    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Lost, LostWhat, Moment, Offer, Place,
+    Refused, Seats, Step, StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
 };
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
 use crate::chain::{self, Entry, PLACE, pool_of, section_of};
@@ -53,6 +57,10 @@ use crate::eligibility::{Ineligible, judge_alone};
 const CONDITION_POOLS_MAX: usize = 100;
 /// Pools that one reading, or one watcher, may name.
 const NAMED_MAX: usize = 1_000;
+/// How often a kept seat is looked at again that is to be given back, when its section changed between looking and giving.
+const KEPT_ROUNDS: u32 = 32;
+/// The shortest time that a hold can be asked to last. It lasts longer than that anyway, or is given back at once.
+const HOLD_MS_MIN: u64 = 1_000;
 /// How often a swap that waits looks again, when the section changed between looking and waiting.
 const SWAP_ROUNDS: u32 = 8;
 /// Students asked about at once, for the audit.
@@ -304,15 +312,23 @@ impl Seats for TidegateSeats {
         let story = self.story(&wish.student).await?;
         let mut refused = Refused::of(Why::NothingToGive(give.id.clone()));
         for id in Self::grants_of(&story, &give.id) {
-            match self.swap_grant(wish, student, id, give, want).await {
-                Err(Refused { why: Why::KeyReused, version }) => {
-                    refused = Refused { why: Why::KeyReused, version }
+            // The same press said again finds what it did then, whatever has become of the grant since.
+            let was_kept = is_or_was_kept(&story, id);
+            for as_kept in [was_kept, !was_kept] {
+                let swapped = match as_kept {
+                    true => self.swap_kept(wish, student, id, give, want).await,
+                    false => self.swap_grant(wish, student, id, give, want).await,
+                };
+                match swapped {
+                    Err(Refused { why: Why::KeyReused, version }) => {
+                        refused = Refused { why: Why::KeyReused, version }
+                    }
+                    // It is the old seat that is not there, or no more; and the version is its section's.
+                    Err(Refused { why: Why::NotEnrolled | Why::OfferLapsed, .. }) => {
+                        return Err(Refused::of(Why::NothingToGive(give.id.clone())));
+                    }
+                    done => return done,
                 }
-                // It is the old seat that is not there, or no more; and the version is its section's.
-                Err(Refused { why: Why::NotEnrolled, .. }) => {
-                    return Err(Refused::of(Why::NothingToGive(give.id.clone())));
-                }
-                done => return done,
             }
         }
         Err(refused)
@@ -400,8 +416,7 @@ impl Seats for TidegateSeats {
         let seats: Vec<GrantId> = story.grants.iter().filter(taken).map(|grant| grant.id).collect();
         let mut refused = Refused::of(Why::NoOffer);
         for id in Self::grants_of(&story, &section.id).into_iter().filter(|id| !seats.contains(id)) {
-            let transaction = self.client.transaction().release(id).idempotency_key(key_of(wish, ""));
-            match transaction.commit().await {
+            match self.decline_kept(wish, id, self.client.transaction()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => refused = self.refused(&error, student, section),
             }
@@ -413,6 +428,27 @@ impl Seats for TidegateSeats {
             refused.why = Why::NoOffer;
         }
         Err(refused)
+    }
+
+    async fn lost_with(&self, student: &StudentId, enrolment: &str, about: &[&SectionId]) -> Vec<Lost> {
+        let Ok(story) = self.story(student).await else { return Vec::new() };
+        let is_it = |entry: &&StoryEntry| entry.grant.is_some_and(|grant| grant.to_string() == enrolment);
+        let ends = |entry: &&StoryEntry| entry.what == Happened::Released;
+        // A seat that was given back, or else one that was taken for another.
+        let entries = || story.story.iter().filter(is_it);
+        let Some(at) = entries().find(ends).or_else(|| entries().next()).map(|entry| entry.at) else {
+            return Vec::new();
+        };
+        let lost = |entry: &StoryEntry| {
+            let section = section_of(entry.pool.as_deref()?);
+            let what = match entry.what {
+                Happened::Declined => LostWhat::Offer,
+                Happened::DroppedFromLine => LostWhat::Place,
+                _ => return None,
+            };
+            (entry.at == at && !about.contains(&&section)).then_some(Lost { what, section })
+        };
+        story.story.iter().filter_map(lost).collect()
     }
 
     async fn free(&self, sections: &[SectionId]) -> Result<Vec<Free>, Refused> {
@@ -637,6 +673,60 @@ impl TidegateSeats {
         }
     }
 
+    /// A seat of `want`, for one of `give` that is only kept: that one is declined, and the student is enrolled in the other. There is
+    /// nothing to undo, and a seat that is only kept is promised for nothing.
+    async fn swap_kept(
+        &self,
+        wish: &SwapWish,
+        student: &Student,
+        id: GrantId,
+        give: &Section,
+        want: &Section,
+    ) -> Result<Swapped, Refused> {
+        let as_wish = Wish { student: student.id.clone(), section: want.id.clone(), key: wish.key.clone() };
+        let seat = self.client.pool(pool_of(&want.id)).take(student.id.as_str()).units(want.credits);
+        let transaction = self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
+        let transaction = self.with_writes(transaction.take(seat), &as_wish);
+        match self.decline_kept(&as_wish, id, transaction).await {
+            Ok(done) => {
+                let taken = |grant: &&Grant| grant.state == GrantState::Taken;
+                let grant = done.iter().filter_map(|result| result.grant()).find(taken);
+                Ok(Swapped::Now(self.enrolled(&as_wish, grant.expect("a seat that was taken is a grant"))))
+            }
+            Err(error) => {
+                let refused = self.refused(&error, student, want);
+                // The version is the other section's, which was looked at because of its grant.
+                let version = refused.version.filter(|_| refused.why != Why::Changed);
+                Err(Refused { version, ..refused })
+            }
+        }
+    }
+
+    /// Gives back a seat that is only kept, together with what `transaction` does, or nothing. A seat that was accepted stays: it
+    /// is looked at by extending its hold, which only a hold can be, and given back at the version that it had then.
+    async fn decline_kept(
+        &self,
+        wish: &Wish,
+        id: GrantId,
+        transaction: Transaction,
+    ) -> Result<Vec<OperationResult>, tidegate::Error> {
+        let mut round = 0;
+        loop {
+            let again = if round == 0 { String::new() } else { format!(":{round}") };
+            let look = PoolRequest::Extend(ExtendGrant { id, hold_ms: Some(HOLD_MS_MIN) });
+            let look = self.client.transaction().pool(look).idempotency_key(key_of(wish, &again));
+            let seen = look.commit().await?;
+            let kept = seen.iter().find_map(|result| result.grant()).expect("what is extended is a grant");
+            let unchanged = Condition::pool_version(kept.pool.as_str(), kept.version.unwrap_or_default());
+            let declined = transaction.clone().when(unchanged).release(id);
+            let declined = declined.idempotency_key(key_of(wish, &format!("{again}:back")));
+            match declined.commit().await {
+                Err(error) if error.code() == Some(Code::VersionChanged) && round < KEPT_ROUNDS => round += 1,
+                done => return done,
+            }
+        }
+    }
+
     /// A pool in seats.
     fn section_as(&self, pool: &Pool) -> Option<Free> {
         let section = self.catalogue.section(&section_of(&pool.name))?;
@@ -736,6 +826,17 @@ fn section_of_job(job: &Job) -> Option<SectionId> {
     said.map(|section| section.as_str().into()).or_else(left)
 }
 
+/// Whether this grant is a seat that is only kept, or was to the end.
+fn is_or_was_kept(story: &HolderStory, id: GrantId) -> bool {
+    match story.grants.iter().find(|grant| grant.id == id) {
+        Some(grant) => grant.state == GrantState::Held,
+        None => {
+            let declined = |entry: &StoryEntry| entry.grant == Some(id) && entry.what == Happened::Declined;
+            story.story.iter().any(declined)
+        }
+    }
+}
+
 /// The section that is given up when this offer is accepted; or that was, if it has been: so that the same press said again is
 /// the same request. What the student has given back meanwhile is not given up any more.
 fn given_for(story: &HolderStory, offer: GrantId) -> Option<SectionId> {
@@ -783,11 +884,30 @@ fn told(student: &StudentId, story: &HolderStory) -> Story {
             gives: section_of_grant(waiting.gives),
         })
         .collect();
-    told.events = story.story.iter().map(event).collect();
+    told.events = story.story.iter().map(|entry| event(story, entry)).collect();
     told
 }
 
-fn event(entry: &StoryEntry) -> Event {
+/// The section that was given up, and with it what this entry says is gone: a place in line or an offer that it was promised for.
+fn because_of(story: &HolderStory, entry: &StoryEntry) -> Option<SectionId> {
+    if !matches!(entry.what, Happened::Declined | Happened::DroppedFromLine) {
+        return None;
+    }
+    let mut at_once = story.story.iter().filter(|other| other.at == entry.at);
+    // Who has a seat there stands in its line no more, which has nothing to do with what was given up.
+    let has_got = |other: &StoryEntry| {
+        matches!(other.what, Happened::Taken | Happened::Confirmed) && other.pool == entry.pool
+    };
+    if at_once.clone().any(has_got) {
+        return None;
+    }
+    let is_given = |other: &&StoryEntry| {
+        matches!(other.what, Happened::Released | Happened::Swapped) && other.pool != entry.pool
+    };
+    at_once.find(is_given)?.pool.as_deref().map(section_of)
+}
+
+fn event(story: &HolderStory, entry: &StoryEntry) -> Event {
     let what = match entry.what {
         Happened::Taken => "enrolled",
         Happened::Confirmed => "accepted",
@@ -810,6 +930,7 @@ fn event(entry: &StoryEntry) -> Event {
         version: entry.version,
         detail: why,
         until: entry.expires_at.map(Timestamp::unix_ms),
+        because: because_of(story, entry),
         jobs: entry.jobs.iter().map(ToString::to_string).collect(),
     }
 }

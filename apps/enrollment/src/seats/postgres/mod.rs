@@ -358,6 +358,7 @@ impl Seats for PostgresSeats {
                 version: None,
                 detail: None,
                 until: None,
+                because: None,
                 jobs: Vec::new(),
             };
             story.events.push(event(since, "enrolled"));
