@@ -42,7 +42,12 @@ fn pools_that_open_at_once_are_many_short_turns() {
     let opens_at = world.now.plus(1_000).0;
     for n in 0..EXPIRE_PER_TURN + 10 {
         let config = PoolConfig { opens_at, ..PoolConfig::of(1) };
-        world.decide(Command::ConfigurePool { pool: format!("p-{n}"), config: Box::new(config), seed: SEED });
+        world.decide(Command::ConfigurePool {
+            pool: format!("p-{n}"),
+            config: Box::new(config),
+            if_version: None,
+            seed: SEED,
+        });
     }
     world.now = world.now.plus(1_000);
     assert_eq!(turns(&mut world), [EXPIRE_PER_TURN, 10]);
@@ -58,7 +63,12 @@ fn nobody_passes_the_line_of_a_pool_that_a_full_turn_has_not_opened() {
     for n in 0..=last {
         let opening = Opening::Shuffle as i32;
         let config = PoolConfig { opens_at, opening, waitlist_max: 1, ..PoolConfig::of(2) };
-        world.decide(Command::ConfigurePool { pool: format!("p-{n}"), config: Box::new(config), seed: SEED });
+        world.decide(Command::ConfigurePool {
+            pool: format!("p-{n}"),
+            config: Box::new(config),
+            if_version: None,
+            seed: SEED,
+        });
     }
     let names: Vec<String> = (0..=last).map(|n| format!("p-{n}")).collect();
     let with_line = |n: usize| n.is_multiple_of(2);
@@ -92,7 +102,12 @@ fn holds_that_lapse_at_once_are_many_short_turns() {
     let mut world = World::new();
     let holds = EXPIRE_PER_TURN as u32 + 10;
     let config = PoolConfig { hold_ms: 1_000, ..PoolConfig::of(holds) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: SEED,
+    });
     world.decide(Command::Pools((0..holds).map(|n| PoolOperation::Hold(wish("p", n))).collect()));
     world.now = world.now.plus(1_000);
     assert_eq!(turns(&mut world), [EXPIRE_PER_TURN, 10]);
@@ -105,7 +120,12 @@ fn a_lapse_and_the_offers_that_it_makes_share_a_turn() {
     let mut world = World::new();
     let holds = EXPIRE_PER_TURN as u32;
     let config = PoolConfig { hold_ms: 1_000, waitlist_max: holds, ..PoolConfig::of(holds) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: SEED,
+    });
     world.decide(Command::Pools((0..holds).map(|n| PoolOperation::Hold(wish("p", n))).collect()));
     world.decide(Command::Pools((holds..2 * holds).map(|n| PoolOperation::Join(wish("p", n))).collect()));
     world.now = world.now.plus(1_000);
