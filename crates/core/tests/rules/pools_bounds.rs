@@ -142,7 +142,12 @@ fn a_line_that_is_longer_than_a_turn_is_let_go_in_several_when_its_pool_closes()
     let line = EXPIRE_PER_TURN as u32 + 10;
     let closes_at = world.now.plus(1_000).0;
     let config = PoolConfig { closes_at, waitlist_max: line, ..PoolConfig::of(0) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        seed: SEED,
+        if_version: None,
+    });
     world.decide(Command::Pools((0..line).map(|n| PoolOperation::Join(wish("p", n))).collect()));
     world.now = world.now.plus(1_000);
     assert_eq!(turns(&mut world), [1 + EXPIRE_PER_TURN, 10], "it closes, and lets the first ones go");
@@ -155,7 +160,12 @@ fn a_large_draw_is_forgotten_over_several_turns() {
     let all = 1_000..1_010 + EXPIRE_PER_TURN as u32;
     let (opens_at, opening) = (world.now.plus(1_000), Opening::Shuffle as i32);
     let config = PoolConfig { opens_at: opens_at.0, opening, waitlist_max: 10_000, ..PoolConfig::of(0) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        seed: SEED,
+        if_version: None,
+    });
     world.decide(Command::Pools(all.clone().map(|n| PoolOperation::Join(wish("p", n))).collect()));
     world.after(1_000);
     let leave = |n| PoolOperation::Leave { pool: "p".into(), holder: format!("h-{n}") };

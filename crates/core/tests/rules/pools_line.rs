@@ -772,7 +772,7 @@ fn who_comes_for_a_second_opening_is_in_its_draw() {
     let (opens_at, opening) = (world.now.plus(1_000).0, Opening::Shuffle as i32);
     let config = Box::new(PoolConfig { opens_at, opening, waitlist_max: 9, ..PoolConfig::of(0) });
     let anna = Wish { pool: "p".into(), holder: "anna".into(), units: 1, group: None, hold_ms: None };
-    let opens_again = Command::ConfigurePool { pool: "p".into(), config, seed: SEED };
+    let opens_again = Command::ConfigurePool { pool: "p".into(), config, seed: SEED, if_version: None };
     let joins = Command::Pools(vec![PoolOperation::Join(anna)]);
     world.turn(|state, turn| {
         for command in [opens_again, joins] {

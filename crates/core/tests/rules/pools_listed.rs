@@ -210,7 +210,12 @@ fn what_a_holder_has_and_waits_for_comes_in_pages_and_each_thing_once() {
         hold_ms: None,
     };
     let config = PoolConfig { holder_units_max: 0, ..PoolConfig::of(100_000) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        seed: SEED,
+        if_version: None,
+    });
     world.decide(Command::Pools((0..2_500).map(|_| PoolOperation::Take(wish("p".into(), "w"))).collect()));
     for n in 0..1_200 {
         let config = PoolConfig { waitlist_max: 9, ..PoolConfig::of(0) };
@@ -260,7 +265,12 @@ fn a_page_of_a_holder_counts_so_many_places_in_line_and_no_more() {
     for line in 0..lines {
         let pool = format!("p-{line:02}");
         let config = PoolConfig { waitlist_max: 100_000, holder_units_max: 0, ..PoolConfig::of(0) };
-        world.decide(Command::ConfigurePool { pool: pool.clone(), config: Box::new(config), seed: SEED });
+        world.decide(Command::ConfigurePool {
+            pool: pool.clone(),
+            config: Box::new(config),
+            seed: SEED,
+            if_version: None,
+        });
         let join = |n: u32| {
             let holder = if n == before { String::from("w") } else { format!("h-{n}") };
             PoolOperation::Join(Wish { pool: pool.clone(), holder, units: 1, group: None, hold_ms: None })

@@ -164,7 +164,12 @@ fn a_pool_may_say_no_more_of_itself_where_there_is_no_memory_but_less() {
     let mut says = |texts: usize| {
         let said = |n| Attribute { name: format!("a-{n}"), value: "x".repeat(500) };
         let config = PoolConfig { attributes: (0..texts).map(said).collect(), ..PoolConfig::of(1) };
-        world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED })
+        world.decide(Command::ConfigurePool {
+            pool: "p".into(),
+            config: Box::new(config),
+            seed: SEED,
+            if_version: None,
+        })
     };
     assert!(matches!(says(2), Outcome::PoolConfigured { .. }), "it is full only afterwards");
     assert!(matches!(says(3), Outcome::Refused(Refusal::ShardFull(_))));
