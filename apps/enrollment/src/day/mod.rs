@@ -318,11 +318,14 @@ impl Day<'_> {
     /// Waits until nothing is left to do downstream; `false` if that takes too long.
     async fn until_quiet(&self, portal: &mut Portal) -> anyhow::Result<bool> {
         let start = Instant::now();
+        // Counts are of a moment ago, and may miss what followed from the last click: all must be done twice.
+        let mut was_done = false;
         loop {
             let doing: Doing = portal.caller.get("/api/registrar/day").await?;
-            if doing.is_done() {
+            if doing.is_done() && was_done {
                 return Ok(true);
             }
+            was_done = doing.is_done();
             if start.elapsed() > self.args.quiet_timeout {
                 return Ok(false);
             }

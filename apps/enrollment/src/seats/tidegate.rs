@@ -591,12 +591,14 @@ impl Seats for TidegateSeats {
 
     async fn backlog(&self) -> Result<Vec<(System, Backlog)>, Refused> {
         let mut backlog = Vec::new();
-        for system in System::ALL {
+        // From the end, the way an undoing goes: what moves on between two looks is seen where it comes to.
+        for system in System::ALL.into_iter().rev() {
             let counts =
                 self.client.show_queue(chain::queue(system)).await.map_err(|error| away(&error))?.counts;
             let open = counts.ready + counts.scheduled + counts.leased + counts.dead;
             backlog.push((system, Backlog { open, dead: counts.dead }));
         }
+        backlog.reverse();
         Ok(backlog)
     }
 

@@ -64,8 +64,19 @@ impl Portal {
         self.ask("PUT", path, "", &body.to_string())
     }
 
-    /// A student's press.
+    /// A student's press; pressed again, as a page does, while nobody knows what came of it.
     pub(crate) fn press(&self, student: &str, action: &str, body: &Value, key: &str) -> Answer {
+        let started = Instant::now();
+        loop {
+            let answer = self.press_once(student, action, body, key);
+            if answer.status != 503 || started.elapsed() > PATIENCE {
+                return answer;
+            }
+        }
+    }
+
+    /// One press, whatever is heard of it.
+    pub(crate) fn press_once(&self, student: &str, action: &str, body: &Value, key: &str) -> Answer {
         let path = format!("/api/students/{student}/{action}");
         self.ask("POST", &path, &format!("Idempotency-Key: {key}\r\n"), &body.to_string())
     }
@@ -83,11 +94,17 @@ impl Portal {
         try_ask(url, "POST", &path, &headers, body.to_string().as_bytes())
     }
 
-    /// What support sees of a student.
+    /// What support sees of a student, and not what was seen last because there was no answer in time.
     pub(crate) fn story(&self, student: &str) -> Value {
-        let answer = self.get(&format!("/api/support/{student}"));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()
+        let started = Instant::now();
+        loop {
+            let answer = self.get(&format!("/api/support/{student}"));
+            assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+            if answer.status == 200 && answer.json()["away"].is_null() {
+                return answer.json();
+            }
+            assert!(started.elapsed() < PATIENCE, "{}", answer.text());
+        }
     }
 
     /// Makes a section have so many seats.
@@ -117,11 +134,39 @@ impl Portal {
         }
     }
 
-    /// Waits until nothing is to be done any more.
+    /// Waits until nothing is to be done any more: no job is open, and the seats and the three books tell the same, at two looks.
+    /// One count alone would not do: it is of a moment ago, when the last press may not have been answered.
     pub(crate) fn settled(&self) {
-        self.until("all follow-up jobs to be done", |portal| {
-            portal.get("/api/audit").json()["open_jobs"] == 0
-        });
+        let started = Instant::now();
+        let mut looks = 0;
+        while looks < 2 {
+            let ([seats, books @ ..], audit) = (self.books(), self.get("/api/audit").json());
+            let open = &audit["open_jobs"];
+            looks = if *open == 0 && books.iter().all(|book| *book == seats) { looks + 1 } else { 0 };
+            assert!(started.elapsed() < PATIENCE, "{open} jobs are open; {seats:?} and {books:?}");
+            std::thread::sleep(POLL_EVERY);
+        }
+    }
+
+    /// Who is enrolled in what: as the engine says, and as each of the three systems says.
+    pub(crate) fn books(&self) -> [Vec<(String, String)>; 4] {
+        let pairs = |list: &Value| {
+            let pair = |one: &Value| {
+                let text = |field: &str| one[field].as_str().expect("a name").to_owned();
+                (text("student"), text("section"))
+            };
+            let mut pairs: Vec<_> = list.as_array().expect("a list").iter().map(pair).collect();
+            pairs.sort();
+            pairs
+        };
+        let audit = self.get("/api/audit").json();
+        let downstream = self.get("/api/audit/downstream").json();
+        [
+            pairs(&audit["enrolments"]),
+            pairs(&downstream["mail"]),
+            pairs(&downstream["record"]),
+            pairs(&downstream["fee"]),
+        ]
     }
 
     /// Students who may have `section`, as far as the rules go.
