@@ -51,8 +51,8 @@ const PAYLOADS_OF_STEP: u64 = 10_000;
 /// Turns that may follow one another because each says that more is due.
 const TURNS_MAX: usize = 200;
 /// At the end a log may have so many times what is alive in it, and so many bytes beside: its last segment, and what its frames cost.
-const LOG_PER_ALIVE: u64 = 4;
-const LOG_SLACK_BYTES: u64 = 49_152;
+const LOG_PER_ALIVE: u64 = 6;
+const LOG_SLACK_BYTES: u64 = 65_536;
 /// Seconds within which it has come down to that, and steps of a walk in each.
 const QUIET_S: u64 = 30;
 const STEPS_OF_WALK: u64 = 5;
