@@ -67,7 +67,7 @@ impl Ineligible {
         match self {
             Self::HasSection => "You are enrolled in this section already.".into(),
             Self::SameCourse { section } => {
-                format!("You have another section of this course: {section}. You can swap it for this one.")
+                format!("You have another section of this course: {section}.")
             }
             Self::Completed => "You have completed this course.".into(),
             Self::Prerequisites { missing } => {
@@ -87,6 +87,22 @@ impl Ineligible {
             Self::Clash { section, meeting } => {
                 format!("It meets {meeting}, when you are in {}.", title(section))
             }
+        }
+    }
+}
+
+impl Ineligible {
+    /// The same where seats in `kept` are not the student's yet, but kept.
+    #[must_use]
+    pub fn words_beside(&self, catalogue: &Catalogue, kept: &[&SectionId]) -> String {
+        match self {
+            Self::SameCourse { section } if kept.contains(&section) => {
+                format!("A seat in another section of this course is kept for you: {section}.")
+            }
+            Self::Clash { section, .. } if kept.contains(&section) => {
+                format!("{} A seat there is kept for you; you have not accepted it.", self.words(catalogue))
+            }
+            _ => self.words(catalogue),
         }
     }
 }

@@ -13,16 +13,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const EXAMPLES: &str = "\
 Examples:
-  enrollment                                     everything in one process, on http://127.0.0.1:7422
-  enrollment --server http://127.0.0.1:7420      with a Tidegate server that runs by itself
-  enrollment --opens-in 2m                       a waiting room first: seats are given in two minutes
-  enrollment day                                 ten thousand students at once, three crashes, and an audit
+  enrollment                                   all in one process
+  enrollment --server http://127.0.0.1:7420    with a server that is there
+  enrollment --opens-in 2m                     a waiting room first
+  enrollment day                               everyone at once, and an audit
 
-An enrolment is answered when the seat and its three follow-up jobs are on the disk, in one record. Everything else happens after the answer.";
+The pages are at http://127.0.0.1:7422: students at /, the registrar at /registrar, support at /support.
+
+An enrolment is answered when the seat and its three follow-up jobs are on the disk, in one record. \
+Everything else happens after the answer.";
 
 /// An enrolment portal on Tidegate: seats that are given once, and nobody half enrolled
 #[derive(Debug, Parser)]
-#[command(name = "enrollment", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "enrollment", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -56,5 +59,10 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_narrow_terminal() {
+        app_testkit::help::assert_fits(&Cli::command());
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::board::Snapshot;
 use crate::catalogue::{Catalogue, Section, SectionId, Student};
-use crate::eligibility::{Ineligible, judge};
+use crate::eligibility::{Ineligible, judge, judge_alone};
 use crate::seats::{Door, Free, Moment, Refused, Story, Why};
 
 /// Ways out that one refusal names at most.
@@ -130,7 +130,7 @@ impl Asked<'_> {
             Why::Ineligible(Ineligible::HasSection) if self.is_offered() => {
                 conflict("already_offered", format!("A seat in {section} is kept for you already. Accept it, and it is yours."))
             }
-            Why::Ineligible(rule) => conflict(rule.code(), rule.words(self.catalogue)),
+            Why::Ineligible(rule) => conflict(rule.code(), rule.words_beside(self.catalogue, &self.kept())),
             Why::SoldOut => conflict("sold_out", match now {
                 Some(now) if now.capacity == 0 => format!("{section} has no seats."),
                 Some(now) => {
@@ -149,12 +149,22 @@ impl Asked<'_> {
             }),
             Why::NotOpen(_) => conflict("not_open", "The enrolment has not opened yet. Nobody has a seat before, and being early is no advantage.".into()),
             Why::Closed(_) => conflict("closed", "The enrolment is closed.".into()),
+            Why::NotEnrolled if self.is_offered() => {
+                conflict("not_enrolled", format!("You have no seat in {section} to give back; one is kept for you, which you can accept or decline."))
+            }
             Why::NotEnrolled => conflict("not_enrolled", format!("You have no seat in {section}; there is nothing to give back.")),
+            Why::AlreadyWaiting if self.promised().is_some_and(|_| !self.waits()) => {
+                let for_what = self.promised().map_or_else(String::new, |(_, id)| called(id));
+                conflict("already_waiting", format!("What you would give for {section} is promised for {for_what} already. What you have, you keep."))
+            }
             Why::AlreadyWaiting => conflict("already_waiting", format!("You stand in line for {section} already. Its next seats go to the line, in order.")),
             Why::NotWaiting => conflict("not_waiting", format!("You do not stand in line for {section}.")),
             Why::WaitlistFull(places) => conflict("waitlist_full", format!("The line for {section} is full: {} wait.", many(*places, "student"))),
             Why::NoWaitlist => conflict("no_waitlist", format!("{section} has no line to wait in.")),
-            Why::NoOffer => conflict("no_offer", format!("No seat in {section} is kept for you.")),
+            Why::NoOffer => conflict("no_offer", match self.given_up() {
+                Some(gave) => format!("No seat in {section} is kept for you any more: you gave {} up, which was to be given for it, and your place or offer went with it.", called(gave)),
+                None => format!("No seat in {section} is kept for you."),
+            }),
             Why::OfferLapsed => conflict("offer_lapsed", {
                 let since = match now {
                     Some(now) if now.free > 0 => " It is free again, for whoever is first.",
@@ -214,40 +224,94 @@ impl Asked<'_> {
         self.story.is_some_and(|story| story.offers.iter().any(|offer| Some(&offer.section) == section))
     }
 
+    /// Sections of which a seat is kept for the student.
+    fn kept(&self) -> Vec<&SectionId> {
+        self.story.into_iter().flat_map(|story| &story.offers).map(|offer| &offer.section).collect()
+    }
+
+    fn waits(&self) -> bool {
+        let section = self.section.map(|section| &section.id);
+        self.story.is_some_and(|story| story.places.iter().any(|place| Some(&place.section) == section))
+    }
+
+    /// What something that the student has is promised for: by `decline` or `leave` it is promised no more.
+    fn promised(&self) -> Option<(&'static str, &SectionId)> {
+        let story = self.story?;
+        let offer = story.offers.iter().find(|offer| offer.gives.is_some());
+        let place = || story.places.iter().find(|place| place.gives.is_some());
+        offer.map(|it| ("decline", &it.section)).or_else(|| place().map(|it| ("leave", &it.section)))
+    }
+
+    /// The section that the student gave up, and with it the place in line or the offer that there was of this one.
+    fn given_up(&self) -> Option<&SectionId> {
+        let section = self.section.map(|section| &section.id);
+        let events = || self.story.into_iter().flat_map(|story| &story.events);
+        let of_place = |event: &&crate::seats::Event| {
+            event.section.as_ref() == section
+                && matches!(
+                    event.what.as_str(),
+                    "joined" | "offered" | "declined" | "dropped_from_line" | "offer_lapsed" | "left"
+                )
+        };
+        events().rfind(of_place)?.because.as_ref()
+    }
+
     fn possible(&self, why: &Why, now: Option<&Free>) -> Vec<Possible> {
         let Some(section) = self.section else { return Vec::new() };
         let id = &section.id;
+        let line = || if self.may_join(section) { line(section, now) } else { Vec::new() };
+        let seat = || if self.may_have(section) { free(section, now) } else { Vec::new() };
+        let answer_offer = || {
+            vec![
+                Possible::of("accept", id, "Accept the seat that is kept for you.".into()),
+                Possible::of("decline", id, "Decline it; the next in line gets it.".into()),
+            ]
+        };
         match why {
-            Why::SoldOut => [self.siblings(section), line(section, now)].concat(),
+            Why::SoldOut => {
+                // Who has another section of the course can wait only with a swap.
+                let has = self.has().into_iter().filter(|one| one.course == section.course && one.id != *id);
+                let swaps = has.flat_map(|one| self.swaps(&one.id, section)).collect();
+                [self.siblings(section), line(), swaps].concat()
+            }
             Why::Closed(_) => self.siblings(section),
-            Why::OfferLapsed | Why::NoOffer => {
-                [free(section, now), line(section, now), self.siblings(section)].concat()
-            }
-            Why::NothingToGive(_) if self.may_have(section) => {
-                [free(section, now), line(section, now)].concat()
-            }
+            Why::OfferLapsed | Why::NoOffer => [seat(), line(), self.siblings(section)].concat(),
+            Why::NothingToGive(_) => [seat(), line()].concat(),
             Why::WaitlistFull(_) | Why::NoWaitlist => self.siblings(section),
-            Why::AlreadyWaiting => {
+            Why::AlreadyWaiting if self.waits() || self.promised().is_none() => {
                 let leave =
                     Possible::of("leave", id, "Leave the line, if you do not want it any more.".into());
                 [vec![leave], self.siblings(section)].concat()
             }
+            Why::AlreadyWaiting => {
+                let promised = self.promised().into_iter();
+                let words =
+                    |id: &SectionId| format!("Give up what you have of {id} first, if you want this more.");
+                promised.map(|(action, id)| Possible::of(action, id, words(id))).collect()
+            }
             Why::NotOpen(opens_at) => {
                 let words = "Wait here: the page opens by itself.".to_owned();
-                vec![Possible { until: Some(*opens_at), ..Possible::of("wait", id, words) }]
+                let wait = Possible { until: Some(*opens_at), ..Possible::of("wait", id, words) };
+                let draws = now.is_some_and(|now| now.draws) && !self.waits() && self.may_join(section);
+                let words = || {
+                    format!(
+                        "Take part in the draw of {id}: who does before the opening is put in an order by lot."
+                    )
+                };
+                let join = draws.then(|| Possible::of("join", id, words()));
+                join.into_iter().chain([wait]).collect()
             }
-            Why::Ineligible(Ineligible::HasSection) if self.is_offered() => vec![
-                Possible::of("accept", id, "Accept the seat that is kept for you.".into()),
-                Possible::of("decline", id, "Decline it; the next in line gets it.".into()),
-            ],
-            Why::Ineligible(Ineligible::SameCourse { section: has }) => vec![self.swap(has, section)],
+            Why::NotEnrolled if self.is_offered() => answer_offer(),
+            Why::Ineligible(Ineligible::HasSection) if self.is_offered() => answer_offer(),
+            Why::Ineligible(Ineligible::SameCourse { section: has }) => self.swaps(has, section),
             Why::Ineligible(Ineligible::Clash { section: has, .. }) => {
-                [self.siblings(section), vec![self.swap(has, section)]].concat()
+                [self.siblings(section), self.swaps(has, section)].concat()
             }
             Why::Ineligible(Ineligible::Credits { have, wants, max }) => {
                 let too_many = (have + wants).saturating_sub(*max);
                 let enough = |one: &&Section| one.credits >= too_many;
-                self.has().into_iter().filter(enough).map(|one| self.swap(&one.id, section)).collect()
+                let has = self.counted().into_iter().filter(enough);
+                has.flat_map(|one| self.swaps(&one.id, section)).collect()
             }
             Why::Away(_) => vec![Possible::of("again", id, "Press again; it is the same request.".into())],
             _ => Vec::new(),
@@ -259,8 +323,27 @@ impl Asked<'_> {
         story.filter_map(|enrolment| self.catalogue.section(&enrolment.section)).collect()
     }
 
+    /// What counts for the rules: what the student has, and what is kept.
+    fn counted(&self) -> Vec<&Section> {
+        let kept = self.kept().into_iter().filter_map(|id| self.catalogue.section(id));
+        self.has().into_iter().chain(kept).collect()
+    }
+
     fn may_have(&self, section: &Section) -> bool {
-        self.student.is_some_and(|student| judge(self.catalogue, student, &self.has(), section).is_ok())
+        self.may_have_without(&[], section)
+    }
+
+    /// Whether the rules allow the section to the student when these are given up.
+    fn may_have_without(&self, gone: &[&SectionId], section: &Section) -> bool {
+        let mut counted = self.counted();
+        counted.retain(|one| !gone.contains(&&one.id));
+        self.student.is_some_and(|student| judge(self.catalogue, student, &counted, section).is_ok())
+    }
+
+    /// Whether the student may stand in its line with nothing to give.
+    fn may_join(&self, section: &Section) -> bool {
+        let may = |student: &Student| judge_alone(self.catalogue, student, section).is_ok();
+        self.student.is_some_and(may) && self.counted().iter().all(|one| one.course != section.course)
     }
 
     /// Other sections of the course that have a seat which the student may have.
@@ -269,19 +352,48 @@ impl Asked<'_> {
         siblings.flat_map(|other| free(other, self.board.section(&other.id))).collect()
     }
 
-    fn swap(&self, give: &SectionId, want: &Section) -> Possible {
-        let free = self.board.section(&want.id).is_some_and(|now| now.free > 0);
-        let (action, words) = match free {
-            true => (
-                "swap",
-                format!("Give {give} for {}. If its last seat goes first, you keep {give}.", want.id),
-            ),
-            false => (
-                "swap_when_offered",
-                format!("Wait in line for {}, and give {give} only when you accept its seat.", want.id),
-            ),
+    /// How to come to `want` where `give` is in the way, with what would be done now and not only looks so.
+    fn swaps(&self, give: &SectionId, want: &Section) -> Vec<Possible> {
+        let now = self.board.section(&want.id);
+        if now.is_some_and(|now| now.door != Door::Open) {
+            return Vec::new();
+        }
+        let decline = |kept: &SectionId, then: String| {
+            Possible::of("decline", kept, format!("Decline the seat in {kept} that is kept for you; {then}."))
         };
-        Possible { give: Some(give.clone()), ..Possible::of(action, &want.id, words) }
+        let kept = self.kept();
+        let is_kept = kept.contains(&give);
+        if !self.may_have_without(&[give], want) {
+            // What is kept stands in the way as well: it is declined first, and then something else can be given.
+            let has: Vec<&SectionId> = self.has().into_iter().map(|one| &one.id).collect();
+            let with = |kept: &&SectionId| {
+                let helps = |other: &SectionId| self.may_have_without(&[*kept, other], want);
+                if *kept == give { has.iter().copied().any(helps) } else { helps(give) }
+            };
+            let first = kept.iter().copied().find(with);
+            let then = format!("then something can be given for {}", want.id);
+            return first.map(|kept| decline(kept, then)).into_iter().collect();
+        }
+        let is_free = now.is_some_and(|now| now.free > 0);
+        if is_free {
+            let words = format!("Give {give} for {}. If its last seat goes first, you keep {give}.", want.id);
+            return vec![Possible { give: Some(give.clone()), ..Possible::of("swap", &want.id, words) }];
+        }
+        if is_kept {
+            return vec![decline(give, format!("then you can wait in line for {}", want.id))];
+        }
+        let story = self.story.into_iter();
+        let promised = story.flat_map(|story| &story.places).find(|place| place.gives.as_ref() == Some(give));
+        if let Some(place) = promised {
+            let line = &place.section;
+            let words = format!(
+                "Leave the line for {line}, for which {give} is promised; then you can wait for {} with it.",
+                want.id
+            );
+            return vec![Possible::of("leave", line, words)];
+        }
+        let words = format!("Wait in line for {}, and give {give} only when you accept its seat.", want.id);
+        vec![Possible { give: Some(give.clone()), ..Possible::of("swap_when_offered", &want.id, words) }]
     }
 }
 

@@ -5,6 +5,7 @@
 //! | [`program`] | the binary under test as a process: started, killed, started again |
 //! | [`http`] | one request, one connection, nothing retried: a test knows what was asked |
 //! | [`browser`] | headless Chromium for a scene |
+//! | [`help`] | what a command line says of itself, in a narrow terminal |
 //!
 //! It is a crate of its own so that a browser's driver is nobody's dependency but the tests'. Everything in it panics where
 //! something is not as it must be, with words for whoever reads the test's output.
@@ -12,6 +13,7 @@
 use std::time::Duration;
 
 pub mod browser;
+pub mod help;
 pub mod http;
 pub mod program;
 

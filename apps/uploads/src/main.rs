@@ -13,16 +13,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const EXAMPLES: &str = "\
 Examples:
-  uploads                                        everything in one process, on http://127.0.0.1:7421
-  uploads --server http://127.0.0.1:7420         with a Tidegate server that runs by itself
-  uploads --smtp smtp://127.0.0.1:25             mails by SMTP; else they go to uploads-data/mail, a Maildir
-  uploads surge                                  100,000 uploads in ten seconds, accounted for one by one
+  uploads                                   all in one process
+  uploads --server http://127.0.0.1:7420    with a server that is there
+  uploads --smtp smtp://127.0.0.1:25        mails by SMTP
+  uploads surge                             100,000 uploads in ten seconds
+
+The page is at http://127.0.0.1:7421. Without --smtp, mails go to uploads-data/mail, a Maildir.
 
 An upload is answered when its image and its three jobs are on the disk. Everything else happens after the answer.";
 
 /// An upload service on Tidegate: images in; thumbnails, emails and notifications out, through any flood
 #[derive(Debug, Parser)]
-#[command(name = "uploads", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "uploads", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -55,5 +57,10 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_narrow_terminal() {
+        app_testkit::help::assert_fits(&Cli::command());
     }
 }

@@ -9,10 +9,10 @@ const SERVER_DEFAULT: &str = "http://127.0.0.1:7420";
 
 const EXAMPLES: &str = "\
 First steps:
-  tidegate serve                                         start a server here
-  tidegate job enqueue mail --payload '{\"to\":\"ann\"}'     give it a job
-  tidegate work mail -- ./send-mail.sh                   work jobs off with any program
-  tidegate queue show mail                               see how it goes
+  tidegate serve                                       start a server here
+  tidegate job enqueue mail --payload '{\"to\":\"ann\"}'   give it a job
+  tidegate work mail -- ./send-mail.sh                 with any program
+  tidegate queue show mail                             see how it goes
 
 Durations are written 250ms, 30s, 5m, 2h; a bare number counts milliseconds.
 ";

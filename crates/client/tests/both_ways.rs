@@ -173,6 +173,9 @@ async fn conversation_about_pools(client: &Client) -> Told {
     tell(t, "configure", a.configure(&config).await);
     tell(t, "configure badly", a.configure(&PoolConfig { hold_ms: Some(1), ..PoolConfig::of(2) }).await);
     tell(t, "configure the other", b.configure(&PoolConfig::of(1)).await);
+    tell(t, "configure what is so", a.configure(&config.if_version(0)).await);
+    tell(t, "configure over it", a.configure(&PoolConfig::of(9).if_version(0)).await);
+    tell(t, "configure over none", client.pool("c@x").configure(&PoolConfig::of(9).if_version(4)).await);
     let anna = tell(t, "hold", a.hold("anna").hold_for(Duration::from_secs(60)).await).expect("held");
     tell(t, "hold too much", a.hold("anna").await);
     tell(t, "hold badly", a.hold("bert").units(0).await);
@@ -227,6 +230,13 @@ async fn conversation_about_pools(client: &Client) -> Told {
     tell(t, "no grant's shard", client.grant("9-1".parse().expect("an id")).show().await);
     for holder in ["anna", "bert", "carl", "dora", "nobody", ""] {
         tell(t, "story", client.holder(holder).await);
+    }
+    let one = PageQuery { limit: Some(1), ..PageQuery::default() };
+    tell(t, "a page of a holder", client.holder_page("anna", &one).await);
+    for cursor in ["x", "1-1", "1-1-", "-1-1", "1-x-1", "1-1-1-1", "10000-1-1", "0-1-100000000"] {
+        let query = PageQuery { cursor: Some(cursor.into()), ..PageQuery::default() };
+        tell(t, "no cursor of a holder", client.holder_page("anna", &query).await);
+        refused_for(t, "cursor");
     }
     for pool in [&a, &b, &client.pool("none"), &client.pool("watch")] {
         tell(t, "grants", pool.grants().await);

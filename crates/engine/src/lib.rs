@@ -70,7 +70,7 @@ pub use fingerprint::{fingerprint, shard_of};
 pub use layout::shards_in;
 pub use options::{Cleaning, Options, Restart};
 pub use outbox::at_leisure;
-pub use pools::PoolAnswer;
+pub use pools::{HolderFrom, HolderParts, PoolAnswer};
 pub use published::{ShardState, ShardStatus, Status};
 pub use shard::Turned;
 pub use solo::Solo;

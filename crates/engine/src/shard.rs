@@ -185,7 +185,7 @@ impl Shard {
         let shown = doors.published.pools().all().into_iter().map(|seen| Arc::clone(&seen.view.name));
         let lost_pools = shown.filter(|name| state.pool(name).is_none()).collect();
         doors.published.update(|figures| figures.recovery = Some(recovery));
-        Ok(Self {
+        let mut shard = Self {
             number,
             log,
             epoch,
@@ -208,7 +208,21 @@ impl Shard {
             returns: Vec::new(),
             lost_pools,
             options: Arc::clone(options),
-        })
+        };
+        shard.show_replayed();
+        Ok(shard)
+    }
+
+    /// Shows what the log has brought back, which is durable. The first turn writes a frame as likely as not (a hold has lapsed
+    /// meanwhile), and until that is synced whoever came through the door would find no pool, no queue, and believe it.
+    fn show_replayed(&mut self) {
+        let time = self.state.now();
+        let pools = self.changed_pools();
+        self.doors.published.pools().show(pools, time);
+        let queues = self.snapshot(time);
+        self.doors.published.set_snapshot(queues);
+        // What the first turn makes of it is shown likewise, as soon as that is durable.
+        self.publish_at = Some(Time(0));
     }
 
     /// Runs one turn over the calls that wait, as far as its bounds allow; the rest stays in `calls`.

@@ -21,6 +21,7 @@ Examples:
   tidegate-faults --check DIR                  only check a history that was kept
 
 Ends with 0 if everything held, 1 if something did not, 3 if a scenario could not run here.
+
 Mounting, tracing and disk images need root; nothing outside of the scenario's own folder and processes is touched.";
 
 /// Kills, stops, starves and deceives a real tidegate server on real files, and checks what its callers heard

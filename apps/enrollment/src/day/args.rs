@@ -9,15 +9,15 @@ use super::plan::Shape;
 
 const EXAMPLES: &str = "\
 Examples:
-  enrollment day                                     ten thousand students, three crashes, an outage, and an audit
-  enrollment day --students 300 --sections 12        a small one
-  enrollment day --strategy pessimistic              the same with seats in a PostgreSQL of its own
-  enrollment day --compare --students 3000           every strategy in turn, and one table
-  enrollment day --split                             the queue server in a process of its own, killed as well
+  enrollment day                               ten thousand students
+  enrollment day --students 300 --sections 12  a small one
+  enrollment day --strategy pessimistic        with seats in PostgreSQL
+  enrollment day --compare --students 3000     every strategy, and one table
+  enrollment day --split                       the server by itself, killed too
 
-Everyone arrives at the opening, looks again and again, and clicks twice. When all is quiet, what students were told is held
-against the seats, the mails, the records and the fees. If somebody is oversold, doubled, half enrolled or lost, the
-exit code is 1; with --compare only what Tidegate did counts.";
+Everyone arrives at the opening, looks again and again, and clicks twice; the portal is killed three times, and the fee \
+ledger is down for a while. When all is quiet, what students were told is held against the seats, the mails, the records \
+and the fees. If somebody is oversold, doubled, half enrolled or lost, the exit code is 1; with --compare only what Tidegate did counts.";
 
 /// When the run begins, the opening is so far away.
 const OPENS: Duration = Duration::from_secs(2);

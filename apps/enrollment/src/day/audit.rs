@@ -49,6 +49,8 @@ pub(crate) struct SectionFacts {
     pub(crate) credits: u32,
     pub(crate) meetings: Vec<Meeting>,
     pub(crate) capacity: u32,
+    /// Seats that are kept for somebody at the end: nobody's yet, and nothing is written for them.
+    pub(crate) offered: u32,
     /// Free seats that the portal shows at the end.
     pub(crate) free_shown: Option<u32>,
 }
@@ -230,10 +232,14 @@ impl<'a> Audit<'a> {
     fn seats(&mut self) {
         for (section, fill) in self.fills.iter().enumerate() {
             let facts = &self.world.sections[section];
-            if fill.at_end > facts.capacity as usize {
-                let over = fill.at_end as u64 - u64::from(facts.capacity);
-                let text =
-                    format!("{} has {} seats, and {} are in it", facts.name, facts.capacity, fill.at_end);
+            let kept = facts.offered as usize;
+            if fill.at_end + kept > facts.capacity as usize {
+                let over = (fill.at_end + kept) as u64 - u64::from(facts.capacity);
+                let kept = if kept == 0 { String::new() } else { format!(", and {kept} are kept") };
+                let text = format!(
+                    "{} has {} seats, and {} are in it{kept}",
+                    facts.name, facts.capacity, fill.at_end
+                );
                 self.verdict.oversold.add(over, text);
             }
         }
@@ -475,7 +481,7 @@ impl<'a> Audit<'a> {
     /// What the portal shows, against a count.
     fn counters(&mut self) {
         for (facts, fill) in self.world.sections.iter().zip(&self.fills) {
-            let free = (facts.capacity as usize).saturating_sub(fill.at_end);
+            let free = (facts.capacity as usize).saturating_sub(fill.at_end + facts.offered as usize);
             if let Some(shown) = facts.free_shown.filter(|shown| *shown as usize != free) {
                 let text = format!("{} shows {shown} free seats, and {free} are", facts.name);
                 self.verdict.unexplained.add(1, text);

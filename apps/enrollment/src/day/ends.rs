@@ -60,6 +60,7 @@ pub(crate) async fn world(
             credits: section.credits,
             meetings: section.meetings.clone(),
             capacity: shown.map_or(section.capacity, |free| free.capacity),
+            offered: shown.map_or(0, |free| free.offered),
             free_shown: shown.map(|free| free.free),
         }
     };

@@ -39,16 +39,19 @@ impl Lines {
         Lines { address, places: Semaphore::new(connections), idle: Mutex::new(Vec::new()) }
     }
 
-    /// One request, one answer, by this moment.
+    /// One request, one answer, by this moment. What it waits for a connection is added to `stood`.
     pub(crate) async fn call<T>(
         &self,
         request: &[u8],
         by: Instant,
+        stood: &mut Duration,
         read: impl FnOnce(&Response<'_>) -> T,
     ) -> Result<T, Unanswered> {
         let call = async {
+            let came = Instant::now();
             let _place = self.places.acquire().await.expect("nobody closes it");
             let mut connection = self.connected().await;
+            *stood += came.elapsed();
             let answer = connection.exchange(request, &[]).await?;
             let (closes, read) = (answer.head.closes, read(&answer));
             if !closes {

@@ -42,6 +42,18 @@ pub(crate) struct Timed {
     pub(crate) what: What,
     pub(crate) pressed: Moment,
     pub(crate) answered: Moment,
+    pub(crate) waits: Waits,
+}
+
+/// What of that time went by before the request was sent for the last time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// For a connection, in all tries together.
+    pub(crate) stood: Duration,
+    /// Between tries: the student, or the page, lets some time pass before the same is sent again.
+    pub(crate) paused: Duration,
+    /// How often it was sent again.
+    pub(crate) again: u32,
 }
 
 /// What was asked.
@@ -171,8 +183,10 @@ impl Shared {
         let (pressed, by) = (self.now(), Instant::now() + LOOK_PATIENCE);
         self.tally().waiting += 1;
         let mut wait = RETRY.0;
+        let mut waits = Waits::default();
         let answered = loop {
-            let answer = self.lines.call(request.as_bytes(), by, |answer| answer.head.status);
+            let answer =
+                self.lines.call(request.as_bytes(), by, &mut waits.stood, |answer| answer.head.status);
             match answer.await {
                 Ok(200 | 304) => break true,
                 Ok(429 | 503) | Err(_) if Instant::now() + wait < by => {}
@@ -182,13 +196,13 @@ impl Shared {
                 }
                 Err(_) => break false,
             }
-            sleep(wait).await;
+            waits.pause(wait).await;
             wait = (wait * 2).min(RETRY.1);
         };
         let mut tally = self.tally();
         tally.waiting -= 1;
         match answered {
-            true => tally.timed.push(Timed { what: What::Look, pressed, answered: self.now() }),
+            true => tally.timed.push(Timed { what: What::Look, pressed, answered: self.now(), waits }),
             false => tally.looks_given_up += 1,
         }
     }
@@ -265,8 +279,9 @@ impl Shared {
         let (pressed, by) = (self.now(), Instant::now() + PATIENCE);
         self.tally().waiting += 1;
         let mut wait = RETRY.0;
+        let mut waits = Waits::default();
         let heard = loop {
-            let (after, cause) = match self.lines.call(request, by, meaning).await {
+            let (after, cause) = match self.lines.call(request, by, &mut waits.stood, meaning).await {
                 Ok(Meaning::Final(heard)) => break Some(heard),
                 Ok(Meaning::Again(after, cause)) => (after, cause),
                 Err(_) => {
@@ -280,13 +295,13 @@ impl Shared {
                 break None;
             }
             *self.tally().retries.entry(cause).or_default() += 1;
-            sleep(after).await;
+            waits.pause(after).await;
         };
         let answered = self.now();
         let mut tally = self.tally();
         tally.waiting -= 1;
         let Some(heard) = heard else { return };
-        tally.timed.push(Timed { what, pressed, answered });
+        tally.timed.push(Timed { what, pressed, answered, waits });
         let first = tally.clicks[click].heard.is_empty();
         match &heard {
             Heard::Enrolled(_) if first => tally.enrolled.push(answered),
@@ -306,6 +321,16 @@ impl Shared {
 
     fn example(&self, text: String) {
         self.tally().example(text);
+    }
+}
+
+impl Waits {
+    /// Some time passes before it is sent again.
+    async fn pause(&mut self, pause: Duration) {
+        let from = Instant::now();
+        sleep(pause).await;
+        self.paused += from.elapsed();
+        self.again += 1;
     }
 }
 

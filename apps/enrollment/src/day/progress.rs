@@ -142,11 +142,11 @@ fn line(name: &str, at: Duration, tally: &Tally, told: &mut Told) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::day::load::Timed;
+    use crate::day::load::{Timed, Waits};
 
     #[test]
     fn a_line_tells_what_is_new() {
-        let timed = |what, pressed, answered| Timed { what, pressed, answered };
+        let timed = |what, pressed, answered| Timed { what, pressed, answered, waits: Waits::default() };
         let mut tally = Tally {
             timed: vec![timed(What::Enrol, 0, 90_000), timed(What::Look, 0, 5)],
             arrived: 1_234,

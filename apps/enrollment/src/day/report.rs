@@ -63,6 +63,8 @@ pub(crate) struct Figures {
     pub(crate) clicks: Latency,
     /// Those of them during which nothing was being killed or started.
     pub(crate) clicks_outside_kills: Latency,
+    /// The longest of these, and what it waited for.
+    pub(crate) longest_outside_kills: Option<Longest>,
     pub(crate) looks: Latency,
     pub(crate) looks_outside_kills: Latency,
     pub(crate) looks_given_up: u64,
@@ -96,6 +98,47 @@ impl Latency {
     }
 }
 
+/// One press, taken apart: what is neither for a connection nor between two tries was waiting for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Longest {
+    pub(crate) pressed_ms: u64,
+    /// From the portal's being back from the kill before; none if there was no kill before.
+    pub(crate) after_kill_ms: Option<u64>,
+    pub(crate) took_ms: u64,
+    /// For a connection.
+    pub(crate) stood_ms: u64,
+    /// Between two tries.
+    pub(crate) paused_ms: u64,
+    /// How often it was sent again.
+    pub(crate) again: u32,
+}
+
+impl Longest {
+    fn of(timed: &Timed, kills: &[(Moment, Moment)]) -> Longest {
+        let back = kills.iter().map(|(_, back)| *back).filter(|back| *back <= timed.pressed).max();
+        let ms = |us: Moment| us / 1_000;
+        Longest {
+            pressed_ms: ms(timed.pressed),
+            after_kill_ms: back.map(|back| ms(timed.pressed - back)),
+            took_ms: ms(timed.answered - timed.pressed),
+            stood_ms: timed.waits.stood.as_millis() as u64,
+            paused_ms: timed.waits.paused.as_millis() as u64,
+            again: timed.waits.again,
+        }
+    }
+
+    fn words(&self) -> String {
+        let Longest { pressed_ms, after_kill_ms, took_ms, stood_ms, paused_ms, again } = *self;
+        let after = after_kill_ms.map_or_else(String::new, |after| format!(", {after} ms after a restart"));
+        let answer_ms = took_ms.saturating_sub(stood_ms + paused_ms);
+        format!(
+            "the longest outside the kills was pressed at {}{after}: {stood_ms} ms for a connection, \
+             {paused_ms} ms before it was sent again {again} times, {answer_ms} ms for an answer",
+            ms(pressed_ms)
+        )
+    }
+}
+
 /// Who used the machine from the first arrival to the last answer. Shares are of one core.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(crate) struct Cpu {
@@ -120,6 +163,10 @@ impl Figures {
         Figures {
             clicks: Latency::of(of(What::Enrol).map(latency).collect()),
             clicks_outside_kills: Latency::of(of(What::Enrol).filter(outside).map(latency).collect()),
+            longest_outside_kills: of(What::Enrol)
+                .filter(outside)
+                .max_by_key(|timed| latency(timed))
+                .map(|timed| Longest::of(timed, &kills)),
             looks: Latency::of(of(What::Look).map(latency).collect()),
             looks_outside_kills: Latency::of(of(What::Look).filter(outside).map(latency).collect()),
             looks_given_up: tally.looks_given_up,
@@ -179,6 +226,9 @@ impl Report {
             writeln!(text, "{name:<30} {:>9} {p50:>9} {p95:>9} {p99:>9} {max:>9}", thousands(latency.count))?;
         }
         let figures = &self.figures;
+        if let Some(longest) = &figures.longest_outside_kills {
+            writeln!(text, "{}", longest.words())?;
+        }
         writeln!(
             text,
             "{} enrolments: {:.0}/s until nine in ten were made, {} in the best second; {} clicks refused",

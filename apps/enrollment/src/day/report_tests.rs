@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::day::audit::Findings;
+use crate::day::load::Waits;
 
 const SECOND: Moment = 1_000_000;
 
 fn timed(what: What, pressed: Moment, answered: Moment) -> Timed {
-    Timed { what, pressed, answered }
+    Timed { what, pressed, answered, waits: Waits::default() }
 }
 
 fn events(kills: &[(u64, u64)]) -> Events {
@@ -26,6 +27,14 @@ pub(crate) fn report(strategy: Strategy, verdict: Verdict) -> Report {
         figures: Figures {
             clicks: latency,
             clicks_outside_kills: latency,
+            longest_outside_kills: Some(Longest {
+                pressed_ms: 4_514,
+                after_kill_ms: Some(14),
+                took_ms: 1_400,
+                stood_ms: 300,
+                paused_ms: 1_010,
+                again: 2,
+            }),
             looks: latency,
             looks_outside_kills: latency,
             looks_given_up: 0,
@@ -72,6 +81,8 @@ fn what_was_under_way_during_a_kill_is_left_out() {
     assert_eq!((figures.clicks.count, figures.clicks.max), (4, 6 * SECOND));
     assert_eq!((figures.clicks_outside_kills.count, figures.clicks_outside_kills.max), (2, 2 * SECOND));
     assert_eq!(figures.looks.max, 3 * SECOND);
+    let longest = figures.longest_outside_kills.expect("there are two");
+    assert_eq!((longest.pressed_ms, longest.after_kill_ms, longest.took_ms), (8_000, Some(1_000), 2_000));
 }
 
 #[test]
@@ -94,6 +105,8 @@ fn a_good_day_says_so_in_one_line() {
     let text = report.text(Style::PLAIN);
     for part in [
         "enrol, outside the kills          52,000   0.90 ms   2.00 ms   12.3 ms    1.40 s\n",
+        "the longest outside the kills was pressed at 4.5 s, 14 ms after a restart: 300 ms for a connection, \
+         1010 ms before it was sent again 2 times, 90 ms for an answer\n",
         "9,100 enrolments: 812/s until nine in ten were made, 1,204 in the best second; 31,000 clicks refused",
         "conflicts 4,321, tried again 4,300",
         "sent again: connection broke 12",

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::{Fault, Line, Row, System, Written, now};
+use super::{Fault, Line, Row, System, Written, now, statements};
 use crate::catalogue::StudentId;
 use crate::chain::{Entry, Revocation};
 use crate::seats::Moment;
@@ -106,13 +106,27 @@ impl Schemas {
             }
             let rows = transaction
                 .execute(
-                    "INSERT INTO entries (enrolment, student, section, number, text, at)
-                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                    statements::ENTER,
                     &[&entry.enrolment, &student, &section, &number, &text, &(now() as i64)],
                 )
                 .await?;
             transaction.commit().await?;
             Ok(if rows == 0 { Written::AlreadyThere } else { Written::New })
+        })
+        .await
+    }
+
+    /// The entry of a name that is there, undone or not.
+    pub(super) async fn named(&self, system: System, enrolment: &str) -> Result<Line, Fault> {
+        self.on(system, async |client| {
+            let select = "SELECT student, section, number FROM entries WHERE enrolment = $1";
+            let row = client.query_one(select, &[&enrolment]).await?;
+            Ok(Line {
+                enrolment: enrolment.to_owned(),
+                student: row.get::<_, String>(0).into(),
+                section: row.get::<_, String>(1).into(),
+                number: row.get::<_, i64>(2) as u64,
+            })
         })
         .await
     }
@@ -130,11 +144,7 @@ impl Schemas {
             let transaction = client.transaction().await?;
             transaction.query_one(FENCE, &[&student, &section, &before]).await?;
             let undone = transaction
-                .execute(
-                    "UPDATE entries SET undone = $4, undone_at = $5
-                     WHERE student = $1 AND section = $2 AND number < $3 AND undone IS NULL",
-                    &[&student, &section, &before, &text, &(now() as i64)],
-                )
+                .execute(statements::UNDO, &[&text, &(now() as i64), &student, &section, &before])
                 .await?;
             transaction.commit().await?;
             Ok(undone)
@@ -144,18 +154,17 @@ impl Schemas {
 
     pub(super) async fn notify(&self, id: &str, student: &StudentId, text: &str) -> Result<(), Fault> {
         self.on(System::Mail, async |client| {
-            let insert =
-                "INSERT INTO notices (id, student, text, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-            client.execute(insert, &[&id, &student.as_str(), &text, &(now() as i64)]).await.map(drop)
+            client
+                .execute(statements::NOTIFY, &[&id, &student.as_str(), &text, &(now() as i64)])
+                .await
+                .map(drop)
         })
         .await
     }
 
     pub(super) async fn lines(&self, system: System) -> Result<Vec<Line>, Fault> {
         self.on(system, async |client| {
-            let select =
-                "SELECT enrolment, student, section, number FROM entries WHERE undone IS NULL ORDER BY number";
-            let rows = client.query(select, &[]).await?;
+            let rows = client.query(statements::LINES, &[]).await?;
             Ok(rows
                 .iter()
                 .map(|row| Line {
@@ -175,8 +184,7 @@ impl Schemas {
 
     pub(super) async fn count(&self, system: System) -> Result<u64, Fault> {
         self.on(system, async |client| {
-            let count: i64 =
-                client.query_one("SELECT count(*) FROM entries WHERE undone IS NULL", &[]).await?.get(0);
+            let count: i64 = client.query_one(statements::COUNT, &[]).await?.get(0);
             Ok(count as u64)
         })
         .await
@@ -184,9 +192,7 @@ impl Schemas {
 
     pub(super) async fn rows(&self, system: System, student: &StudentId) -> Result<Vec<Row>, Fault> {
         self.on(system, async |client| {
-            let select =
-                "SELECT section, text, at, undone, undone_at FROM entries WHERE student = $1 ORDER BY number";
-            let rows = client.query(select, &[&student.as_str()]).await?;
+            let rows = client.query(statements::ROWS, &[&student.as_str()]).await?;
             Ok(rows
                 .iter()
                 .map(|row| Row {
@@ -204,8 +210,7 @@ impl Schemas {
 
     pub(super) async fn notices(&self, student: &StudentId) -> Result<Vec<(String, Moment)>, Fault> {
         self.on(System::Mail, async |client| {
-            let select = "SELECT text, at FROM notices WHERE student = $1 ORDER BY at";
-            let rows = client.query(select, &[&student.as_str()]).await?;
+            let rows = client.query(statements::NOTICES, &[&student.as_str()]).await?;
             Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1) as u64)).collect())
         })
         .await

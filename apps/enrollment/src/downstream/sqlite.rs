@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use super::{Fault, Line, Row, System, Written, now};
+use super::{Fault, Line, Row, System, Written, now, statements};
 use crate::catalogue::StudentId;
 use crate::chain::{Entry, Revocation};
 use crate::seats::Moment;
@@ -77,14 +77,36 @@ impl Files {
             if before.is_some_and(|before| number < before) {
                 return Ok(Written::Overtaken);
             }
-            let rows = transaction
-                .prepare_cached(
-                    "INSERT INTO entries (enrolment, student, section, number, text, at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![entry.enrolment, student, section, number, text, now()])?;
+            let rows = transaction.prepare_cached(statements::ENTER)?.execute(params![
+                entry.enrolment,
+                student,
+                section,
+                number,
+                text,
+                now()
+            ])?;
             transaction.commit()?;
             Ok(if rows == 0 { Written::AlreadyThere } else { Written::New })
+        })
+        .await
+    }
+
+    /// The entry of a name that is there, undone or not.
+    pub(super) async fn named(&self, system: System, enrolment: &str) -> Result<Line, Fault> {
+        let enrolment = enrolment.to_owned();
+        self.on(system, move |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT student, section, number FROM entries WHERE enrolment = ?1")?;
+            statement.query_row([&enrolment], |row| {
+                let (student, section): (String, String) = (row.get(0)?, row.get(1)?);
+                let number = row.get(2)?;
+                Ok(Line {
+                    enrolment: enrolment.clone(),
+                    student: student.into(),
+                    section: section.into(),
+                    number,
+                })
+            })
         })
         .await
     }
@@ -106,12 +128,13 @@ impl Files {
                      ON CONFLICT DO UPDATE SET before = max(before, excluded.before)",
                 )?
                 .execute(params![student, section, before])?;
-            let undone = transaction
-                .prepare_cached(
-                    "UPDATE entries SET undone = ?4, undone_at = ?5
-                     WHERE student = ?1 AND section = ?2 AND number < ?3 AND undone IS NULL",
-                )?
-                .execute(params![student, section, before, text, now()])?;
+            let undone = transaction.prepare_cached(statements::UNDO)?.execute(params![
+                text,
+                now(),
+                student,
+                section,
+                before
+            ])?;
             transaction.commit()?;
             Ok(undone as u64)
         })
@@ -122,9 +145,7 @@ impl Files {
         let (id, student, text) = (id.to_owned(), student.clone(), text.to_owned());
         self.on(System::Mail, move |connection| {
             connection
-                .prepare_cached(
-                    "INSERT INTO notices (id, student, text, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                )?
+                .prepare_cached(statements::NOTIFY)?
                 .execute(params![id, student.as_str(), text, now()])
                 .map(drop)
         })
@@ -133,9 +154,7 @@ impl Files {
 
     pub(super) async fn lines(&self, system: System) -> Result<Vec<Line>, Fault> {
         self.on(system, |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT enrolment, student, section, number FROM entries WHERE undone IS NULL ORDER BY number",
-            )?;
+            let mut statement = connection.prepare_cached(statements::LINES)?;
             let lines = statement.query_map([], |row| {
                 let (student, section): (String, String) = (row.get(1)?, row.get(2)?);
                 Ok(Line {
@@ -156,9 +175,7 @@ impl Files {
 
     pub(super) async fn count(&self, system: System) -> Result<u64, Fault> {
         self.on(system, |connection| {
-            connection
-                .prepare_cached("SELECT count(*) FROM entries WHERE undone IS NULL")?
-                .query_row([], |row| row.get(0))
+            connection.prepare_cached(statements::COUNT)?.query_row([], |row| row.get(0))
         })
         .await
     }
@@ -166,9 +183,7 @@ impl Files {
     pub(super) async fn rows(&self, system: System, student: &StudentId) -> Result<Vec<Row>, Fault> {
         let student = student.clone();
         self.on(system, move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT section, text, at, undone, undone_at FROM entries WHERE student = ?1 ORDER BY number",
-            )?;
+            let mut statement = connection.prepare_cached(statements::ROWS)?;
             let rows = statement.query_map([student.as_str()], |row| {
                 let section: String = row.get(0)?;
                 let undone: (Option<String>, Option<Moment>) = (row.get(3)?, row.get(4)?);
@@ -188,7 +203,7 @@ impl Files {
         let student = student.clone();
         self.on(System::Mail, move |connection| {
             connection
-                .prepare_cached("SELECT text, at FROM notices WHERE student = ?1 ORDER BY at")?
+                .prepare_cached(statements::NOTICES)?
                 .query_map([student.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         })

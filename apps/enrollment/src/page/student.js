@@ -200,86 +200,108 @@ function inPlace(draw) {
 
 // ---- Asking before something is given up
 
-/** What is asked just now, and where. */
+/** What is asked just now: the question itself, the row of a section it may stand in, and where it stands: below the button that
+ * asks, for as long as there is that button. */
 let asking = null;
 
 const ASKS = {
-  drop: { words: (id) => `Drop ${id}? It may be gone when you want it back.`, yes: "Drop it", no: "Keep it" },
-  leave: { words: (id) => `Leave the line for ${id}? Your place in it is gone then.`, yes: "Leave it", no: "Stay in line" },
+  drop: { words: ({ section }) => `Drop ${section}? It may be gone when you want it back.`, yes: "Drop it", no: "Keep it" },
+  leave: { words: ({ section }) => `Leave the line for ${section}? Your place in it is gone then.`, yes: "Leave it", no: "Stay in line" },
+  decline: { words: ({ section }) => `Decline the seat in ${section}? It is offered to the next in line then.`, yes: "Decline it", no: "Keep the offer" },
+  swap: { words: ({ give, want }) => `Give ${give} for ${want}? ${give} may be gone when you want it back.`, yes: "Swap them", no: "Keep what I have" },
 };
 
+/** What a question can stand in, by the name of its `data-`, the innermost first. */
+const HOSTS = ["told", "section", "offer", "place", "mine"];
+
 /** A button that asks before it presses. */
-function careful(words, action, section) {
-  const open = () => {
-    quiet.until = performance.now() + QUIET_MS;
-    asking = { action, section, where: null };
-    asking.where = one.closest("[data-mine-row]") ? `[data-mine="${CSS.escape(section)}"]` : one.closest("[data-place]") ? `[data-place="${CSS.escape(section)}"]` : `[data-section="${CSS.escape(section)}"]`;
-    showAsking(true);
-  };
-  const one = button(words, action, { section }, false, open);
+function careful(words, action, body) {
+  const one = button(words, action, body, false, () => askFirst(one, action, body));
+  one.dataset.asks = wishOf(action, body);
   return one;
+}
+
+/** Asks below the button `one`. */
+function askFirst(one, action, body) {
+  closeAsking();
+  quiet.until = performance.now() + QUIET_MS;
+  const host = one.closest(HOSTS.map((name) => `[data-${name}]`).join());
+  const name = HOSTS.find((name) => host.dataset[name]);
+  const where = `[data-${name}="${CSS.escape(host.dataset[name])}"]`;
+  const about_section = body.section ?? body.want;
+  const { words, yes, no } = ASKS[action];
+  const keep = el("button", { type: "button", class: "button", "data-no": action, onclick: () => closeAsking(true) }, no);
+  const go = () => press(action, { ...body, seen: seen(about_section) });
+  const sure = el("button", { type: "button", class: "button", "data-sure": action, onclick: (event) => pressed(event, `sure:${one.dataset.asks}`, about_section, go) }, yes);
+  const question = words(body);
+  const box = el("div", { class: "asking", role: "group", "aria-label": question, onkeydown: (event) => event.key === "Escape" && closeAsking(true) }, el("p", {}, question), el("div", { class: "asking-act" }, keep, sure));
+  asking = { box, row: host.closest("[data-section]")?.dataset.section, where, by: `${where} [data-asks="${CSS.escape(one.dataset.asks)}"]` };
+  host.append(box);
+  keep.focus({ preventScroll: true });
+  box.scrollIntoView({ block: "nearest" });
 }
 
 function closeAsking(back) {
   if (!asking) return;
-  const { where, action } = asking;
+  const { box, by } = asking;
   asking = null;
-  for (const box of document.querySelectorAll(".asking")) box.remove();
-  if (back) $(`${where} [data-action=${action}]`)?.focus();
+  box.remove();
+  if (back) $(by)?.focus();
 }
 
-/** The question stands below the button that asks it, for as long as there is that button. */
-function showAsking(is_new = false) {
+/** Draws anew what a question may stand in; it stays, and so does the focus in it. */
+function aroundAsking(draw) {
+  const focused = asking?.box.contains(document.activeElement) && document.activeElement;
+  draw();
   if (!asking) return;
-  const { action, section, where } = asking;
-  const host = document.querySelector(where);
-  if (!host?.querySelector(`[data-action=${action}]`)) {
-    closeAsking();
-    return;
-  }
-  if (host.querySelector(".asking") && !is_new) return;
-  for (const box of document.querySelectorAll(".asking")) box.remove();
-  const { words, yes, no } = ASKS[action];
-  const keep = el("button", { type: "button", class: "button", "data-no": action, onclick: () => closeAsking(true) }, no);
-  const sure = el("button", { type: "button", class: "button", "data-sure": action, onclick: (event) => pressed(event, `sure:${section}`, section, () => press(action, { section })) }, yes);
-  const box = el("div", { class: "asking", role: "group", "aria-label": words(section), onkeydown: (event) => event.key === "Escape" && closeAsking(true) }, el("p", {}, words(section)), el("div", { class: "asking-act" }, keep, sure));
-  host.append(box);
-  if (is_new) {
-    keep.focus({ preventScroll: true });
-    box.scrollIntoView({ block: "nearest" });
-  }
+  if (!$(asking.by)) return closeAsking();
+  const host = $(asking.where);
+  if (asking.box.parentElement !== host) host.append(asking.box);
+  if (focused) focused.focus({ preventScroll: true });
 }
 
 const WORDS = { enrol: "Enrol", join: "Wait in line", swap: "Swap", swap_when_offered: "Wait, and swap then", accept: "Accept", decline: "Decline", leave: "Leave the line", again: "Press again" };
 
 function toldBox(section, what) {
-  if (what.done) return el("div", { class: "told", "data-kind": "done", role: "status" }, el("p", {}, what.done));
+  if (what.done) return el("div", { class: "told", "data-told": section, "data-kind": "done", role: "status" }, el("p", {}, what.done));
   const ways = (what.possible ?? []).map((way) => {
     const way_wish = `way:${way.action}:${way.give ?? ""}:${way.section ?? section}`;
+    const body = way.action.startsWith("swap") ? { give: way.give, want: way.section } : { section: way.section };
     const press_it = (event) => pressed(event, way_wish, section, () => {
+      if (way.action in ASKS) return askFirst(event.currentTarget, way.action, body);
       told.delete(section);
-      if (way.action in ASKS && way.section) {
-        asking = { action: way.action, section: way.section, where: `[data-section="${CSS.escape(way.section)}"]` };
-        drawSection(section, true);
-        return showAsking(true);
-      }
       if (way.action === "again") return what.again ? what.again() : undefined;
-      if (way.action === "swap") return press("swap", { give: way.give, want: way.section, seen: seen(way.section) });
-      if (way.action === "swap_when_offered") return press("swap", { give: way.give, want: way.section, when_offered: true, seen: seen(way.section) });
-      return press(way.action, { section: way.section, seen: seen(way.section) });
+      if (way.action === "swap_when_offered") return press("swap", { ...body, when_offered: true, seen: seen(way.section) });
+      return press(way.action, { ...body, seen: seen(way.section) });
     });
     const can_press = way.action in WORDS && (way.action !== "again" || what.again);
-    return el("li", {}, el("span", {}, way.words), can_press && el("button", { class: "button", type: "button", "data-way": way.action, onclick: press_it }, WORDS[way.action]));
+    return el("li", {}, el("span", {}, way.words), can_press && el("button", { class: "button", type: "button", "data-way": way.action, "data-asks": way.action in ASKS && way_wish, onclick: press_it }, WORDS[way.action]));
   });
   return el(
     "div",
-    { class: "told", role: "alert", "data-code": what.code, "data-old": what.is_old },
-    what.is_old && el("p", { class: "told-old small" }, `This was so at ${timeOf(what.at)}. The section has changed since.`),
+    { class: "told", role: "alert", "data-told": section, "data-code": what.code },
     el("p", { class: "told-message" }, what.message ?? "Nothing was done."),
     what.changed && el("p", {}, what.changed),
     ways.length > 0 && el("p", { class: "small" }, "What is still possible:"),
     ways.length > 0 && el("ul", {}, ...ways),
   );
+}
+
+/** Shows in a row what came of a press. A box that is there already stays, and so does the focus in it. */
+function drawTold(row, section) {
+  const what = told.get(section);
+  let box = $(".told", row);
+  if (box && box.what !== what) box.remove();
+  if (!what) return;
+  if (box?.what !== what) {
+    box = toldBox(section, what);
+    box.what = what;
+    row.append(box);
+  }
+  if (what.is_old && !("old" in box.dataset)) {
+    box.dataset.old = "";
+    box.prepend(el("p", { class: "told-old small" }, `This was so at ${timeOf(what.at)}. The section has changed since.`));
+  }
 }
 
 // ---- Courses
@@ -324,11 +346,11 @@ function choices(section) {
   const seats = state.seats.get(section.id);
   if (!me || !seats) return { acts: [], note: "" };
   const has = me.enrolments.find((one) => one.section === section.id);
-  if (has) return { mine: true, acts: [careful("Drop", "drop", section.id)], note: "You have a seat here." };
+  if (has) return { mine: true, acts: [careful("Drop", "drop", { section: section.id })], note: "You have a seat here." };
   const offer = me.offers.find((one) => one.section === section.id);
   if (offer) return { mine: true, acts: [button("Accept", "accept", { section: section.id }, true)], note: "A seat is kept for you." };
   const place = me.places.find((one) => one.section === section.id);
-  if (place) return { waits: true, acts: [careful("Leave the line", "leave", section.id)], note: placeWords(place) };
+  if (place) return { waits: true, acts: [careful("Leave the line", "leave", { section: section.id })], note: placeWords(place) };
   if (seats.door === "closed") return { acts: [], note: "The enrolment is closed." };
   if (seats.door === "upcoming") {
     if (!seats.draws) return { acts: [], note: "" };
@@ -339,7 +361,7 @@ function choices(section) {
     const other = me.enrolments.find((one) => state.sections.get(one.section)?.course === section.course);
     if (!other) return { acts: [], note: rule.words };
     const body = { give: other.section, want: section.id };
-    if (seats.free > 0) return { acts: [button(`Swap ${other.section}`, "swap", body)], note: "" };
+    if (seats.free > 0) return { acts: [careful(`Swap ${other.section}`, "swap", body)], note: "" };
     return { acts: [button(`Wait, then swap ${other.section}`, "swap", { ...body, when_offered: true })], note: "" };
   }
   if (rule) return { acts: [], note: rule.words };
@@ -405,12 +427,14 @@ function drawSection(id, anyway = false) {
   $(".section-seats", row).replaceChildren(...count, el("span", { class: "meter", "aria-hidden": "true" }, bar));
   const { acts, note, mine, waits } = choices(section);
   row.toggleAttribute("data-mine", Boolean(mine));
-  replaceButtons($(".section-act", row), acts);
-  $(".section-note", row).textContent = note;
-  ageTold(id, mine || waits);
-  for (const old of row.querySelectorAll(".told")) old.remove();
-  if (told.has(id)) row.append(toldBox(id, told.get(id)));
-  if (asking?.section === id) showAsking();
+  const draw = () => {
+    replaceButtons($(".section-act", row), acts);
+    $(".section-note", row).textContent = note;
+    ageTold(id, mine || waits);
+    drawTold(row, id);
+  };
+  if (asking?.row === id) aroundAsking(draw);
+  else draw();
 }
 
 function drawCourses() {
@@ -425,6 +449,10 @@ function drawCourses() {
     courses.set(section.course, [...(courses.get(section.course) ?? []), section]);
   }
   drawn.clear();
+  aroundAsking(() => showCourses(courses));
+}
+
+function showCourses(courses) {
   $("#courses").replaceChildren(
     ...[...courses.values()].map((sections) => {
       const [{ course, title, credits, prerequisites, fee_cents }] = sections;
@@ -453,13 +481,17 @@ function drawMine() {
   const text = JSON.stringify(mine);
   if (text === mine_drawn) return;
   mine_drawn = text;
+  aroundAsking(() => showMine(me));
+}
+
+function showMine(me) {
   $("#name").textContent = `${me.student.name} (${me.student.id})`;
   const kept = me.credits_kept > 0 ? `, ${me.credits_kept} kept` : "";
   $("#credits").textContent = `${me.credits} of ${me.student.credits_max} credits${kept}`;
   $("#mine-none").hidden = me.enrolments.length > 0;
   $("#mine").replaceChildren(
     ...me.enrolments.map((one) =>
-      el("li", { "data-mine": one.section, "data-mine-row": "" }, el("div", {}, el("strong", {}, one.title), el("div", { class: "muted" }, `${one.section} · ${hours(one.meetings)}`)), careful("Drop", "drop", one.section)),
+      el("li", { "data-mine": one.section }, el("div", {}, el("strong", {}, one.title), el("div", { class: "muted" }, `${one.section} · ${hours(one.meetings)}`)), careful("Drop", "drop", { section: one.section })),
     ),
   );
   drawWeek();
@@ -473,7 +505,7 @@ function drawMine() {
         { "data-offer": offer.section },
         el("div", {}, el("strong", {}, section?.title ?? offer.section), el("div", { class: "muted" }, offer.section, " for ", el("span", { class: "offer-time", "data-until": offer.until }, span(offer.until - server.now())), ` more.${gives}`)),
         button("Accept", "accept", { section: offer.section }, true),
-        button("Decline", "decline", { section: offer.section }),
+        careful("Decline", "decline", { section: offer.section }),
       );
     }),
   );
@@ -486,11 +518,10 @@ function drawMine() {
         "li",
         { "data-place": place.section },
         el("div", {}, el("strong", {}, place.title), el("div", { class: "muted" }, `${place.section} · ${placeWords(place)}`), estimate && el("div", { class: "muted small" }, `${when}${estimate.how}`)),
-        careful("Leave", "leave", place.section),
+        careful("Leave", "leave", { section: place.section }),
       );
     }),
   );
-  showAsking();
 }
 
 function drawWeek() {

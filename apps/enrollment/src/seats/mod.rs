@@ -143,6 +143,25 @@ pub struct Offer {
     pub gives: Option<SectionId>,
 }
 
+/// What went with a seat that was given up: it was promised for this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// What it was.
+    pub what: LostWhat,
+    /// For which section.
+    pub section: SectionId,
+}
+
+/// What can be lost with a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostWhat {
+    /// A place in line.
+    Place,
+    /// A seat that was kept.
+    Offer,
+}
+
 /// Whether a section gives seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -210,6 +229,8 @@ pub struct Event {
     pub detail: Option<String>,
     /// Until when it is kept.
     pub until: Option<Moment>,
+    /// With a place in line or an offer that is gone: the section that was to be given for it, and was given up.
+    pub because: Option<SectionId>,
     /// Jobs that were accepted or done with it.
     pub jobs: Vec<String>,
 }
@@ -369,6 +390,17 @@ pub trait Seats: Send + Sync + 'static {
     /// Lets the next in line have it.
     fn decline(&self, wish: &Wish) -> impl Future<Output = Result<(), Refused>> + Send;
 
+    /// What was lost with a seat that was given up. `enrolment` is what the drop ended, or what the swap gave; `about` are the
+    /// sections that the student pressed for.
+    fn lost_with(
+        &self,
+        _student: &StudentId,
+        _enrolment: &str,
+        _about: &[&SectionId],
+    ) -> impl Future<Output = Vec<Lost>> + Send {
+        std::future::ready(Vec::new())
+    }
+
     /// How sections stand; those that are unknown are left out. An empty list asks for all.
     fn free(&self, sections: &[SectionId]) -> impl Future<Output = Result<Vec<Free>, Refused>> + Send;
 
@@ -468,6 +500,10 @@ impl Seats for AnySeats {
 
     async fn decline(&self, wish: &Wish) -> Result<(), Refused> {
         forward!(self, seats => seats.decline(wish).await)
+    }
+
+    async fn lost_with(&self, student: &StudentId, enrolment: &str, about: &[&SectionId]) -> Vec<Lost> {
+        forward!(self, seats => seats.lost_with(student, enrolment, about).await)
     }
 
     async fn free(&self, sections: &[SectionId]) -> Result<Vec<Free>, Refused> {

@@ -18,7 +18,9 @@
 //! in the student's story, also after it has ended, so that the same press said again is the same request.
 //!
 //! **A seat kept for somebody in line** counts: for its hours, its course and its credits. Accepting it is an enrolment like
-//! any other, under the same conditions.
+//! any other, under the same conditions. Nothing was written for it, so nothing is undone when it is given back, and in a swap it
+//! is declined and the wanted seat taken. Both hold only while it is kept: what gives it back names the version of its pool
+//! that was seen with it, so that it is never given back as a seat that was accepted in between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,17 +34,19 @@ use tidegate::api::pool::condition::{Condition, UnitsBelow};
 use tidegate::api::pool::config::PoolConfig;
 use tidegate::api::pool::grant::Grant;
 use tidegate::api::pool::holder::{HolderStory, StoryEntry};
-use tidegate::api::pool::request::{Leave, PoolRequest, Swap};
+use tidegate::api::pool::request::{ExtendGrant, Leave, PoolRequest, Swap};
 use tidegate::api::pool::view::Pool;
 use tidegate::api::query::JobsQuery;
+use tidegate::api::refusal::Code;
 use tidegate::api::time::Timestamp;
+use tidegate::api::transaction::OperationResult;
 use tidegate::api::words::{Asked, GrantState, Happened, JobState, Opening, PoolState};
 use tidegate::{Client, PoolWatch, Transaction};
 use tokio::sync::Mutex;
 
 use super::{
-    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Moment, Offer, Place, Refused, Seats,
-    Step, StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
+    Backlog, Door, Dropped, Enrolled, Enrolment, Event, Free, Joined, Lost, LostWhat, Moment, Offer, Place,
+    Refused, Seats, Step, StepState, Story, Strategy, SwapWish, Swapped, Why, Wish,
 };
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
 use crate::chain::{self, Entry, PLACE, pool_of, section_of};
@@ -53,6 +57,12 @@ use crate::eligibility::{Ineligible, judge_alone};
 const CONDITION_POOLS_MAX: usize = 100;
 /// Pools that one reading, or one watcher, may name.
 const NAMED_MAX: usize = 1_000;
+/// How often a kept seat is looked at again that is to be given back, when its section changed between looking and giving.
+const KEPT_ROUNDS: u32 = 32;
+/// The shortest time that a hold can be asked to last. It lasts longer than that anyway, or is given back at once.
+const HOLD_MS_MIN: u64 = 1_000;
+/// How often an opening is set anew over a section that changed between looking and setting.
+const OPENING_ROUNDS: usize = 16;
 /// How often a swap that waits looks again, when the section changed between looking and waiting.
 const SWAP_ROUNDS: u32 = 8;
 /// Students asked about at once, for the audit.
@@ -103,15 +113,26 @@ impl TidegateSeats {
         };
         let mut seats = Self { client, catalogue, pools, watch };
         let there: Vec<String> = seats.seen(&seats.pools).await?.into_iter().map(|pool| pool.name).collect();
-        let sections = seats.catalogue.sections().iter().zip(&seats.pools);
-        let missing = sections.filter(|(_, pool)| !there.contains(pool)).map(|(section, pool)| {
-            let config = config(section, setup);
-            let pool = seats.client.pool(pool);
-            async move { pool.configure(&config).await.map(drop) }
-        });
-        stream::iter(missing).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await?;
+        seats.make(setup, |pool| !there.contains(pool)).await?;
         seats.client = in_time;
         Ok(seats)
+    }
+
+    /// Makes the sections' pools that are missing, as far as is known; those that there are stay as they are all the same.
+    async fn make(&self, setup: Setup, is_missing: impl Fn(&String) -> bool) -> Result<(), tidegate::Error> {
+        let sections = self.catalogue.sections().iter().zip(&self.pools);
+        let missing = sections.filter(|(_, pool)| is_missing(pool)).map(|(section, pool)| {
+            let config = config(section, setup).if_version(0);
+            let pool = self.client.pool(pool);
+            async move {
+                match pool.configure(&config).await {
+                    // It is there by now: another portal was faster, or it was not to be seen for a moment.
+                    Err(error) if error.code() == Some(Code::VersionChanged) => Ok(()),
+                    made => made.map(drop),
+                }
+            }
+        });
+        stream::iter(missing).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await
     }
 
     /// How pools stand, in whatever order; those that there are not are left out.
@@ -162,7 +183,7 @@ impl TidegateSeats {
     }
 
     fn with_writes(&self, transaction: Transaction, wish: &Wish) -> Transaction {
-        let entry = Entry::of(&self.catalogue, &wish.student, &wish.section, name_of(wish));
+        let entry = Entry::of(&self.catalogue, &wish.student, &wish.section, key_of(wish));
         chain::writes(&self.client, &entry).into_iter().fold(transaction, Transaction::enqueue)
     }
 
@@ -173,12 +194,15 @@ impl TidegateSeats {
         };
         let number = || refusal.value.as_ref().and_then(serde_json::Value::as_u64).unwrap_or(0);
         let seats = |units: u64| (units / u64::from(wanted.credits)) as u32;
+        let mut version = refusal.version;
         let why = match refusal.code.as_str() {
             "sold_out" | "quota_full" => Why::SoldOut,
             "not_open" => Why::NotOpen(refusal.opens_at.map_or(0, Timestamp::unix_ms)),
             "closed" => Why::Closed(moment_of(refusal.value.as_ref())),
             "has_pool" => {
                 let pool = refusal.value.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+                // The version is that pool's, which says nothing about another.
+                version = version.filter(|_| pool == pool_of(&wanted.id));
                 Why::Ineligible(self.broken(wanted, section_of(pool)))
             }
             "units_reached" => Why::Ineligible(Ineligible::Credits {
@@ -202,7 +226,7 @@ impl TidegateSeats {
             _ if error.is_temporary() => Why::Busy(refusal.to_string()),
             _ => Why::EngineRefused(refusal.to_string()),
         };
-        Refused { why, version: refusal.version }
+        Refused { why, version }
     }
 
     /// The rule that forbids `wanted` beside `has`.
@@ -257,7 +281,7 @@ impl Seats for TidegateSeats {
         judge_alone(&self.catalogue, student, section).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
         let seat = self.client.pool(pool_of(&section.id)).take(student.id.as_str()).units(section.credits);
         let transaction = self.within_the_rules(self.client.transaction(), student, section, None, false);
-        let transaction = self.with_writes(transaction.take(seat), wish).idempotency_key(key_of(wish, ""));
+        let transaction = self.with_writes(transaction.take(seat), wish).idempotency_key(key_of(wish));
         let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
         let grant = done.iter().find_map(|result| result.grant()).expect("a seat that was taken is a grant");
         Ok(self.enrolled(wish, grant))
@@ -275,7 +299,7 @@ impl Seats for TidegateSeats {
                 .transaction()
                 .release(id)
                 .enqueue(chain::undo(&self.client, &student.id, &section.id))
-                .idempotency_key(key_of(wish, ""));
+                .idempotency_key(key_of(wish));
             match transaction.commit().await {
                 Ok(done) => {
                     let version = done.iter().find_map(|result| result.grant()?.version);
@@ -301,15 +325,23 @@ impl Seats for TidegateSeats {
         let story = self.story(&wish.student).await?;
         let mut refused = Refused::of(Why::NothingToGive(give.id.clone()));
         for id in Self::grants_of(&story, &give.id) {
-            match self.swap_grant(wish, student, id, give, want).await {
-                Err(Refused { why: Why::KeyReused, version }) => {
-                    refused = Refused { why: Why::KeyReused, version }
+            // The same press said again finds what it did then, whatever has become of the grant since.
+            let was_kept = is_or_was_kept(&story, id);
+            for as_kept in [was_kept, !was_kept] {
+                let swapped = match as_kept {
+                    true => self.swap_kept(wish, student, id, give, want).await,
+                    false => self.swap_grant(wish, student, id, give, want).await,
+                };
+                match swapped {
+                    Err(Refused { why: Why::KeyReused, version }) => {
+                        refused = Refused { why: Why::KeyReused, version }
+                    }
+                    // It is the old seat that is not there, or no more; and the version is its section's.
+                    Err(Refused { why: Why::NotEnrolled | Why::OfferLapsed, .. }) => {
+                        return Err(Refused::of(Why::NothingToGive(give.id.clone())));
+                    }
+                    done => return done,
                 }
-                // It is the old seat that is not there, or no more.
-                Err(Refused { why: Why::NotEnrolled, version }) => {
-                    return Err(Refused { why: Why::NothingToGive(give.id.clone()), version });
-                }
-                done => return done,
             }
         }
         Err(refused)
@@ -329,7 +361,7 @@ impl Seats for TidegateSeats {
             .transaction()
             .when(Condition::has_none(student.id.as_str(), none_of))
             .join(place)
-            .idempotency_key(key_of(wish, ""));
+            .idempotency_key(key_of(wish));
         let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
         let offer = done.iter().find_map(|result| result.grant());
         if let Some(grant) = offer {
@@ -354,7 +386,7 @@ impl Seats for TidegateSeats {
                 pool: pool_of(&section.id).into(),
                 holder: student.id.to_string().into(),
             }))
-            .idempotency_key(key_of(wish, ""));
+            .idempotency_key(key_of(wish));
         transaction.commit().await.map(drop).map_err(|error| self.refused(&error, student, section))
     }
 
@@ -372,7 +404,7 @@ impl Seats for TidegateSeats {
                     .when(Condition::has_all(student.id.as_str(), [pool_of(&gives.id)]))
                     .enqueue(chain::undo(&self.client, &student.id, &gives.id));
             }
-            match transaction.idempotency_key(key_of(wish, "")).commit().await {
+            match transaction.idempotency_key(key_of(wish)).commit().await {
                 Ok(done) => {
                     let grant =
                         done.iter().find_map(|result| result.grant()).expect("what is confirmed is a grant");
@@ -397,8 +429,7 @@ impl Seats for TidegateSeats {
         let seats: Vec<GrantId> = story.grants.iter().filter(taken).map(|grant| grant.id).collect();
         let mut refused = Refused::of(Why::NoOffer);
         for id in Self::grants_of(&story, &section.id).into_iter().filter(|id| !seats.contains(id)) {
-            let transaction = self.client.transaction().release(id).idempotency_key(key_of(wish, ""));
-            match transaction.commit().await {
+            match self.decline_kept(wish, &section.id, id, self.client.transaction()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => refused = self.refused(&error, student, section),
             }
@@ -410,6 +441,27 @@ impl Seats for TidegateSeats {
             refused.why = Why::NoOffer;
         }
         Err(refused)
+    }
+
+    async fn lost_with(&self, student: &StudentId, enrolment: &str, about: &[&SectionId]) -> Vec<Lost> {
+        let Ok(story) = self.story(student).await else { return Vec::new() };
+        let is_it = |entry: &&StoryEntry| entry.grant.is_some_and(|grant| grant.to_string() == enrolment);
+        let ends = |entry: &&StoryEntry| entry.what == Happened::Released;
+        // A seat that was given back, or else one that was taken for another.
+        let entries = || story.story.iter().filter(is_it);
+        let Some(at) = entries().find(ends).or_else(|| entries().next()).map(|entry| entry.at) else {
+            return Vec::new();
+        };
+        let lost = |entry: &StoryEntry| {
+            let section = section_of(entry.pool.as_deref()?);
+            let what = match entry.what {
+                Happened::Declined => LostWhat::Offer,
+                Happened::DroppedFromLine => LostWhat::Place,
+                _ => return None,
+            };
+            (entry.at == at && !about.contains(&&section)).then_some(Lost { what, section })
+        };
+        story.story.iter().filter_map(lost).collect()
     }
 
     async fn free(&self, sections: &[SectionId]) -> Result<Vec<Free>, Refused> {
@@ -473,14 +525,9 @@ impl Seats for TidegateSeats {
         }
         let mut set = Vec::with_capacity(pools.len());
         for pool in pools {
-            let config = PoolConfig {
-                opens_at: Some(Timestamp::from_unix_ms(opens_at)),
-                opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
-                ..pool.config
-            };
             let section = section_of(&pool.name);
-            if let Err(error) = self.client.pool(&pool.name).configure(&config).await {
-                let in_line = |code: tidegate::api::refusal::Code| code.as_str() == "pool_in_use";
+            if let Err(error) = self.set_opening(pool, opens_at, shuffle).await {
+                let in_line = |code: Code| code == Code::PoolInUse;
                 let why = match error.code() {
                     Some(code) if set.is_empty() && in_line(code) => Why::LineInTheWay(vec![section]),
                     None if set.is_empty() => return Err(away(&error)),
@@ -577,23 +624,26 @@ impl TidegateSeats {
         want: &Section,
     ) -> Result<Swapped, Refused> {
         let as_wish = Wish { student: student.id.clone(), section: want.id.clone(), key: wish.key.clone() };
+        // Who would wait says so in either step: without it, a swap under the same key is another request.
         let swap = |when_offered: bool| {
             PoolRequest::Swap(Swap {
                 id,
                 pool: pool_of(&want.id).into(),
                 units: Some(want.credits),
                 group: None,
-                when_offered: when_offered.then_some(true),
+                when_offered: wish.when_offered.then_some(when_offered),
             })
         };
         let mut round = 0;
         loop {
+            // The first is the press's own, as of any other verb.
+            let again = if round == 0 { String::new() } else { format!(":{round}") };
             let transaction =
                 self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
             let transaction = self
                 .with_writes(transaction.pool(swap(false)), &as_wish)
                 .enqueue(chain::undo(&self.client, &student.id, &give.id))
-                .idempotency_key(key_of(&as_wish, &format!("/{round}")));
+                .idempotency_key(key_of_step(&as_wish, &again));
             let refused = match transaction.commit().await {
                 Ok(done) => {
                     let grant = done.iter().find_map(|result| result.grant()).expect("a seat for a seat");
@@ -612,7 +662,7 @@ impl TidegateSeats {
                 .transaction()
                 .when(Condition::pool_version(pool_of(&want.id), version))
                 .pool(swap(true))
-                .idempotency_key(key_of(&as_wish, &format!("/{round}/wait")));
+                .idempotency_key(key_of_step(&as_wish, &format!("{again}:wait")));
             match transaction.commit().await {
                 Ok(done) => {
                     let waiting = done.iter().find_map(|result| result.waiting());
@@ -632,6 +682,81 @@ impl TidegateSeats {
                 },
             }
         }
+    }
+
+    /// A seat of `want`, for one of `give` that is only kept: that one is declined, and the student is enrolled in the other. There is
+    /// nothing to undo, and a seat that is only kept is promised for nothing.
+    async fn swap_kept(
+        &self,
+        wish: &SwapWish,
+        student: &Student,
+        id: GrantId,
+        give: &Section,
+        want: &Section,
+    ) -> Result<Swapped, Refused> {
+        let as_wish = Wish { student: student.id.clone(), section: want.id.clone(), key: wish.key.clone() };
+        let seat = self.client.pool(pool_of(&want.id)).take(student.id.as_str()).units(want.credits);
+        let transaction = self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
+        let transaction = self.with_writes(transaction.take(seat), &as_wish);
+        match self.decline_kept(&as_wish, &give.id, id, transaction).await {
+            Ok(done) => {
+                let taken = |grant: &&Grant| grant.state == GrantState::Taken;
+                let grant = done.iter().filter_map(|result| result.grant()).find(taken);
+                Ok(Swapped::Now(self.enrolled(&as_wish, grant.expect("a seat that was taken is a grant"))))
+            }
+            Err(error) => {
+                let refused = self.refused(&error, student, want);
+                // The version is the other section's, which was looked at because of its grant.
+                let version = refused.version.filter(|_| refused.why != Why::Changed);
+                Err(Refused { version, ..refused })
+            }
+        }
+    }
+
+    /// Gives back a seat that is only kept, together with what `transaction` does, or nothing. A seat that was accepted stays: it
+    /// is looked at by extending its hold, which only a hold can be, and given back at the version that it had then.
+    async fn decline_kept(
+        &self,
+        wish: &Wish,
+        kept: &SectionId,
+        id: GrantId,
+        transaction: Transaction,
+    ) -> Result<Vec<OperationResult>, tidegate::Error> {
+        let mut round = 0;
+        loop {
+            let again = if round == 0 { String::new() } else { format!(":{round}") };
+            let look = PoolRequest::Extend(ExtendGrant { id, hold_ms: Some(HOLD_MS_MIN) });
+            let look = self.client.transaction().pool(look).idempotency_key(key_of_step(wish, &again));
+            let seen = look.commit().await?;
+            let grant = seen.iter().find_map(|result| result.grant()).expect("what is extended is a grant");
+            let unchanged = Condition::pool_version(pool_of(kept), grant.version.unwrap_or_default());
+            let declined = transaction.clone().when(unchanged).release(id);
+            let declined = declined.idempotency_key(key_of_step(wish, &format!("{again}:back")));
+            match declined.commit().await {
+                Err(error) if error.code() == Some(Code::VersionChanged) && round < KEPT_ROUNDS => round += 1,
+                done => return done,
+            }
+        }
+    }
+
+    /// Sets one section's opening, and nothing else: over the very version that was seen, so that nothing that somebody else
+    /// changes meanwhile is undone.
+    async fn set_opening(&self, pool: Pool, opens_at: Moment, shuffle: bool) -> Result<(), tidegate::Error> {
+        let handle = self.client.pool(&pool.name);
+        let mut seen = pool;
+        for round in 1.. {
+            let config = PoolConfig {
+                opens_at: Some(Timestamp::from_unix_ms(opens_at)),
+                opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
+                ..seen.config
+            };
+            match handle.configure(&config.if_version(seen.version)).await {
+                Err(error) if error.code() == Some(Code::VersionChanged) && round < OPENING_ROUNDS => {}
+                done => return done.map(drop),
+            }
+            seen = handle.show().await?;
+        }
+        unreachable!("the last round returns")
     }
 
     /// A pool in seats.
@@ -672,14 +797,15 @@ fn config(section: &Section, setup: Setup) -> PoolConfig {
     }
 }
 
-/// The engine's key: of two students' equal keys, each has its own.
-fn key_of(wish: &Wish, part: &str) -> String {
-    format!("{}/{}{part}", wish.student, wish.key)
+/// The engine's key of a press, whatever was pressed: a key that comes again for something else is refused. Of two students'
+/// equal keys, each has its own.
+fn key_of(wish: &Wish) -> String {
+    key_of_step(wish, "")
 }
 
-/// The enrolment's name downstream.
-fn name_of(wish: &Wish) -> String {
-    format!("{}/{}", wish.student, wish.key)
+/// The key of a further step of the same press. No student's number has what a step's name begins with, so it is no press's key.
+fn key_of_step(wish: &Wish, step: &str) -> String {
+    format!("{}{step}/{}", wish.student, wish.key)
 }
 
 fn away(error: &tidegate::Error) -> Refused {
@@ -733,6 +859,17 @@ fn section_of_job(job: &Job) -> Option<SectionId> {
     said.map(|section| section.as_str().into()).or_else(left)
 }
 
+/// Whether this grant is a seat that is only kept, or was to the end.
+fn is_or_was_kept(story: &HolderStory, id: GrantId) -> bool {
+    match story.grants.iter().find(|grant| grant.id == id) {
+        Some(grant) => grant.state == GrantState::Held,
+        None => {
+            let declined = |entry: &StoryEntry| entry.grant == Some(id) && entry.what == Happened::Declined;
+            story.story.iter().any(declined)
+        }
+    }
+}
+
 /// The section that is given up when this offer is accepted; or that was, if it has been: so that the same press said again is
 /// the same request. What the student has given back meanwhile is not given up any more.
 fn given_for(story: &HolderStory, offer: GrantId) -> Option<SectionId> {
@@ -780,11 +917,30 @@ fn told(student: &StudentId, story: &HolderStory) -> Story {
             gives: section_of_grant(waiting.gives),
         })
         .collect();
-    told.events = story.story.iter().map(event).collect();
+    told.events = story.story.iter().map(|entry| event(story, entry)).collect();
     told
 }
 
-fn event(entry: &StoryEntry) -> Event {
+/// The section that was given up, and with it what this entry says is gone: a place in line or an offer that it was promised for.
+fn because_of(story: &HolderStory, entry: &StoryEntry) -> Option<SectionId> {
+    if !matches!(entry.what, Happened::Declined | Happened::DroppedFromLine) {
+        return None;
+    }
+    let mut at_once = story.story.iter().filter(|other| other.at == entry.at);
+    // Who has a seat there stands in its line no more, which has nothing to do with what was given up.
+    let has_got = |other: &StoryEntry| {
+        matches!(other.what, Happened::Taken | Happened::Confirmed) && other.pool == entry.pool
+    };
+    if at_once.clone().any(has_got) {
+        return None;
+    }
+    let is_given = |other: &&StoryEntry| {
+        matches!(other.what, Happened::Released | Happened::Swapped) && other.pool != entry.pool
+    };
+    at_once.find(is_given)?.pool.as_deref().map(section_of)
+}
+
+fn event(story: &HolderStory, entry: &StoryEntry) -> Event {
     let what = match entry.what {
         Happened::Taken => "enrolled",
         Happened::Confirmed => "accepted",
@@ -807,6 +963,40 @@ fn event(entry: &StoryEntry) -> Event {
         version: entry.version,
         detail: why,
         until: entry.expires_at.map(Timestamp::unix_ms),
+        because: because_of(story, entry),
         jobs: entry.jobs.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A section that cannot be seen for a moment is not missing: what the registrar has set stays.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_section_that_is_there_is_never_made_anew() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let client = Client::embedded(folder.path()).await.expect("it opens");
+        let catalogue = Arc::new(Catalogue::generate(1, 12, 20));
+        let setup = Setup { opens_at: None, shuffle: false, offer: Duration::from_secs(60), waitlist_max: 9 };
+        let patience = Duration::from_secs(60);
+        let seats = TidegateSeats::open(client.clone(), Arc::clone(&catalogue), setup, patience).await;
+        let seats = seats.expect("the sections are made");
+        let section = catalogue.sections()[0].id.clone();
+        let opens_at = crate::downstream::now() + 60_000;
+        seats.open_at(std::slice::from_ref(&section), opens_at, false).await.expect("set");
+        seats.resize(&section, 77).await.expect("resized");
+        let before = seats.seen(&seats.pools).await.expect("they are seen");
+        seats.make(setup, |_| true).await.expect("nothing is missing");
+        let after = seats.seen(&seats.pools).await.expect("they are seen");
+        let state = |pools: &[Pool]| {
+            pools
+                .iter()
+                .map(|pool| (pool.name.clone(), pool.version, pool.config.clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(state(&after), state(&before));
+        drop(seats);
+        client.close().await.expect("it closes");
     }
 }

@@ -108,8 +108,6 @@ macro_rules! changes {
 changes! {
     /// A seat, with everything that follows.
     enrol = "enrol", enrol => |wish, done| (StatusCode::CREATED, Json(done));
-    /// Gives one back.
-    drop_seat = "drop", drop_seat => |wish, done| Json(done);
     /// Waits in line.
     join = "join", join => |wish, done| match &done {
         Joined::Waits(_) => (StatusCode::ACCEPTED, Json(done)),
@@ -121,6 +119,26 @@ changes! {
     accept = "accept", accept => |wish, done| (StatusCode::CREATED, Json(done));
     /// Lets the next have it.
     decline = "decline", decline => |wish, _done| Json(json!({ "declined": wish.section }));
+}
+
+/// Gives one back.
+pub(super) async fn drop_seat(
+    State(reach): State<Reach>,
+    Path(student): Path<StudentId>,
+    Key(key): Key,
+    Body(About { section, seen }): Body<About>,
+) -> Response {
+    let wish = Wish { student, section, key };
+    let asked = reach.app.seats.drop_seat(&wish);
+    let Wish { student, section, key } = &wish;
+    let asks = Asks { what: "drop", student, section, gives: None, key, seen };
+    match reach.app.change(asks, asked).await {
+        Ok(done) => {
+            let enrolment = done.enrolment.clone();
+            Json(reach.app.with_lost(done, student, &enrolment, &[section]).await).into_response()
+        }
+        Err(told) => told.into_response(),
+    }
 }
 
 /// One seat for another.
@@ -135,13 +153,12 @@ pub(super) async fn swap(
     let SwapWish { student, give, want, key, .. } = &wish;
     let asks = Asks { what: "swap", student, section: want, gives: Some(give), key, seen };
     match reach.app.change(asks, asked).await {
-        Ok(done) => {
-            let status = match done {
-                Swapped::Now(_) => StatusCode::CREATED,
-                Swapped::WhenOffered(_) => StatusCode::ACCEPTED,
-            };
-            (status, Json(done)).into_response()
+        Ok(Swapped::Now(done)) => {
+            let enrolment = done.enrolment.id.clone();
+            let done = reach.app.with_lost(Swapped::Now(done), student, &enrolment, &[give, want]).await;
+            (StatusCode::CREATED, Json(done)).into_response()
         }
+        Ok(waits @ Swapped::WhenOffered(_)) => (StatusCode::ACCEPTED, Json(waits)).into_response(),
         Err(told) => told.into_response(),
     }
 }

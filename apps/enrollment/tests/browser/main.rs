@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use app_testkit::browser::Browser;
+use app_testkit::browser::{Browser, Key};
 use enrollment::catalogue::{Section, Student};
 use enrollment::eligibility::judge;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn settled(section: &str, action: &str) -> String {
     format!("{}:not([aria-disabled])", button(section, action))
 }
 
-/// Drops, or leaves the line: the page asks first.
+/// Drops, swaps, or leaves the line: the page asks first.
 async fn give_up(browser: &Browser, section: &str, action: &str) {
     browser.press(&settled(section, action)).await;
     browser.press(&format!("{} .asking [data-sure={action}]", row(section))).await;
@@ -260,7 +260,7 @@ async fn a_seat_is_swapped_and_never_lost() {
     enrol(&portal, &students[1], &have);
 
     let browser = open(&page(&portal, &students[0])).await;
-    browser.press(&button(&want, "swap")).await;
+    give_up(&browser, &want, "swap").await;
     browser.find(&button(&want, "drop")).await;
     assert_eq!(enrolled_in(&portal, &want), [students[0].clone()]);
     assert_eq!(enrolled_in(&portal, &have), [students[1].clone()]);
@@ -449,6 +449,43 @@ async fn the_second_press_of_a_double_click_takes_nothing_back() {
     assert_eq!((enrolled_in(&portal, &has).len(), enrolled_in(&portal, &waits).len()), (4, 5));
 }
 
+/// Asserts that a button asks, in `host`, and that no double click on it answers.
+async fn assert_asks(browser: &Browser, asks: &str, host: &str) {
+    for gap in [60, 400].map(Duration::from_millis) {
+        browser.press_twice(asks, gap).await;
+        browser.find(&format!("{host} .asking")).await;
+    }
+    // The answers are not where the button is that asks.
+    let apart = format!(
+        "(() => {{ const at = (it) => document.querySelector(it).getBoundingClientRect();
+           const [asks, sure, no] = [at({}), at('.asking [data-sure]'), at('.asking [data-no]')];
+           const off = (one) => one.top >= asks.bottom || one.right <= asks.left; return off(sure) && off(no); }})()",
+        json!(asks)
+    );
+    assert_eq!(browser.value(&apart).await, json!(true));
+}
+
+/// Asks by the keyboard, and says no, and then yes. Whoever holds Enter down says no.
+async fn answer_by_keyboard(browser: &Browser, asks: &str) {
+    let is_on = async |selector: &str| {
+        let is_on = format!("document.activeElement.matches({})", json!(selector));
+        browser.until(&format!("the focus to be on {selector}"), &is_on).await;
+    };
+    browser.run("document.querySelector(arguments[0]).focus()", vec![json!(asks)]).await;
+    for answer in [Key::Enter, Key::Escape] {
+        browser.key(Key::Enter).await;
+        is_on(".asking [data-no]").await;
+        browser.key(answer).await;
+        is_on(asks).await;
+        browser.until("the question to be gone", "!document.querySelector('.asking')").await;
+    }
+    browser.key(Key::Enter).await;
+    is_on(".asking [data-no]").await;
+    browser.key(Key::Tab).await;
+    is_on(".asking [data-sure]").await;
+    browser.key(Key::Enter).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seat_is_given_back_only_when_it_was_asked_and_never_by_a_double_click() {
     let portal = Portal::start(SOON);
@@ -458,18 +495,7 @@ async fn a_seat_is_given_back_only_when_it_was_asked_and_never_by_a_double_click
     browser.go(&page(&portal, &students[0])).await;
     live(&browser).await;
     let drop_it = button(&section, "drop");
-    for gap in [60, 400].map(Duration::from_millis) {
-        browser.press_twice(&drop_it, gap).await;
-        browser.until("the question", &format!("document.querySelector('{} .asking')", row(&section))).await;
-    }
-    // The answers are not where the button is that asks.
-    let apart = format!(
-        "(() => {{ const at = (it) => document.querySelector(it).getBoundingClientRect();
-           const [asks, sure, no] = [at({}), at('.asking [data-sure]'), at('.asking [data-no]')];
-           const off = (one) => one.top >= asks.bottom || one.right <= asks.left; return off(sure) && off(no); }})()",
-        json!(drop_it)
-    );
-    assert_eq!(browser.value(&apart).await, json!(true));
+    assert_asks(&browser, &drop_it, &row(&section)).await;
     browser.press(".asking [data-no=drop]").await;
     browser.until("the question to be gone", "!document.querySelector('.asking')").await;
     assert_eq!(enrolled_in(&portal, &section), [students[0].clone()]);
@@ -477,6 +503,83 @@ async fn a_seat_is_given_back_only_when_it_was_asked_and_never_by_a_double_click
     browser.press(".asking [data-sure=drop]").await;
     browser.until("the seat to be given back", "!document.querySelector('#mine-none').hidden").await;
     assert_eq!(enrolled_in(&portal, &section), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seat_is_swapped_only_when_it_was_asked() {
+    let portal = Portal::start(SOON);
+    let [have, want] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let student = portal.students_for(&have)[0].clone();
+    for section in [&have, &want] {
+        portal.resize(section, 5);
+    }
+    enrol(&portal, &student, &have);
+    let browser = open(&page(&portal, &student)).await;
+    live(&browser).await;
+    let swap = button(&want, "swap");
+    assert_asks(&browser, &swap, &row(&want)).await;
+    // What others do meanwhile is drawn around the question; the focus stays in it.
+    browser.run("document.querySelector('.asking [data-sure]').focus()", vec![]).await;
+    portal.resize(&want, 4);
+    browser.says(&format!("{} .section-seats", row(&want)), "4 free of 4").await;
+    browser.until("the focus to stay", "document.activeElement.matches('.asking [data-sure=swap]')").await;
+    browser.press(".asking [data-no=swap]").await;
+    browser.until("the question to be gone", "!document.querySelector('.asking')").await;
+    assert_eq!(enrolled_in(&portal, &have), std::slice::from_ref(&student));
+    answer_by_keyboard(&browser, &swap).await;
+    browser.find(&button(&want, "drop")).await;
+    assert_eq!((enrolled_in(&portal, &have), enrolled_in(&portal, &want)), (vec![], vec![student]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_a_refusal_offers_is_asked_too() {
+    let portal = Portal::start(SOON);
+    let [have, want] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let student = portal.students_for(&have)[0].clone();
+    for section in [&have, &want] {
+        portal.resize(section, 5);
+    }
+    let browser = open(&page(&portal, &student)).await;
+    browser.find(&button(&want, "enrol")).await;
+    // The press comes before the page has heard of the other seat.
+    let late = format!(
+        "const it = document.querySelector({}); return fetch('/api/students/{student}/enrol', {{ method: 'POST', body: JSON.stringify({{ section: {} }}),
+         headers: {{ 'Content-Type': 'application/json', 'Idempotency-Key': 'other' }} }}).then(() => it.click());",
+        json!(button(&want, "enrol")),
+        json!(have)
+    );
+    browser.run(&late, vec![]).await;
+    let told = format!("{} .told[data-code=same_course]", row(&want));
+    let way = format!("{told} [data-way=swap]");
+    browser.find(&way).await;
+    assert_asks(&browser, &way, &told).await;
+    browser.press(".asking [data-no=swap]").await;
+    assert_eq!(enrolled_in(&portal, &have), std::slice::from_ref(&student));
+    browser.press(&way).await;
+    browser.press(".asking [data-sure=swap]").await;
+    browser.find(&button(&want, "drop")).await;
+    assert_eq!((enrolled_in(&portal, &have), enrolled_in(&portal, &want)), (vec![], vec![student]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_is_declined_only_when_it_was_asked() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 1);
+    enrol(&portal, &students[0], &section);
+    let joined = portal.press(&students[1], "join", &json!({ "section": section }), "join-1");
+    assert_eq!(joined.status, 202, "{}", joined.text());
+    portal.resize(&section, 2);
+    let browser = open(&page(&portal, &students[1])).await;
+    let offer = format!("[data-offer=\"{section}\"]");
+    let decline = format!("{offer} [data-action=decline]");
+    browser.find(&decline).await;
+    assert_asks(&browser, &decline, &offer).await;
+    browser.press(".asking [data-no=decline]").await;
+    browser.until("the question to be gone", "!document.querySelector('.asking')").await;
+    assert!(!happened(&portal, &students[1], "declined"), "{:#}", portal.story(&students[1])["events"]);
+    answer_by_keyboard(&browser, &decline).await;
+    browser.until("the offer to be gone", "document.querySelector('#offers-panel').hidden").await;
+    assert!(happened(&portal, &students[1], "declined"), "{:#}", portal.story(&students[1])["events"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

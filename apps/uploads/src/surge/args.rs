@@ -8,14 +8,16 @@ use super::plan::{Length, Shape};
 
 const EXAMPLES: &str = "\
 Examples:
-  uploads surge                                      100,000 uploads in ten seconds to a service of its own
-  uploads surge --slow-email 3s --kill-workers       the mail server takes 3 s each, and all workers die
-  uploads surge --kill 3 --seed 7                    the service itself is killed three times in the surge
-  uploads surge --count 20000 --split --kill 6       as before, and the queue server is a process that is killed as well
-  uploads surge --peak 500 --seconds 5 --json        small, for a machine to read
-  uploads surge --url http://127.0.0.1:7421          to a service that runs already (nobody else may upload meanwhile)
+  uploads surge                                100,000 uploads in ten seconds
+  uploads surge --slow-email 3s --kill-workers no mail for 3 s, workers die
+  uploads surge --kill 3 --seed 7              the service is killed as well
+  uploads surge --split --kill 6               and the server, by itself
+  uploads surge --peak 500 --seconds 5 --json  small, for a machine to read
+  uploads surge --url http://127.0.0.1:7421    to a service that is there
 
-Every upload that was answered 202 is accounted for at the end: three thumbnails, exactly one email, exactly one
+Without --url the surge goes to a service of its own; with it, nobody else may upload meanwhile.
+
+Every upload that was answered 202 is accounted for at the end: three thumbnails, exactly one email, exactly one \
 notification, or a dead letter with its cause. If one is missing, doubled or made up, the exit code is 1.";
 
 /// Mails under way at once where each takes its time.

@@ -40,6 +40,30 @@ fn every_command_has_examples_in_its_help() {
     walk(&mut Cli::command(), "");
 }
 
+/// Whoever copies an example copies whole lines: none of it is torn. Words have no line ends of their own, so that they fill
+/// whatever width there is.
+#[test]
+fn help_fits_a_narrow_terminal() {
+    fn walk(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        for said in [command.get_after_help(), command.get_after_long_help()].into_iter().flatten() {
+            let said = said.to_string();
+            let shown =
+                command.clone().term_width(80).after_long_help(said.clone()).render_long_help().to_string();
+            for (line, next) in said.lines().zip(said.lines().skip(1).chain([""])) {
+                if line.starts_with(' ') {
+                    assert!(shown.lines().any(|shown| shown == line), "{path} tears {line:?}:\n{shown}");
+                } else if !line.is_empty() {
+                    let is_whole = next.is_empty() || next.starts_with(' ');
+                    assert!(is_whole, "{path} ends a line by hand, after {line:?}");
+                }
+            }
+        }
+        command.get_subcommands().for_each(|sub| walk(sub, &path));
+    }
+    walk(&Cli::command(), "");
+}
+
 #[test]
 fn durations_may_have_a_unit_or_be_in_milliseconds() {
     check("tidegate job enqueue q --payload 1 --delay 10m", "delay: Some(Millis(600000))");

@@ -12,13 +12,13 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate bench --quick                         everything, small, to see that it works
-  tidegate bench ingest life                     two workloads, 10 s each
-  tidegate bench latency --seconds 60 --json     for a machine to read
-  tidegate bench backlog --data /mnt/fast        ten million jobs; needs about 5 GB of disk
+  tidegate bench --quick                      everything, small: does it work?
+  tidegate bench ingest life                  two workloads, 10 s each
+  tidegate bench latency --seconds 60 --json  for a machine to read
+  tidegate bench backlog --data /mnt/fast     ten million jobs, 5 GB of disk
   tidegate bench life --server http://10.0.0.7:7420
 
-Without --server each workload gets a server of its own in a fresh directory, which is removed afterwards.
+Without --server each workload gets a server of its own in a fresh directory, which is removed afterwards. \
 With --server the jobs of the workloads stay in that server, in queues named bench-…; do not use it where it matters.
 
 Every answer is checked and what was acknowledged is counted at the end; if anything was wrong, the exit code is 1.";

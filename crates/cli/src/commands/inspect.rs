@@ -18,10 +18,10 @@ use crate::output::{Out, Paint, Style, Table, plain, thousands};
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate inspect verify ./tidegate-data          is every byte what was written?
-  tidegate inspect records ./tidegate-data         every record as a line of JSON
+  tidegate inspect verify ./tidegate-data     is every byte what was written?
+  tidegate inspect records ./tidegate-data    every record as a line of JSON
   tidegate inspect records ./tidegate-data --job 0-42
-  tidegate inspect state ./tidegate-data           what a server would find there";
+  tidegate inspect state ./tidegate-data      what a server would find there";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:

@@ -31,6 +31,7 @@ A settings file has the names of the flags as its keys:
   log_format = \"text\"
 
 A flag is stronger than the environment, and the environment than the file.
+
 Every answer is on stable storage before it is given; there is no setting that changes this.";
 
 /// Run the server: accept jobs, keep them, hand them out

@@ -16,26 +16,33 @@ Examples:
   tidegate work mail -- ./send-mail.sh
   tidegate work thumbs --concurrency 8 -- convert - -resize 200 out.png
   tidegate work orders returns --result -- python3 handle.py
-  tidegate work mail --until-empty -- cat          work off what is there, and end
+  tidegate work mail --until-empty -- cat       what is there now, and no more
 
-The program runs once for each job, with the payload on standard input: the JSON, or the bytes of a job enqueued
-with bytes. It finds in its environment
-  TIDEGATE_JOB_ID  TIDEGATE_QUEUE  TIDEGATE_KIND  TIDEGATE_PRIORITY  TIDEGATE_ATTEMPT  TIDEGATE_MAX_ATTEMPTS
-  TIDEGATE_TOKEN  TIDEGATE_ENQUEUED_AT  TIDEGATE_WORKER  TIDEGATE_SERVER
+The program runs once for each job, with the payload on standard input: the JSON, or the bytes of a job \
+enqueued with bytes. It finds in its environment
+  TIDEGATE_JOB_ID   TIDEGATE_QUEUE         TIDEGATE_KIND
+  TIDEGATE_TOKEN    TIDEGATE_PRIORITY      TIDEGATE_ENQUEUED_AT
+  TIDEGATE_ATTEMPT  TIDEGATE_MAX_ATTEMPTS  TIDEGATE_WORKER
+  TIDEGATE_SERVER
+
 and, where the job has them,
-  TIDEGATE_ORDERING_KEY  TIDEGATE_FAIRNESS_KEY  TIDEGATE_DEPENDENCY  TIDEGATE_METADATA  TIDEGATE_PROGRESS  TRACEPARENT
+  TIDEGATE_ORDERING_KEY  TIDEGATE_FAIRNESS_KEY  TRACEPARENT
+  TIDEGATE_DEPENDENCY    TIDEGATE_METADATA
+  TIDEGATE_PROGRESS
 
 Its exit code says how it went:
-   0  completed; with --result, the JSON on standard output is kept as the job's result
+   0  completed; with --result, standard output is kept
   75  failed, try again after --retry-later
   65  failed for good: the job is dead at once
    *  failed; tried again as the job's retry policy says
+
 The last 2 KiB of standard error become the error's message.
 
-While the program runs, its lease is extended. If the server says that the job is no longer this worker's, the program
-gets TERM, and KILL five seconds later. TERM or INT to the worker: nothing new is taken, programs may finish within
---grace, the rest is stopped and given back uncounted. Sent twice, the grace is over at once. A server that is away is
-waited for, and finished jobs are reported when it is back.";
+While the program runs, its lease is extended. If the server says that the job is no longer this worker's, \
+the program gets TERM, and KILL five seconds later.
+
+TERM or INT to the worker: nothing new is taken, programs may finish within --grace, the rest is stopped and given \
+back uncounted. Sent twice, the grace is over at once. A server that is away is waited for, and finished jobs are reported when it is back.";
 
 /// Work jobs off with any program
 #[derive(Debug, clap::Args)]

@@ -39,7 +39,7 @@ impl Embedded {
         config.check()?;
         let key = Self::key(settings, "PUT", path, config);
         let wanted = convert::pool_config(config.clone());
-        let ask = || self.engine.configure_pool(pool, wanted.clone(), key.clone());
+        let ask = || self.engine.configure_pool_if(pool, wanted.clone(), config.if_version, key.clone());
         Ok(convert::pool_seen(&self.ask(settings, Duration::ZERO, ask).await?.value))
     }
 
@@ -277,9 +277,17 @@ impl Embedded {
         self.step(settings, path, wish, convert::swap(id, wish.clone())).await
     }
 
-    pub(crate) async fn holder(&self, settings: &Settings, holder: &str) -> Result<HolderStory, Error> {
+    pub(crate) async fn holder(
+        &self,
+        settings: &Settings,
+        holder: &str,
+        query: &PageQuery,
+    ) -> Result<HolderStory, Error> {
         check_holder(holder)?;
-        let ask = || self.engine.holder_parts(holder);
+        let query = PageQuery::read(&query.write())?;
+        let (limit, from) =
+            (convert::holder_page(query.limit), convert::holder_cursor(query.cursor.as_deref())?);
+        let ask = || self.engine.holder_parts(holder, from, limit);
         Ok(convert::holder(holder, self.ask(settings, Duration::ZERO, ask).await?))
     }
 

@@ -107,6 +107,8 @@ pub struct Twin {
     readied: BTreeMap<String, CallNumber>,
     ended: Vec<u64>,
     told: Vec<Told>,
+    /// Which operations of the call under way are swaps, and what they would give.
+    swaps: Vec<(usize, u64)>,
     /// Leases that go back, and when.
     returns: Vec<(u64, Release)>,
 }
@@ -136,6 +138,7 @@ impl Twin {
             readied: BTreeMap::new(),
             ended: Vec::new(),
             told: Vec::new(),
+            swaps: Vec::new(),
             returns: Vec::new(),
         }
     }
@@ -207,7 +210,9 @@ impl Twin {
             Call::Configure { queue, config, .. } => {
                 self.queues.get(queue).is_none_or(|queue| queue.config != *config)
             }
-            Call::Pools { ask: PoolCall::Configure { pool, config }, .. } => config_of(pool) != Some(config),
+            Call::Pools { ask: PoolCall::Configure { pool, config, .. }, .. } => {
+                config_of(pool) != Some(config)
+            }
             Call::Pools { ask: PoolCall::Resize { pool, capacity }, .. } => {
                 config_of(pool).is_some_and(|config| config.capacity != *capacity)
             }
@@ -249,6 +254,7 @@ impl Twin {
 
     /// Decides a command, under its key if it has one.
     fn decide(&mut self, call: &Call, key: Option<&IdempotencyKey>) -> (Said, bool) {
+        self.swaps = pools::swaps_of(call);
         let Some(key) = key else { return (self.decide_command(call), false) };
         if let Some(kept) = self.answers.get(&key.key) {
             if kept.fingerprint != key.fingerprint {
@@ -299,8 +305,8 @@ impl Twin {
             Call::Pause { pause, .. } => self.pause(pause),
             Call::Redrive { redrive, .. } => self.redrive(redrive),
             Call::DeleteDead { filter, .. } => self.delete_dead(filter),
-            Call::Pools { ask: PoolCall::Configure { pool, config }, .. } => {
-                self.configure_pool(pool, config)
+            Call::Pools { ask: PoolCall::Configure { pool, config, if_version }, .. } => {
+                self.configure_pool(pool, config, *if_version)
             }
             Call::Pools { ask: PoolCall::Resize { pool, capacity }, .. } => self.resize_pool(pool, *capacity),
             Call::Pools { ask: PoolCall::Delete { pool }, .. } => self.delete_pool(pool),

@@ -162,6 +162,7 @@ mod tests {
     use app_kit::chart::WIDTH;
 
     use super::*;
+    use crate::day::load::Waits;
 
     #[test]
     fn a_day_is_drawn_with_what_was_done_to_it() {
@@ -175,6 +176,7 @@ mod tests {
                 what: What::Enrol,
                 pressed: n * 50_000,
                 answered: n * 50_000 + 900 + n * 40_000,
+                waits: Waits::default(),
             })
             .collect();
         let enrolled: Vec<Moment> = timed.iter().map(|timed| timed.answered).collect();

@@ -7,10 +7,11 @@ use crate::output::Out;
 const EXAMPLES: &str = "\
 Examples:
   tidegate job cancel 0-42
-  tidegate job list --queue mail --state ready --json | jq -r '.jobs[].id' | xargs tidegate job cancel
+  tidegate job list --queue mail --state ready --json |
+    jq -r '.jobs[].id' | xargs tidegate job cancel
 
-A job that a worker has is cancelled too; what the worker then says about it is refused. The first refusal stops
-the command; the jobs named before it are cancelled.";
+A job that a worker has is cancelled too; what the worker then says about it is refused. \
+The first refusal stops the command; the jobs named before it are cancelled.";
 
 /// Take jobs back before their end
 #[derive(Debug, clap::Args)]

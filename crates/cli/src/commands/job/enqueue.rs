@@ -33,13 +33,13 @@ Examples:
   tidegate job enqueue mail --payload '{\"to\":\"ann@example.com\"}'
   tidegate job enqueue thumbs --file photo.json --priority 0
   tidegate job enqueue mail --payload 1 --delay 10m --max-attempts 3
-  tidegate job enqueue orders --payload 1 --ordering-key customer-7 --on-failure park
-  tidegate job enqueue sync --payload 1 --unique nightly --unique-until started
+  tidegate job enqueue orders --payload 1 --ordering-key ann --on-failure park
+  tidegate job enqueue sync --payload 1 --unique nightly
   jq -c '{payload: .}' people.json | tidegate job enqueue mail
 
-Without --payload and --file, standard input is read: one job on each line, as a JSON object with the fields of
-the API, such as {\"payload\":{\"to\":\"ann\"},\"priority\":1}. Options fill in what a line leaves out. Lines are sent in
-lists of up to 1,000; what is refused is shown with its line, and the others go on.";
+Without --payload and --file, standard input is read: one job on each line, as a JSON object with \
+the fields of the API, such as {\"payload\":{\"to\":\"ann\"},\"priority\":1}. Options fill in what a line leaves out. \
+Lines are sent in lists of up to 1,000; what is refused is shown with its line, and the others go on.";
 
 /// Give a queue a job, or a stream of them
 #[derive(Debug, clap::Args)]

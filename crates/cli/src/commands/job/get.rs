@@ -19,7 +19,7 @@ const WAIT_PER_CALL: Duration = Duration::from_secs(30);
 const EXAMPLES: &str = "\
 Examples:
   tidegate job get 0-42
-  tidegate job get 0-42 --wait          until it is completed, dead or cancelled
+  tidegate job get 0-42 --wait       until it is completed, dead or cancelled
   tidegate job get 0-42 --wait=90s --json";
 
 /// Show a job, and why it is not running yet

@@ -12,7 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate job list --queue mail
   tidegate job list --state leased --older-than 1h
-  tidegate job list --queue orders --ordering-key customer-7 --limit 1000 --json";
+  tidegate job list --queue orders --ordering-key ann --limit 1000 --json";
 
 /// List jobs by queue, state, kind, key and age
 #[derive(Debug, clap::Args)]

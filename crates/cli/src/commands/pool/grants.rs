@@ -11,7 +11,7 @@ use crate::output::{Out, Table, faint, plain, thousands};
 const EXAMPLES: &str = "\
 Examples:
   tidegate pool grants cs101-a@autumn
-  tidegate pool grants cs101-a@autumn --held              who has not confirmed yet, offers included
+  tidegate pool grants cs101-a@autumn --held    not confirmed yet; offers, too
   tidegate pool grants cs101-a@autumn --json | jq -r '.[].holder'";
 
 /// List who has units of a pool, held or taken, the oldest grant first

@@ -7,10 +7,10 @@ use crate::output::{Out, Table, faint, plain, thousands};
 const EXAMPLES: &str = "\
 Examples:
   tidegate pool line cs101-a@autumn
-  tidegate pool line cs101-a@autumn --json | jq -r '.[0].holder'    who is the first
+  tidegate pool line cs101-a@autumn --json | jq -r '.[0].holder'
 
-Whoever has an offer waits no more: `tidegate pool grants --held` lists it. Before an opening that draws the order nobody's place is known,
-and the line is as its holders joined.";
+Whoever has an offer waits no more: `tidegate pool grants --held` lists it. Before an opening that draws the order \
+nobody's place is known, and the line is as its holders joined.";
 
 /// List who waits for a pool, the first in line in front
 #[derive(Debug, clap::Args)]

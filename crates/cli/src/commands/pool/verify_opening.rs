@@ -22,14 +22,16 @@ use crate::output::{Out, Paint, note, thousands};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidegate pool verify-opening tickets --commitment c62e46…      the one you noted before the opening
-  tidegate pool verify-opening tickets                           ranks alone; ends with 5, as it cannot prove the rest
-  tidegate pool verify-opening tickets --holder anna             and where she stands
+  tidegate pool verify-opening tickets --commitment c62e46…
+  tidegate pool verify-opening tickets --holder anna    where does she stand?
+
+The commitment is the one that you noted before the opening. Without it only the ranks are checked, and the command \
+ends with 5, as that proves nothing about the seed.
 
 A server remembers for 30 days from the opening on who took part; keep the list to draw again later.
 
-Without a server: --seed, --commitment and --entrants FILE, a holder a line. The rank is the first eight bytes of
-SHA-256(seed, holder) as a big-endian number, without its lowest bit; the line is by rank.
+Without a server: --seed, --commitment and --entrants FILE, a holder a line. The rank is the first eight bytes \
+of SHA-256(seed, holder) as a big-endian number, without its lowest bit; the line is by rank.
 
 Who was served is not looked at: `tidegate pool holder NAME` tells it of each. In JSON, `holds` is null where it could not be told.")]
 pub(crate) struct Args {

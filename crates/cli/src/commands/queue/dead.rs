@@ -15,7 +15,7 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate queue dead mail --causes        what they died of, the most frequent first
+  tidegate queue dead mail --causes        what they died of, most often first
   tidegate queue dead mail --reason fatal
   tidegate job get 0-42                    one of them with all its errors";
 

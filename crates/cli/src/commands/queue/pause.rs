@@ -15,7 +15,7 @@ Jobs are still accepted; those that a worker has go on.";
 const RESUME_EXAMPLES: &str = "\
 Examples:
   tidegate queue resume mail
-  tidegate queue resume orders --ordering-key customer-7     also ends its being parked";
+  tidegate queue resume orders --ordering-key customer-7    parked keys, too";
 
 /// Hold a queue's jobs back, or those of one ordering key
 #[derive(Debug, clap::Args)]

@@ -45,12 +45,18 @@ impl State {
         &mut self,
         name: String,
         config: PoolConfig,
+        if_version: Option<u64>,
         seed: [u8; 32],
         turn: &mut Turn<'_>,
     ) -> Outcome {
         let index = self.pools.pools.find(0, &name);
+        // Whatever the version: whoever asks again, having heard no answer, is told that it is done.
         if index.is_some_and(|index| *self.pools.pools.get(index).config == config) {
             return self.configured(&name);
+        }
+        let version = index.map_or(0, |index| self.pools.pools.get(index).version);
+        if if_version.is_some_and(|seen| seen != version) {
+            return refused(PoolRefusal::of(Why::VersionChanged, version));
         }
         let known = index.map_or(0, |index| config_bytes(&self.pools.pools.get(index).config));
         if (index.is_none() || config_bytes(&config) > known) && self.is_out_of_memory() {
@@ -231,7 +237,14 @@ impl State {
             }
             PoolVerdict::Releases(sequence, end) => {
                 given_back.grants.push((*sequence, *end));
-                PoolItem::Ended { id: GrantId::new(self.shard, *sequence), end: *end, version: 0 }
+                let grant = self.pools.find_grant(*sequence).map(|slot| self.pools.grants.get(slot));
+                PoolItem::Ended {
+                    id: GrantId::new(self.shard, *sequence),
+                    end: *end,
+                    units: grant.map_or(0, |grant| grant.units),
+                    granted_at: grant.map(|grant| grant.granted_at),
+                    version: 0,
+                }
             }
             PoolVerdict::Joins(place) => {
                 let (pool, number) = (place.pool, place.joined.number);
@@ -242,7 +255,7 @@ impl State {
                 given_back.pools.push(pool);
                 PoolItem::Waits { number, ahead: None, version }
             }
-            PoolVerdict::Waits { pool, waiter } => {
+            PoolVerdict::Waits { pool, waiter, .. } => {
                 let version = self.pools.pools.get(*pool).version;
                 PoolItem::Waits { number: self.pools.waiters.get(*waiter).number, ahead: None, version }
             }
@@ -270,15 +283,12 @@ impl State {
             (PoolItem::Waits { number, version, .. }, PoolVerdict::Joins(place)) => {
                 self.waits_item(place.pool, &place.joined.holder, number, version)
             }
-            (PoolItem::Waits { number, version, .. }, PoolVerdict::Waits { pool, waiter }) => {
-                let known = self.pools.waiters.try_get(*waiter);
-                let known = known.filter(|known| known.pool == *pool && known.number == number);
-                let ahead = known.and_then(|known| self.pools.ahead_of(known));
-                PoolItem::Waits { number, ahead, version }
+            (PoolItem::Waits { number, version, .. }, PoolVerdict::Waits { pool, holder, .. }) => {
+                self.waits_item(*pool, holder, number, version)
             }
-            (PoolItem::Ended { id, end, .. }, _) => {
+            (PoolItem::Ended { id, end, units, granted_at, .. }, _) => {
                 let version = self.pools.ended.find(id.sequence(), self.now).map_or(0, |ended| ended.version);
-                PoolItem::Ended { id, end, version }
+                PoolItem::Ended { id, end, units, granted_at, version }
             }
             (item, _) => item,
         })
@@ -288,7 +298,7 @@ impl State {
         let holder = self.pools.holders.find(0, holder);
         let stake = self.pools.stake(holder, pool);
         if let Some(waiter) = self.pools.waiters.try_get(stake.waiter) {
-            let ahead = self.pools.ahead_of(waiter);
+            let ahead = self.pools.ahead_of(waiter, limits::PLACES_COUNTED).0;
             return PoolItem::Waits { number, ahead, version };
         }
         let grants = holder.map(|holder| &self.pools.holders.get(holder).grants).into_iter().flatten();
@@ -398,6 +408,7 @@ impl State {
             id: GrantId::new(self.shard, sequence),
             state: grant.state,
             units: grant.units,
+            granted_at: Some(grant.granted_at),
             expires_at: (grant.state == GrantState::Held).then_some(grant.deadline),
             extendable_until: (grant.state == GrantState::Held).then_some(grant.ceiling),
             version: self.pools.pools.get(grant.pool).version,
@@ -480,9 +491,8 @@ impl State {
             | PoolVerdict::Releases(sequence, _) => {
                 self.pools.find_grant(*sequence).map(|slot| self.pools.grants.get(slot).holder)
             }
-            PoolVerdict::Waits { waiter: index, .. } | PoolVerdict::Leaves { waiter: index, .. } => {
-                waiter(*index)
-            }
+            PoolVerdict::Waits { holder, .. } => return Some(holder.as_str().into()),
+            PoolVerdict::Leaves { waiter: index, .. } => waiter(*index),
         };
         holder.map(|holder| Arc::clone(self.pools.holders.name(holder)))
     }
