@@ -261,6 +261,7 @@ const FAULTS: &[&str] = &[
     "power fails in a recovery",
     "power fails while the meta file is written",
     "process dies at an operation",
+    "process dies after a trim",
     "somebody looks at everything",
     "disk fills up",
     "what is new is refused for want of room",

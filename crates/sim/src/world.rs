@@ -1249,14 +1249,22 @@ impl World {
         Ok(())
     }
 
-    /// What was written anew is read from its new home once the old one has gone: now and then all of it at once.
+    /// What was written anew is read from its new home once the old one has gone: now and then all of it at once, by somebody who looks or
+    /// by a start.
     fn look_after_trim(&mut self) -> Result<(), String> {
         let first = self.log.as_ref().map_or(0, |log| log.status().first.0);
         if first <= self.first || self.slow.is_some() {
             return Ok(());
         }
         self.first = first;
-        if self.chance.percent(25) { self.look_at_all() } else { Ok(()) }
+        match self.chance.below(20) {
+            0..5 => self.look_at_all(),
+            5..9 => {
+                self.coverage.note("fault", "process dies after a trim");
+                self.crash(Survival::Everything)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Turns and log steps until nothing is under way.
