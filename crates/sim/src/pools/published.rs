@@ -24,7 +24,7 @@ pub(crate) struct Published {
     latest: u64,
     /// What was seen last.
     shown: Vec<PoolView>,
-    /// After a recovery: the frame from which on what is published is new; none while there was no turn.
+    /// After a recovery: the frame from which on what is published is new; none while there is no shard.
     fresh_from: Option<u64>,
 }
 
@@ -45,9 +45,9 @@ impl Published {
         }
     }
 
-    /// A turn was the first after a recovery; its frame, or the one before it, is `last`.
-    pub(crate) fn turned(&mut self, last: u64) {
-        self.fresh_from.get_or_insert(last);
+    /// A log was replayed up to `last`, and what it brought back is shown at once.
+    pub(crate) fn recovered(&mut self, last: u64) {
+        self.fresh_from = Some(last);
     }
 
     /// Looks. `twin` is that of the last durable frame, `durable`.
@@ -141,6 +141,7 @@ impl Published {
             }
             let Some(seen) = seen else {
                 coverage.note_pool_state("a watcher hears of a deletion");
+                self.told.remove(&name);
                 continue;
             };
             let version = seen.view.version;
