@@ -24,7 +24,7 @@ CASES ?= 100000
 PROPERTIES_SEED ?= 1
 PROPERTIES = tidegate-core tidegate-log tidegate-api app-kit
 # Where the contract's check has its own Python packages.
-CONTRACT_PYTHON = $(or $(CARGO_TARGET_DIR),target)/contract
+CONTRACT_PYTHON = $(BUILT)/contract
 
 .DEFAULT_GOAL := help
 
@@ -130,10 +130,10 @@ fuzz-corpus: ## Writes the seeds anew, and adds what fuzzing has found since.
 
 contract: $(CONTRACT_PYTHON)/ready ## A real server against the OpenAPI document that it serves, CONTRACT_EXAMPLES for each call.
 	$(CARGO) build --locked -p tidegate-cli
-	$(CONTRACT_PYTHON)/bin/python contract/check.py $(dir $(CONTRACT_PYTHON))debug/tidegate $(CONTRACT_EXAMPLES) $(CONTRACT_SEED)
+	$(CONTRACT_PYTHON)/bin/python contract/check.py $(BUILT)/debug/tidegate $(CONTRACT_EXAMPLES) $(CONTRACT_SEED)
 
-contract-short: ## The same with few examples.
-	$(MAKE) contract CONTRACT_EXAMPLES=5
+contract-short: test $(CONTRACT_PYTHON)/ready ## The same with few examples, asked of what the tests were built with.
+	$(CONTRACT_PYTHON)/bin/python contract/check.py $(BUILT)/debug/tidegate 5 $(CONTRACT_SEED)
 
 $(CONTRACT_PYTHON)/ready: contract/requirements.txt
 	python3 -m venv $(CONTRACT_PYTHON)

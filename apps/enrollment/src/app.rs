@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::board::Board;
 use crate::catalogue::{Catalogue, Section, SectionId, Student, StudentId};
-use crate::downstream::{Downstream, Fault, System, now};
+use crate::downstream::{Downstream, Fault, Row, System, now};
 use crate::eligibility::{Ineligible, judge};
 use crate::last_seen::{AWAY, LastSeen};
 use crate::pace::{Estimate, Pace};
@@ -358,18 +358,29 @@ impl App {
         let half_done = steps.iter().filter(|step| step.state != StepState::Done).count();
         let events = self.events(&story, &refused);
         let away = as_of.map(|_| AWAY);
-        let summary = match away {
-            Some(_) => "The server that keeps the seats does not answer: what follows cannot be looked up, and the rest may have changed since.".to_owned(),
-            None => summary(&story.enrolments, &story.offers, half_done, &steps),
-        };
         let mut books = BTreeMap::new();
+        let mut missing = Vec::new();
         for system in System::ALL {
             let book = match self.downstream.rows(system, id).await {
-                Ok(rows) => json!(rows),
+                Ok(rows) => {
+                    missing.extend(lacking(system, &story.enrolments, &steps, &rows));
+                    json!(rows)
+                }
                 Err(fault) => json!(fault.to_string()),
             };
             books.insert(system.as_str(), book);
         }
+        if as_of.is_some() {
+            missing.clear();
+        } else if !missing.is_empty() {
+            // What was dropped while the books were read is no seat without its entry.
+            let (story, _) = self.story(id).await?;
+            missing.retain(|lacks| story.enrolments.iter().any(|one| one.id == lacks.enrolment));
+        }
+        let summary = match away {
+            Some(_) => "The server that keeps the seats does not answer: what follows cannot be looked up, and the rest may have changed since.".to_owned(),
+            None => summary(&story.enrolments, &story.offers, half_done, &steps, &missing),
+        };
         let notices = self.downstream.notices(id).await.unwrap_or_default();
         let notices: Vec<Value> =
             notices.iter().map(|(text, at)| json!({ "at": at, "text": text })).collect();
@@ -385,6 +396,7 @@ impl App {
             "places": self.waits(&story, now),
             "steps": told_steps,
             "half_done": half_done,
+            "missing": missing,
             "events": events,
             "books": books,
             "notices": notices,
@@ -530,8 +542,45 @@ impl App {
     }
 }
 
+/// A seat without its entry in a system, and without a step that will write it: what must never be, and is said if it is.
+#[derive(Debug, Serialize)]
+struct Lacking {
+    enrolment: String,
+    section: SectionId,
+    system: System,
+}
+
+/// Seats that a system's book says nothing of.
+fn lacking(system: System, enrolments: &[Enrolment], steps: &[Step], book: &[Row]) -> Vec<Lacking> {
+    let is_written =
+        |section: &SectionId| book.iter().any(|row| row.section == *section && row.undone.is_none());
+    let is_to_come = |section: &SectionId| {
+        let writes =
+            |step: &&Step| step.system == system && !step.undoes && step.section.as_ref() == Some(section);
+        steps.iter().filter(writes).any(|step| step.state != StepState::Done)
+    };
+    let lacks = enrolments.iter().filter(|one| !is_written(&one.section) && !is_to_come(&one.section));
+    lacks.map(|one| Lacking { enrolment: one.id.clone(), section: one.section.clone(), system }).collect()
+}
+
 /// What somebody who looks this student up should hear first.
-fn summary(enrolments: &[Enrolment], offers: &[Offer], half_done: usize, steps: &[Step]) -> String {
+fn summary(
+    enrolments: &[Enrolment],
+    offers: &[Offer],
+    half_done: usize,
+    steps: &[Step],
+    missing: &[Lacking],
+) -> String {
+    if let Some(Lacking { section, system, .. }) = missing.first() {
+        let more = match missing.len() {
+            1 => String::new(),
+            all => format!(" (and {} more such)", all - 1),
+        };
+        return format!(
+            "There is a seat in {section}, {} knows nothing of it, and nothing is under way that would tell it{more}: a person must look.",
+            system.title()
+        );
+    }
     let seats = match enrolments.len() {
         0 => "No seat".to_owned(),
         1 => "One seat".to_owned(),
@@ -663,6 +712,52 @@ fn words_of(event: &Event, section: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seat_that_a_system_knows_nothing_of_is_said() {
+        let enrolment = |id: &str, section: &str| Enrolment {
+            id: id.into(),
+            student: "s1".into(),
+            section: section.into(),
+            fence: 1,
+            since: 0,
+        };
+        let row = |section: &str, undone: Option<Moment>| Row {
+            section: section.into(),
+            text: String::new(),
+            at: 0,
+            undone: undone.map(|at| (String::new(), at)),
+        };
+        let step = |section: &str, state, undoes| Step {
+            job: "0-7".into(),
+            system: System::Fee,
+            undoes,
+            section: Some(section.into()),
+            state,
+            attempt: 1,
+            attempts_max: 100,
+            next_at: None,
+            reason: None,
+            since: 0,
+        };
+        let has = [enrolment("e1", "a-1"), enrolment("e2", "b-1")];
+        let lacks = |steps: &[Step], book: &[Row]| {
+            lacking(System::Fee, &has, steps, book).into_iter().map(|one| one.enrolment).collect::<Vec<_>>()
+        };
+        assert_eq!(lacks(&[], &[row("a-1", None), row("b-1", None)]), [""; 0]);
+        // An entry that was undone is none, and a step that is done or undoes writes none.
+        assert_eq!(lacks(&[], &[row("a-1", Some(1)), row("b-1", None)]), ["e1"]);
+        assert_eq!(lacks(&[step("b-1", StepState::Done, false)], &[row("a-1", None)]), ["e2"]);
+        assert_eq!(lacks(&[step("b-1", StepState::Waiting, true)], &[row("a-1", None)]), ["e2"]);
+        for state in [StepState::Waiting, StepState::Running, StepState::Retrying, StepState::Dead] {
+            assert_eq!(lacks(&[step("b-1", state, false)], &[row("a-1", None)]), [""; 0]);
+        }
+        let said = summary(&has, &[], 0, &[], &lacking(System::Fee, &has, &[], &[]));
+        assert_eq!(
+            said,
+            "There is a seat in a-1, the fee ledger knows nothing of it, and nothing is under way that would tell it (and 1 more such): a person must look."
+        );
+    }
 
     #[test]
     fn a_step_says_what_will_happen_next() {

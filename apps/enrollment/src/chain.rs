@@ -9,7 +9,7 @@
 //! Nobody is half enrolled: the seat and the three jobs are one record, so there is no moment with one and without the
 //! others; and a job that cannot be done is tried again until it can. A step of a drop that is done and the next step's job are
 //! one record too. A job may run more than once, since a worker can die between its effect and its report:
-//! [`crate::downstream`] keeps an entry once.
+//! [`crate::downstream`] keeps an entry once, and knows it by its job: two enrolments never share one, whatever their keys.
 //!
 //! **Drop and enrolment may overtake each other**: a drop's first job can be there while the enrolment's fee waits for a
 //! ledger that is down. Within a system, jobs of one student run in order, by their ordering key; and an undo carries a
@@ -51,7 +51,8 @@ const AT_ONCE: usize = 16;
 /// What an enrolment's follow-up jobs know: the payload of each of the three.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The enrolment's name downstream; whoever writes it twice finds it there.
+    /// The entry's name downstream; whoever writes it twice finds it there. A job carries the name of the press, which may
+    /// come again once its key is forgotten; it is written with the job's own number behind it, which does not.
     pub enrolment: String,
     /// Who.
     pub student: StudentId,
@@ -231,8 +232,10 @@ pub fn workers(
 
 /// What a step's job leaves behind: which section it was about, for whoever reads the student's story later.
 async fn write(system: System, job: Job<Entry>, office: Arc<Office>) -> Result<SectionId, Failure> {
-    let task = Task::Write(job.payload().clone());
-    perform(&office.downstream, system, job.id().sequence, &task).await.map_err(failed)?;
+    let (entry, number) = (job.payload().clone(), job.id().sequence);
+    let enrolment = format!("{}#{number}", entry.enrolment);
+    let task = Task::Write(Entry { enrolment, ..entry });
+    perform(&office.downstream, system, number, &task).await.map_err(failed)?;
     Ok(job.into_payload().section)
 }
 
@@ -253,7 +256,8 @@ async fn undo_one(system: System, job: Job<Revocation>, office: Arc<Office>) -> 
 }
 
 fn failed(fault: Fault) -> Failure {
-    Failure::retry(&fault).kind(fault.kind).dependency(fault.system.as_str())
+    let failure = if fault.is_final() { Failure::fatal(&fault) } else { Failure::retry(&fault) };
+    failure.kind(fault.kind).dependency(fault.system.as_str())
 }
 
 /// A line's job that tells of an offer, as the engine writes it.

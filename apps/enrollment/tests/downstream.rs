@@ -34,6 +34,7 @@ async fn keeps_its_promises(downstream: &Arc<Downstream>) {
         an_entry_is_there_once(downstream, system).await;
         an_undo_beats_what_is_older(downstream, system).await;
         what_comes_too_late_is_not_written(downstream, system).await;
+        a_name_that_is_anothers_is_refused(downstream, system).await;
         many_at_once_are_one(downstream, system).await;
         doing_and_undoing_at_once_leaves_nothing(downstream, system).await;
     }
@@ -75,6 +76,30 @@ async fn what_comes_too_late_is_not_written(downstream: &Downstream, system: Sys
     assert_eq!(downstream.undo(system, &revocation("late", "cs101-1"), 40).await, Ok(0));
     assert_eq!(downstream.write(system, 49, &late).await, Ok(Written::Overtaken));
     assert!(!names(downstream, system).await.contains(&"late/1".to_owned()));
+}
+
+/// A name is one entry's. Whoever finds another under it, undone or not, is not told that all is done.
+async fn a_name_that_is_anothers_is_refused(downstream: &Downstream, system: System) {
+    let one = entry("anothers/1", "anothers", "cs101-1");
+    assert_eq!(downstream.write(system, 55, &one).await, Ok(Written::New));
+    let others = [
+        (56, entry("anothers/1", "anothers", "cs101-2")),
+        (55, entry("anothers/1", "somebody", "cs101-1")),
+        (57, entry("anothers/1", "anothers", "cs101-1")),
+    ];
+    let refused = async |when: &str| {
+        for (number, other) in &others {
+            let fault = downstream.write(system, *number, other).await.expect_err(when);
+            assert_eq!((fault.kind, fault.is_final()), ("another_entry", true), "{when}: {fault}");
+            let says = "has an entry anothers/1 already, of anothers in cs101-1 and with the number 55";
+            assert!(fault.to_string().contains(says), "{when}: {fault}");
+        }
+    };
+    refused("it is there").await;
+    assert_eq!(downstream.undo(system, &revocation("anothers", "cs101-1"), 56).await, Ok(1));
+    refused("it was undone").await;
+    let rows = downstream.rows(system, &"anothers".into()).await.expect("its rows");
+    assert_eq!(rows.iter().map(|row| row.section.as_str()).collect::<Vec<_>>(), ["cs101-1"]);
 }
 
 async fn many_at_once_are_one(downstream: &Arc<Downstream>, system: System) {

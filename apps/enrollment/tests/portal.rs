@@ -187,6 +187,39 @@ fn openings_are_set_all_or_none() {
     assert_eq!((set.status, &set.json()["sections"]), (200, &json!([first])), "{}", set.text());
 }
 
+/// Openings are set section by section, and take a while: what is resized meanwhile stays as it was resized.
+#[test]
+fn setting_openings_undoes_no_resize() {
+    let portal = Portal::start(SOON);
+    let sections: Vec<String> = portal.catalogue.sections().iter().map(|one| one.id.to_string()).collect();
+    for round in 1..=5 {
+        let is_set = AtomicBool::new(false);
+        let resized = thread::scope(|scope| {
+            scope.spawn(|| {
+                let set = portal
+                    .post("/api/registrar/openings", &json!({ "opens_in_ms": 600_000 + round * 1_000 }));
+                assert_eq!(set.status, 200, "{}", set.text());
+                is_set.store(true, Ordering::SeqCst);
+            });
+            // The last sections are those that were read the longest ago when they are set.
+            let mut capacity = 100 * round as u32;
+            while !is_set.load(Ordering::SeqCst) {
+                capacity += 1;
+                for section in sections.iter().rev() {
+                    portal.resize(section, capacity);
+                }
+            }
+            capacity
+        });
+        // What is shown follows a moment later.
+        portal.until("every section to have its opening, and the seats that it was resized to", |portal| {
+            let shown = portal.get("/api/seats").json()["sections"].clone();
+            let is_so = |one: &Value| one["door"] == "upcoming" && one["capacity"] == resized;
+            shown.as_array().expect("a list").iter().all(is_so)
+        });
+    }
+}
+
 #[test]
 fn the_story_has_every_refusal_with_its_section_and_the_words_that_were_read() {
     let mut portal = Portal::start(SOON);
@@ -671,18 +704,126 @@ fn an_offer_gives_up_the_old_seat_once_and_only_while_it_is_there() {
     assert_eq!(assert_whole(&portal), []);
 }
 
-/// The engine in a server of its own: the same portal, and what it knows outlives a portal that is killed.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_whole_runs_with_a_server_of_its_own() {
+/// One key for an enrolment, a swap and whatever else: the first has it, and nobody gets a seat without what follows from it.
+fn one_key_is_one_press(portal: &Portal) {
+    let [one, other] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let students = portal.students_for(&one);
+    let [swaps, waits] = [&students[0], &students[1]];
+    let reused = |student: &str, action: &str, body: &Value, key: &str| {
+        let answer = portal.press(student, action, body, key);
+        assert_eq!((answer.status, &answer.json()["code"]), (422, &json!("key_reused")), "{}", answer.text());
+    };
+    let swap = json!({ "give": one, "want": other });
+    let swap_later = json!({ "give": one, "want": other, "when_offered": true });
+    assert_eq!(portal.press(swaps, "enrol", &json!({ "section": one }), "k").status, 201);
+    reused(swaps, "swap", &swap, "k");
+    reused(swaps, "swap", &swap_later, "k");
+    reused(swaps, "enrol", &json!({ "section": other }), "k");
+    let swapped = portal.press(swaps, "swap", &swap, "k/0");
+    assert_eq!(swapped.status, 201, "{}", swapped.text());
+    assert_eq!(portal.press(swaps, "swap", &swap, "k/0").json(), swapped.json(), "said again, the same");
+    for action in ["enrol", "drop", "join", "leave", "accept"] {
+        reused(swaps, action, &json!({ "section": other }), "k/0");
+    }
+    reused(swaps, "swap", &swap_later, "k/0");
+    // Also where the press came to a place in line.
+    portal.resize(&other, 1);
+    assert_eq!(portal.press(waits, "enrol", &json!({ "section": one }), "k").status, 201);
+    let waiting = portal.press(waits, "swap", &swap_later, "w");
+    assert_eq!(waiting.status, 202, "{}", waiting.text());
+    assert_eq!(portal.press(waits, "swap", &swap_later, "w").json(), waiting.json(), "said again, the same");
+    reused(waits, "swap", &swap, "w");
+    reused(waits, "drop", &json!({ "section": one }), "w");
+    portal.settled();
+    let mut seats = vec![(swaps.clone(), other), (waits.clone(), one)];
+    seats.sort();
+    assert_eq!(assert_whole(portal), seats);
+    for student in [swaps, waits] {
+        let story = portal.story(student);
+        assert_eq!(story["missing"], json!([]), "{story:#}");
+    }
+}
+
+/// A key that comes again after the engine forgot it and the seat was dropped: it is another enrolment, and everything follows
+/// from it anew.
+fn a_forgotten_key_is_another_press(portal: &Portal) {
+    let section = first_section(portal);
+    let student = portal.students_for(&section)[0].clone();
+    let press = |action: &str, key: &str| portal.press(&student, action, &json!({ "section": section }), key);
+    let first = press("enrol", "old");
+    assert_eq!(first.status, 201, "{}", first.text());
+    portal.settled();
+    assert_eq!(press("drop", "d").status, 200);
+    portal.settled();
+    portal.until("the key to be forgotten", |_| {
+        let again = press("enrol", "old");
+        assert_eq!(again.status, 201, "{}", again.text());
+        again.json()["enrolment"]["id"] != first.json()["enrolment"]["id"]
+    });
+    portal.settled();
+    assert_eq!(assert_whole(portal), [(student.clone(), section.clone())]);
+    let story = portal.story(&student);
+    for system in ["mail", "record", "fee"] {
+        let undone: Vec<bool> = story["books"][system]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|row| !row["undone"].is_null())
+            .collect();
+        assert_eq!(undone, [true, false], "{story:#}");
+    }
+}
+
+/// What follows is kept in files, or in PostgreSQL: a portal with either, and a server with an engine of these options.
+async fn with_both_stores(options: tidegate_engine::Options, check: fn(&Portal)) {
+    let postgres = Postgres::start().await;
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let options = tidegate_engine::Options::default();
-    let engine = tidegate_engine::Engine::open(folder.path().join("engine"), options).expect("it opens");
+    for (name, downstream) in [("files", "sqlite".to_owned()), ("database", postgres.url())] {
+        let (url, stop, serving) = serve_engine(&folder.path().join(name), options.clone()).await;
+        let portal = tokio::task::spawn_blocking(move || {
+            check(&Portal::start(&["--retry-delay", "200ms", "--server", &url, "--downstream", &downstream]));
+        });
+        portal.await.expect("no panic");
+        drop(stop);
+        serving.await.expect("no panic").expect("it ends well");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_one_press_whatever_is_pressed() {
+    with_both_stores(tidegate_engine::Options::default(), one_key_is_one_press).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_comes_again_later_leaves_no_seat_without_what_follows() {
+    let mut options = tidegate_engine::Options::default();
+    // Keys are forgotten soon, so that a test does not wait for a day.
+    options.state.idempotency_ms = 1_000;
+    with_both_stores(options, a_forgotten_key_is_another_press).await;
+}
+
+type Serving = tokio::task::JoinHandle<Result<(), tidegate_server::ServeError>>;
+
+/// An engine in a server of its own; it stops when the sender is dropped.
+async fn serve_engine(
+    data: &std::path::Path,
+    options: tidegate_engine::Options,
+) -> (String, tokio::sync::oneshot::Sender<()>, Serving) {
+    let engine = tidegate_engine::Engine::open(data, options).expect("it opens");
     let listen = "127.0.0.1:0".parse().expect("an address");
     let server = tidegate_server::Server::listen(listen, tidegate_server::Options::default()).await;
     let server = server.expect("it listens");
     let url = format!("http://{}", server.local_address());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server.serve(engine, async { drop(stopped.await) }));
+    (url, stop, tokio::spawn(server.serve(engine, async { drop(stopped.await) })))
+}
+
+/// The engine in a server of its own: the same portal, and what it knows outlives a portal that is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_runs_with_a_server_of_its_own() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let (url, stop, serving) =
+        serve_engine(&folder.path().join("engine"), tidegate_engine::Options::default()).await;
     let portal = tokio::task::spawn_blocking(move || {
         let mut portal = Portal::start(&["--retry-delay", "200ms", "--server", &url]);
         let sections = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());

@@ -541,6 +541,7 @@ pub const OPERATIONS: &[Operation] = &[
             ENGINE,
             CHANGE,
             &[Code::BelowGranted, Code::PoolInUse, Code::NeverOpen, Code::TooFarAhead, Code::TooManyPools],
+            &[Code::VersionChanged],
             ROOM,
             // Somebody may have deleted it before it could be shown.
             POOL,

@@ -126,6 +126,11 @@ fn the_last_seat_has_one_holder_and_then_the_first_in_line() {
     assert!(told.contains("refused take cs101: No unit is free."), "{told}");
 
     house.said(&["pool", "configure", "cs102", "--capacity", "1"]);
+    let seen = house.said(&["pool", "show", "cs102"])["version"].to_string();
+    let over = house.refused(&["pool", "configure", "cs102", "--capacity", "2", "--if-version", "0"], 3);
+    assert!(over.contains("version_changed") && over.contains(&seen), "{over}");
+    house.said(&["pool", "configure", "cs102", "--hold", "10m", "--if-version", &seen]);
+    house.refused(&["pool", "configure", "cs102", "--hold", "11m", "--if-version", &seen], 3);
     assert_eq!(house.said(&["pool", "swap", id, "cs102"])["pool"], "cs102");
     assert_eq!(house.said(&["pool", "resize", "cs101", "3"])["free"], 3);
     let below = house.refused(&["pool", "resize", "cs102", "0"], 3);

@@ -173,6 +173,9 @@ async fn conversation_about_pools(client: &Client) -> Told {
     tell(t, "configure", a.configure(&config).await);
     tell(t, "configure badly", a.configure(&PoolConfig { hold_ms: Some(1), ..PoolConfig::of(2) }).await);
     tell(t, "configure the other", b.configure(&PoolConfig::of(1)).await);
+    tell(t, "configure what is so", a.configure(&config.if_version(0)).await);
+    tell(t, "configure over it", a.configure(&PoolConfig::of(9).if_version(0)).await);
+    tell(t, "configure over none", client.pool("c@x").configure(&PoolConfig::of(9).if_version(4)).await);
     let anna = tell(t, "hold", a.hold("anna").hold_for(Duration::from_secs(60)).await).expect("held");
     tell(t, "hold too much", a.hold("anna").await);
     tell(t, "hold badly", a.hold("bert").units(0).await);

@@ -74,7 +74,12 @@ fn main() {
     let mut world = World { state: State::new(0, StateLimits::default()), sink: Encode::default(), frame: 0 };
     let waitlist_max = tidegate_core::limits::WAITLIST_MAX;
     let config = PoolConfig { waitlist_max, ..PoolConfig::of(holders) };
-    world.decide(Command::ConfigurePool { pool: "seats".into(), config: Box::new(config), seed: [0; 32] });
+    world.decide(Command::ConfigurePool {
+        pool: "seats".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: [0; 32],
+    });
     let wish = |n: u32| Wish {
         pool: "seats".into(),
         holder: format!("student-{n}"),

@@ -73,6 +73,8 @@ pub enum Command {
         pool: String,
         /// Its whole configuration.
         config: Box<PoolConfig>,
+        /// Only over the pool of this version; 0: only if there is none. What is so already is so.
+        if_version: Option<u64>,
         /// 32 bytes that nobody could have guessed, for an opening that draws the order. Used only if one needs a seed.
         seed: [u8; 32],
     },

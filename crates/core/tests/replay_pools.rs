@@ -213,7 +213,12 @@ fn command(world: &World, seen: &Seen, op: &Op) -> Option<Command> {
                 offer_ms: u64::from(*offer_ms),
                 ..config(*pool)
             };
-            Command::ConfigurePool { pool: pool_name(*pool), config: Box::new(config), seed: [*capacity; 32] }
+            Command::ConfigurePool {
+                pool: pool_name(*pool),
+                config: Box::new(config),
+                if_version: None,
+                seed: [*capacity; 32],
+            }
         }
         Op::Resize { pool, capacity } => {
             Command::ResizePool { pool: pool_name(*pool), capacity: u32::from(*capacity) }

@@ -120,13 +120,28 @@ impl Engine {
         config: PoolConfig,
         key: Option<IdempotencyKey>,
     ) -> Result<Answer<PoolSeen>, CallError> {
+        self.configure_pool_if(pool, config, None, key).await
+    }
+
+    /// The same, only over the pool of this version; 0: only if there is none. What is so already is so, whatever the version.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn configure_pool_if(
+        &self,
+        pool: &str,
+        config: PoolConfig,
+        if_version: Option<u64>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Answer<PoolSeen>, CallError> {
         let shard = self.shard_of(pool);
         if let Some(queue) = config.offer_queue.as_ref().filter(|queue| self.shard_of(queue) != shard) {
             let (one, other) = (Place::Pool(pool.into()), Place::Queue(queue.clone()));
             return Err(CallError::SpansShards { one, other, operation: 0 });
         }
         // The shard draws the seed, if one is needed: whoever runs its turns decides about chance.
-        let command = Command::ConfigurePool { pool: pool.into(), config: Box::new(config), seed: [0; 32] };
+        let command =
+            Command::ConfigurePool { pool: pool.into(), config: Box::new(config), if_version, seed: [0; 32] };
         self.configured(shard, command, key).await
     }
 

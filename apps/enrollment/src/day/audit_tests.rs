@@ -1,7 +1,13 @@
 //! A small world in which all is well, and then one fault of each kind planted into it.
 
-use enrollment::catalogue::Day;
+use enrollment::{
+    catalogue::{Catalogue, Day},
+    chain::{Entry, Revocation},
+    downstream::Downstream,
+    seats::Enrolment,
+};
 
+use super::super::ends::Account;
 use super::*;
 
 const SECOND: Moment = 1_000_000;
@@ -180,6 +186,51 @@ fn a_seat_without_its_mail_record_or_fee_is_half_enrolled() {
         |world| world.rows.retain(|row| row.enrolment != "e2" || row.system == System::Mail),
         &[("half-enrolled", 1, "Bert is in CS-2 (e2) without academic record, fee")],
     );
+}
+
+/// One key for an enrolment and for the swap that follows it: the second seat's three writes took the first's for their own, and the
+/// drop of the first undid them.
+#[test]
+fn a_seat_with_none_of_its_three_writes_is_half_enrolled() {
+    check(
+        |world| {
+            world.sections[CS_2].capacity = 2;
+            world.seat_gone("e1");
+            world.shown(CS_1, 1);
+            world.seats.push(Seat { id: "e5".into(), student: ANNA, section: CS_2 });
+            world.clicks[0] = click(ANNA, CS_2, Wish::Seat, 1, enrolled("e5"));
+            // Nobody else asked for the seat that she gave.
+            world.clicks.remove(1);
+        },
+        &[("half-enrolled", 1, "Anna is in CS-2 (e5) without confirmation mail, academic record, fee")],
+    );
+}
+
+/// The same from the two ends as they are: the seats as the portal tells them, and the stores of the three systems.
+#[tokio::test]
+async fn the_ends_show_a_seat_with_none_of_its_three_writes() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let catalogue = Catalogue::generate(1, 24, 60);
+    let [old, new] = [0, 1].map(|at| catalogue.sections()[at].id.clone());
+    let student = catalogue.students()[0].id.clone();
+    let downstream = Downstream::open("sqlite", folder.path()).await.expect("they open");
+    for system in System::ALL {
+        let entry = |section| Entry::of(&catalogue, &student, section, "press".into());
+        downstream.write(system, 1, &entry(&old)).await.expect("it is written");
+        downstream.write(system, 2, &entry(&new)).await.expect_err("the name is another's");
+        let undo = Revocation { student: student.clone(), section: old.clone(), before: None };
+        downstream.undo(system, &undo, 3).await.expect("it is undone");
+    }
+    drop(downstream);
+    let enrolments = vec![Enrolment { id: "0-2".into(), student, section: new.clone(), fence: 2, since: 0 }];
+    let account = Account { enrolments, sections: Vec::new(), dead_jobs: 0 };
+    let clicks = vec![click(0, 1, Wish::Seat, 1, enrolled("0-2"))];
+    let world = super::super::ends::world(&catalogue, clicks, &account, folder.path()).await;
+    let verdict = audit(&world.expect("the books can be read"));
+    let found = format!("is in {new} (0-2) without confirmation mail, academic record, fee");
+    assert_eq!(verdict.half_enrolled.count, 1, "{verdict:#?}");
+    assert!(verdict.half_enrolled.first[0].contains(&found), "{verdict:#?}");
+    assert!(!verdict.is_clean());
 }
 
 #[test]

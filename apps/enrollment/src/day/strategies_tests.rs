@@ -112,6 +112,10 @@ async fn check_honest(strategy: Strategy) {
     let twice = seats.enrol(&campus.wish(winner, "another")).await.expect_err("twice");
     assert_eq!(twice.why, Why::Ineligible(Ineligible::HasSection));
 
+    // Nor does the key of an enrolment drop anything.
+    let reused = seats.drop_seat(&campus.wish(winner, &format!("key-{winner}"))).await.expect_err("reused");
+    assert_eq!(reused.why, Why::KeyReused);
+
     // A seat that is given back is for the next, and the drop may be said twice.
     let dropped = seats.drop_seat(&campus.wish(winner, "drop")).await.expect("dropped");
     assert!(by_student[winner].contains(&dropped.enrolment));
@@ -119,6 +123,8 @@ async fn check_honest(strategy: Strategy) {
     assert_eq!(again.enrolment, dropped.enrolment);
     let gone = seats.drop_seat(&campus.wish(winner, "once more")).await.expect_err("nothing to drop");
     assert_eq!(gone.why, Why::NotEnrolled);
+    let reused = seats.enrol(&campus.wish(winner, "drop")).await.expect_err("a drop's key enrols nobody");
+    assert_eq!(reused.why, Why::KeyReused);
     let loser = by_student.iter().position(BTreeSet::is_empty).expect("somebody else");
     seats.enrol(&campus.wish(loser, "second chance")).await.expect("the seat that was given back");
     drained(&campus, &seats, SEATS).await;
@@ -193,6 +199,13 @@ async fn a_swap_with_row_locks_never_loses_the_seat_one_has() {
         let enrollment::seats::Swapped::Now(Enrolled { enrolment, .. }) = swapped else { panic!("now") };
         enrollment::seats::Swapped::Now(Enrolled { enrolment, version: None })
     });
+    // The key of an enrolment swaps nothing, that of a swap does nothing else.
+    assert_eq!(seats.swap(&swap("in")).await.expect_err("an enrolment's").why, Why::KeyReused);
+    for section in [&sibling, &campus.section.id] {
+        let wish = Wish { section: section.clone(), ..campus.wish(0, "now") };
+        assert_eq!(seats.enrol(&wish).await.expect_err("a swap's").why, Why::KeyReused);
+        assert_eq!(seats.drop_seat(&wish).await.expect_err("a swap's").why, Why::KeyReused);
+    }
     let all = seats.all().await.expect("all");
     assert_eq!(all.iter().map(|one| &one.section).collect::<Vec<_>>(), [&sibling]);
     drained(&campus, &seats, 1).await;

@@ -2,7 +2,8 @@
 //!
 //! Each has its own store, can be slow or down by itself, and keeps an entry once however often it is told:
 //!
-//! - **An entry is there once**: it is known by its enrolment, and whoever writes it again finds it.
+//! - **An entry is there once**: it is known by its enrolment's name, and whoever writes it again finds it. Who finds another
+//!   student's, another section's, or another number's entry under that name is refused, loudly: a person must look.
 //! - **An undo beats what is older**: it undoes the student's entries for the section with a lower number than its own
 //!   `before`, and leaves a fence, so that an entry that was on its way all the time is not written after its undoing.
 //!   Numbers rise with the jobs that carry them.
@@ -104,13 +105,13 @@ pub enum Health {
 pub enum Written {
     /// It is there now.
     New,
-    /// It was there before.
+    /// This very entry was there before, and was perhaps undone since.
     AlreadyThere,
     /// It was undone before it came, and is not written.
     Overtaken,
 }
 
-/// An entry that is there and was not undone.
+/// An entry that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The enrolment's name downstream.
@@ -152,6 +153,12 @@ impl Fault {
     fn new(system: System, kind: &'static str, text: impl fmt::Display) -> Self {
         Self { system, text: text.to_string(), kind }
     }
+
+    /// Whether doing it again comes to the same: a person must look.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.kind == ANOTHER_ENTRY
+    }
 }
 
 /// The three of them.
@@ -176,6 +183,8 @@ macro_rules! either {
     };
 }
 
+/// The kind of the fault that another entry has the name.
+const ANOTHER_ENTRY: &str = "another_entry";
 /// A store that takes longer to say that it is there is away.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// `SlowMs` beyond this is "down".
@@ -244,11 +253,26 @@ impl Downstream {
     /// Writes an entry, once.
     ///
     /// # Errors
-    /// The system is down; it is not known whether the entry is there, and writing it again is right.
+    /// The system is down; it is not known whether the entry is there, and writing it again is right. Or another entry is there
+    /// under its name, and it is not written.
     pub async fn write(&self, system: System, number: u64, entry: &Entry) -> Result<Written, Fault> {
         self.reach(system).await?;
         let text = words(system, entry);
-        either!(self, store => store.write(system, number, entry, &text).await)
+        let written = either!(self, store => store.write(system, number, entry, &text).await)?;
+        if written == Written::AlreadyThere {
+            // Whose, where and which number never change, and no row is deleted: what is there now was there then.
+            let there = either!(self, store => store.named(system, &entry.enrolment).await)?;
+            let Entry { enrolment, student, section, .. } = entry;
+            if (&there.student, &there.section, there.number) != (student, section, number) {
+                let text = format!(
+                    "has an entry {enrolment} already, of {} in {} and with the number {}: that of {student} in {section}, number \
+                     {number}, was not written",
+                    there.student, there.section, there.number
+                );
+                return Err(Fault::new(system, ANOTHER_ENTRY, text));
+            }
+        }
+        Ok(written)
     }
 
     /// Undoes what an enrolment wrote, and keeps out what is older and comes later. How many entries it undid.

@@ -116,6 +116,21 @@ impl Schemas {
         .await
     }
 
+    /// The entry of a name that is there, undone or not.
+    pub(super) async fn named(&self, system: System, enrolment: &str) -> Result<Line, Fault> {
+        self.on(system, async |client| {
+            let select = "SELECT student, section, number FROM entries WHERE enrolment = $1";
+            let row = client.query_one(select, &[&enrolment]).await?;
+            Ok(Line {
+                enrolment: enrolment.to_owned(),
+                student: row.get::<_, String>(0).into(),
+                section: row.get::<_, String>(1).into(),
+                number: row.get::<_, i64>(2) as u64,
+            })
+        })
+        .await
+    }
+
     pub(super) async fn undo(
         &self,
         system: System,

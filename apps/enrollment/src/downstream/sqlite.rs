@@ -91,6 +91,26 @@ impl Files {
         .await
     }
 
+    /// The entry of a name that is there, undone or not.
+    pub(super) async fn named(&self, system: System, enrolment: &str) -> Result<Line, Fault> {
+        let enrolment = enrolment.to_owned();
+        self.on(system, move |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT student, section, number FROM entries WHERE enrolment = ?1")?;
+            statement.query_row([&enrolment], |row| {
+                let (student, section): (String, String) = (row.get(0)?, row.get(1)?);
+                let number = row.get(2)?;
+                Ok(Line {
+                    enrolment: enrolment.clone(),
+                    student: student.into(),
+                    section: section.into(),
+                    number,
+                })
+            })
+        })
+        .await
+    }
+
     pub(super) async fn undo(
         &self,
         system: System,

@@ -61,6 +61,8 @@ const NAMED_MAX: usize = 1_000;
 const KEPT_ROUNDS: u32 = 32;
 /// The shortest time that a hold can be asked to last. It lasts longer than that anyway, or is given back at once.
 const HOLD_MS_MIN: u64 = 1_000;
+/// How often an opening is set anew over a section that changed between looking and setting.
+const OPENING_ROUNDS: usize = 16;
 /// How often a swap that waits looks again, when the section changed between looking and waiting.
 const SWAP_ROUNDS: u32 = 8;
 /// Students asked about at once, for the audit.
@@ -111,15 +113,26 @@ impl TidegateSeats {
         };
         let mut seats = Self { client, catalogue, pools, watch };
         let there: Vec<String> = seats.seen(&seats.pools).await?.into_iter().map(|pool| pool.name).collect();
-        let sections = seats.catalogue.sections().iter().zip(&seats.pools);
-        let missing = sections.filter(|(_, pool)| !there.contains(pool)).map(|(section, pool)| {
-            let config = config(section, setup);
-            let pool = seats.client.pool(pool);
-            async move { pool.configure(&config).await.map(drop) }
-        });
-        stream::iter(missing).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await?;
+        seats.make(setup, |pool| !there.contains(pool)).await?;
         seats.client = in_time;
         Ok(seats)
+    }
+
+    /// Makes the sections' pools that are missing, as far as is known; those that there are stay as they are all the same.
+    async fn make(&self, setup: Setup, is_missing: impl Fn(&String) -> bool) -> Result<(), tidegate::Error> {
+        let sections = self.catalogue.sections().iter().zip(&self.pools);
+        let missing = sections.filter(|(_, pool)| is_missing(pool)).map(|(section, pool)| {
+            let config = config(section, setup).if_version(0);
+            let pool = self.client.pool(pool);
+            async move {
+                match pool.configure(&config).await {
+                    // It is there by now: another portal was faster, or it was not to be seen for a moment.
+                    Err(error) if error.code() == Some(Code::VersionChanged) => Ok(()),
+                    made => made.map(drop),
+                }
+            }
+        });
+        stream::iter(missing).buffer_unordered(ASKED_AT_ONCE).try_collect::<()>().await
     }
 
     /// How pools stand, in whatever order; those that there are not are left out.
@@ -170,7 +183,7 @@ impl TidegateSeats {
     }
 
     fn with_writes(&self, transaction: Transaction, wish: &Wish) -> Transaction {
-        let entry = Entry::of(&self.catalogue, &wish.student, &wish.section, name_of(wish));
+        let entry = Entry::of(&self.catalogue, &wish.student, &wish.section, key_of(wish));
         chain::writes(&self.client, &entry).into_iter().fold(transaction, Transaction::enqueue)
     }
 
@@ -268,7 +281,7 @@ impl Seats for TidegateSeats {
         judge_alone(&self.catalogue, student, section).map_err(|rule| Refused::of(Why::Ineligible(rule)))?;
         let seat = self.client.pool(pool_of(&section.id)).take(student.id.as_str()).units(section.credits);
         let transaction = self.within_the_rules(self.client.transaction(), student, section, None, false);
-        let transaction = self.with_writes(transaction.take(seat), wish).idempotency_key(key_of(wish, ""));
+        let transaction = self.with_writes(transaction.take(seat), wish).idempotency_key(key_of(wish));
         let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
         let grant = done.iter().find_map(|result| result.grant()).expect("a seat that was taken is a grant");
         Ok(self.enrolled(wish, grant))
@@ -286,7 +299,7 @@ impl Seats for TidegateSeats {
                 .transaction()
                 .release(id)
                 .enqueue(chain::undo(&self.client, &student.id, &section.id))
-                .idempotency_key(key_of(wish, ""));
+                .idempotency_key(key_of(wish));
             match transaction.commit().await {
                 Ok(done) => {
                     let version = done.iter().find_map(|result| result.grant()?.version);
@@ -348,7 +361,7 @@ impl Seats for TidegateSeats {
             .transaction()
             .when(Condition::has_none(student.id.as_str(), none_of))
             .join(place)
-            .idempotency_key(key_of(wish, ""));
+            .idempotency_key(key_of(wish));
         let done = transaction.commit().await.map_err(|error| self.refused(&error, student, section))?;
         let offer = done.iter().find_map(|result| result.grant());
         if let Some(grant) = offer {
@@ -373,7 +386,7 @@ impl Seats for TidegateSeats {
                 pool: pool_of(&section.id).into(),
                 holder: student.id.to_string().into(),
             }))
-            .idempotency_key(key_of(wish, ""));
+            .idempotency_key(key_of(wish));
         transaction.commit().await.map(drop).map_err(|error| self.refused(&error, student, section))
     }
 
@@ -391,7 +404,7 @@ impl Seats for TidegateSeats {
                     .when(Condition::has_all(student.id.as_str(), [pool_of(&gives.id)]))
                     .enqueue(chain::undo(&self.client, &student.id, &gives.id));
             }
-            match transaction.idempotency_key(key_of(wish, "")).commit().await {
+            match transaction.idempotency_key(key_of(wish)).commit().await {
                 Ok(done) => {
                     let grant =
                         done.iter().find_map(|result| result.grant()).expect("what is confirmed is a grant");
@@ -416,7 +429,7 @@ impl Seats for TidegateSeats {
         let seats: Vec<GrantId> = story.grants.iter().filter(taken).map(|grant| grant.id).collect();
         let mut refused = Refused::of(Why::NoOffer);
         for id in Self::grants_of(&story, &section.id).into_iter().filter(|id| !seats.contains(id)) {
-            match self.decline_kept(wish, id, self.client.transaction()).await {
+            match self.decline_kept(wish, &section.id, id, self.client.transaction()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => refused = self.refused(&error, student, section),
             }
@@ -512,14 +525,9 @@ impl Seats for TidegateSeats {
         }
         let mut set = Vec::with_capacity(pools.len());
         for pool in pools {
-            let config = PoolConfig {
-                opens_at: Some(Timestamp::from_unix_ms(opens_at)),
-                opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
-                ..pool.config
-            };
             let section = section_of(&pool.name);
-            if let Err(error) = self.client.pool(&pool.name).configure(&config).await {
-                let in_line = |code: tidegate::api::refusal::Code| code.as_str() == "pool_in_use";
+            if let Err(error) = self.set_opening(pool, opens_at, shuffle).await {
+                let in_line = |code: Code| code == Code::PoolInUse;
                 let why = match error.code() {
                     Some(code) if set.is_empty() && in_line(code) => Why::LineInTheWay(vec![section]),
                     None if set.is_empty() => return Err(away(&error)),
@@ -616,23 +624,26 @@ impl TidegateSeats {
         want: &Section,
     ) -> Result<Swapped, Refused> {
         let as_wish = Wish { student: student.id.clone(), section: want.id.clone(), key: wish.key.clone() };
+        // Who would wait says so in either step: without it, a swap under the same key is another request.
         let swap = |when_offered: bool| {
             PoolRequest::Swap(Swap {
                 id,
                 pool: pool_of(&want.id).into(),
                 units: Some(want.credits),
                 group: None,
-                when_offered: when_offered.then_some(true),
+                when_offered: wish.when_offered.then_some(when_offered),
             })
         };
         let mut round = 0;
         loop {
+            // The first is the press's own, as of any other verb.
+            let again = if round == 0 { String::new() } else { format!(":{round}") };
             let transaction =
                 self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
             let transaction = self
                 .with_writes(transaction.pool(swap(false)), &as_wish)
                 .enqueue(chain::undo(&self.client, &student.id, &give.id))
-                .idempotency_key(key_of(&as_wish, &format!("/{round}")));
+                .idempotency_key(key_of_step(&as_wish, &again));
             let refused = match transaction.commit().await {
                 Ok(done) => {
                     let grant = done.iter().find_map(|result| result.grant()).expect("a seat for a seat");
@@ -651,7 +662,7 @@ impl TidegateSeats {
                 .transaction()
                 .when(Condition::pool_version(pool_of(&want.id), version))
                 .pool(swap(true))
-                .idempotency_key(key_of(&as_wish, &format!("/{round}/wait")));
+                .idempotency_key(key_of_step(&as_wish, &format!("{again}:wait")));
             match transaction.commit().await {
                 Ok(done) => {
                     let waiting = done.iter().find_map(|result| result.waiting());
@@ -687,7 +698,7 @@ impl TidegateSeats {
         let seat = self.client.pool(pool_of(&want.id)).take(student.id.as_str()).units(want.credits);
         let transaction = self.within_the_rules(self.client.transaction(), student, want, Some(give), false);
         let transaction = self.with_writes(transaction.take(seat), &as_wish);
-        match self.decline_kept(&as_wish, id, transaction).await {
+        match self.decline_kept(&as_wish, &give.id, id, transaction).await {
             Ok(done) => {
                 let taken = |grant: &&Grant| grant.state == GrantState::Taken;
                 let grant = done.iter().filter_map(|result| result.grant()).find(taken);
@@ -707,6 +718,7 @@ impl TidegateSeats {
     async fn decline_kept(
         &self,
         wish: &Wish,
+        kept: &SectionId,
         id: GrantId,
         transaction: Transaction,
     ) -> Result<Vec<OperationResult>, tidegate::Error> {
@@ -714,17 +726,37 @@ impl TidegateSeats {
         loop {
             let again = if round == 0 { String::new() } else { format!(":{round}") };
             let look = PoolRequest::Extend(ExtendGrant { id, hold_ms: Some(HOLD_MS_MIN) });
-            let look = self.client.transaction().pool(look).idempotency_key(key_of(wish, &again));
+            let look = self.client.transaction().pool(look).idempotency_key(key_of_step(wish, &again));
             let seen = look.commit().await?;
-            let kept = seen.iter().find_map(|result| result.grant()).expect("what is extended is a grant");
-            let unchanged = Condition::pool_version(kept.pool.as_str(), kept.version.unwrap_or_default());
+            let grant = seen.iter().find_map(|result| result.grant()).expect("what is extended is a grant");
+            let unchanged = Condition::pool_version(pool_of(kept), grant.version.unwrap_or_default());
             let declined = transaction.clone().when(unchanged).release(id);
-            let declined = declined.idempotency_key(key_of(wish, &format!("{again}:back")));
+            let declined = declined.idempotency_key(key_of_step(wish, &format!("{again}:back")));
             match declined.commit().await {
                 Err(error) if error.code() == Some(Code::VersionChanged) && round < KEPT_ROUNDS => round += 1,
                 done => return done,
             }
         }
+    }
+
+    /// Sets one section's opening, and nothing else: over the very version that was seen, so that nothing that somebody else
+    /// changes meanwhile is undone.
+    async fn set_opening(&self, pool: Pool, opens_at: Moment, shuffle: bool) -> Result<(), tidegate::Error> {
+        let handle = self.client.pool(&pool.name);
+        let mut seen = pool;
+        for round in 1.. {
+            let config = PoolConfig {
+                opens_at: Some(Timestamp::from_unix_ms(opens_at)),
+                opening: Some(if shuffle { Opening::Shuffle } else { Opening::Fifo }),
+                ..seen.config
+            };
+            match handle.configure(&config.if_version(seen.version)).await {
+                Err(error) if error.code() == Some(Code::VersionChanged) && round < OPENING_ROUNDS => {}
+                done => return done.map(drop),
+            }
+            seen = handle.show().await?;
+        }
+        unreachable!("the last round returns")
     }
 
     /// A pool in seats.
@@ -765,14 +797,15 @@ fn config(section: &Section, setup: Setup) -> PoolConfig {
     }
 }
 
-/// The engine's key: of two students' equal keys, each has its own.
-fn key_of(wish: &Wish, part: &str) -> String {
-    format!("{}/{}{part}", wish.student, wish.key)
+/// The engine's key of a press, whatever was pressed: a key that comes again for something else is refused. Of two students'
+/// equal keys, each has its own.
+fn key_of(wish: &Wish) -> String {
+    key_of_step(wish, "")
 }
 
-/// The enrolment's name downstream.
-fn name_of(wish: &Wish) -> String {
-    format!("{}/{}", wish.student, wish.key)
+/// The key of a further step of the same press. No student's number has what a step's name begins with, so it is no press's key.
+fn key_of_step(wish: &Wish, step: &str) -> String {
+    format!("{}{step}/{}", wish.student, wish.key)
 }
 
 fn away(error: &tidegate::Error) -> Refused {
@@ -932,5 +965,38 @@ fn event(story: &HolderStory, entry: &StoryEntry) -> Event {
         until: entry.expires_at.map(Timestamp::unix_ms),
         because: because_of(story, entry),
         jobs: entry.jobs.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A section that cannot be seen for a moment is not missing: what the registrar has set stays.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_section_that_is_there_is_never_made_anew() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let client = Client::embedded(folder.path()).await.expect("it opens");
+        let catalogue = Arc::new(Catalogue::generate(1, 12, 20));
+        let setup = Setup { opens_at: None, shuffle: false, offer: Duration::from_secs(60), waitlist_max: 9 };
+        let patience = Duration::from_secs(60);
+        let seats = TidegateSeats::open(client.clone(), Arc::clone(&catalogue), setup, patience).await;
+        let seats = seats.expect("the sections are made");
+        let section = catalogue.sections()[0].id.clone();
+        let opens_at = crate::downstream::now() + 60_000;
+        seats.open_at(std::slice::from_ref(&section), opens_at, false).await.expect("set");
+        seats.resize(&section, 77).await.expect("resized");
+        let before = seats.seen(&seats.pools).await.expect("they are seen");
+        seats.make(setup, |_| true).await.expect("nothing is missing");
+        let after = seats.seen(&seats.pools).await.expect("they are seen");
+        let state = |pools: &[Pool]| {
+            pools
+                .iter()
+                .map(|pool| (pool.name.clone(), pool.version, pool.config.clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(state(&after), state(&before));
+        drop(seats);
+        client.close().await.expect("it closes");
     }
 }

@@ -117,6 +117,7 @@ fn shown_config(config: &pool::PoolConfig) -> PoolConfig {
         quotas: (!config.quotas.is_empty()).then(|| config.quotas.iter().map(quota).collect()),
         attributes: (!config.attributes.is_empty())
             .then(|| config.attributes.iter().map(attribute).collect()),
+        if_version: None,
     }
 }
 
@@ -408,6 +409,7 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
         Why::HasPool => ("The holder has units of one of the pools.".to_owned(), Some(number)),
         Why::LacksPool => ("The holder has no units of one of the pools.".to_owned(), Some(number)),
         Why::UnitsReached => (format!("Units the holder has: {value}."), Some(number)),
+        Why::VersionChanged if version == 0 => ("There is no such pool.".to_owned(), None),
         Why::VersionChanged => (format!("The pool is at version {version}."), None),
         Why::JobStateChanged => {
             let is = CoreJobState::ALL.iter().find(|state| **state as u64 == value);

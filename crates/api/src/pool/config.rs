@@ -16,7 +16,7 @@ use crate::value::Metadata;
 use crate::words::Opening;
 
 /// A pool's whole configuration (`PUT /v1/pools/{pool}`); what is left out is the default. In answers every field is there,
-/// except moments, a queue and lists that do not exist.
+/// except `if_version`, and moments, a queue and lists that do not exist.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -61,6 +61,10 @@ pub struct PoolConfig {
     /// What the owner wants to have said, at most 16 names and 1 KiB each.
     #[serde(default, deserialize_with = "read_attributes", skip_serializing_if = "Option::is_none")]
     pub attributes: Option<BTreeMap<String, String>>,
+    /// Only asked: configure the pool only if it is at this version; 0: only if there is none. Otherwise it is refused
+    /// (`version_changed`, with the version that it has), unless the pool is configured so already. Default whatever it is at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<u64>,
 }
 
 /// At most so many units of a pool for one group of holders.
@@ -87,6 +91,12 @@ impl PoolConfig {
     /// A pool of so many units, and for the rest the defaults.
     pub fn of(capacity: u32) -> Self {
         Self { capacity, ..Self::default() }
+    }
+
+    /// Only over the pool of this version; 0: only if there is none.
+    #[must_use]
+    pub fn if_version(self, version: u64) -> Self {
+        Self { if_version: Some(version), ..self }
     }
 }
 
@@ -133,6 +143,9 @@ impl<'de> Wire<'de> for PoolConfig {
         })?;
         if let Some(queue) = &self.offer_queue {
             syntax::name("offer_queue", queue)?;
+        }
+        if let Some(version) = self.if_version {
+            syntax::range("if_version", version, &limits::VERSION)?;
         }
         if let Some(quotas) = &self.quotas {
             check_quotas(quotas)?;
@@ -186,6 +199,7 @@ pub(crate) static POOL_CONFIG: Object = Object {
         Field::optional("offer_queue", Shape::Name),
         Field::optional("quotas", Shape::List(&Shape::Object(&QUOTA), &limits::QUOTAS)),
         Field::optional("attributes", Shape::Attributes),
+        Field::optional("if_version", Shape::Integer(&limits::VERSION)),
     ],
 };
 

@@ -39,7 +39,7 @@ impl Embedded {
         config.check()?;
         let key = Self::key(settings, "PUT", path, config);
         let wanted = convert::pool_config(config.clone());
-        let ask = || self.engine.configure_pool(pool, wanted.clone(), key.clone());
+        let ask = || self.engine.configure_pool_if(pool, wanted.clone(), config.if_version, key.clone());
         Ok(convert::pool_seen(&self.ask(settings, Duration::ZERO, ask).await?.value))
     }
 

@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// A semaphore of this name for so many at a time. If there is a pool of this name, it stays as it is; everybody should give
-    /// the same number, since of two who make it at the same time the later one's counts.
+    /// the same number, since of two who make it at the same time the first one's counts.
     ///
     /// Every acquisition is a request of its own: an idempotency key of this client is not used.
     pub fn semaphore(&self, name: impl Into<String>, units: u32) -> Lock {
@@ -197,21 +197,28 @@ impl Lock {
         Place { client, pool, holder: Some(holder), asked: false, names: Arc::clone(&self.names) }
     }
 
-    /// Makes the pool if there is none.
+    /// Makes the pool if there is none. One that there is by now, whoever made it, is never made anew.
     async fn made(&self) -> Result<(), Error> {
         match self.client.show_pool(&self.name).await {
             Err(error) if error.code() == Some(Code::PoolNotFound) => {}
             shown => return shown.map(drop),
         }
+        self.make().await
+    }
+
+    async fn make(&self) -> Result<(), Error> {
         let time_ms = ms(self.time_to_live);
         let config = PoolConfig {
             hold_ms: Some(time_ms),
             hold_ms_max: Some(CEILING_MS),
             offer_ms: Some(time_ms),
             waitlist_max: Some(WAITLIST),
-            ..PoolConfig::of(self.units)
+            ..PoolConfig::of(self.units).if_version(0)
         };
-        self.client.configure_pool(&self.name, &config).await.map(drop)
+        match self.client.configure_pool(&self.name, &config).await {
+            Err(error) if error.code() == Some(Code::VersionChanged) => Ok(()),
+            made => made.map(drop),
+        }
     }
 
     /// How long a hold is ours that was granted at some time after `asked`: from its first extension on we know.
@@ -363,5 +370,27 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.renewal.abort();
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use crate::testing::Engine;
+
+    /// Whoever saw no pool for a moment, or was overtaken by another maker, changes nothing of one that is there.
+    #[tokio::test]
+    async fn a_pool_that_is_there_is_never_made_anew() {
+        let engine = Engine::new();
+        let client = engine.client();
+        let two = client.semaphore("gpus", 2);
+        two.made().await.expect("made");
+        let pool = client.pool("gpus");
+        pool.resize(5).await.expect("resized");
+        let before = pool.show().await.expect("it is there");
+        for semaphore in [two, client.semaphore("gpus", 7)] {
+            semaphore.make().await.expect("there is one");
+        }
+        let after = pool.show().await.expect("it is there");
+        assert_eq!((after.config, after.version), (before.config, before.version));
     }
 }

@@ -82,7 +82,23 @@ impl Pool {
     }
 
     /// Makes the pool, or gives it another configuration. It is never made smaller than what is granted
-    /// (`below_granted`).
+    /// (`below_granted`). With [`PoolConfig::if_version`], only if nobody has changed it since
+    /// (`version_changed`):
+    ///
+    /// ```
+    /// # tidegate::testing::example(async |engine, client| {
+    /// use tidegate::api::{pool::config::PoolConfig, refusal::Code};
+    ///
+    /// let seats = client.pool("seats-101");
+    /// // 0: only if there is none.
+    /// let seen = seats.configure(&PoolConfig::of(30).if_version(0)).await?;
+    /// seats.resize(40).await?;
+    /// let config = PoolConfig { waitlist_max: Some(10), ..seen.config }.if_version(seen.version);
+    /// assert_eq!(seats.configure(&config).await.unwrap_err().code(), Some(Code::VersionChanged));
+    /// assert_eq!(seats.show().await?.config.capacity, 40);
+    /// # let _ = &engine;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// A refusal by name, or no answer.

@@ -215,6 +215,36 @@ fn a_pool_is_never_made_smaller_than_what_is_granted() {
     );
 }
 
+#[test]
+fn a_pool_is_configured_only_over_the_version_that_was_seen() {
+    check(
+        "pool seats=2 if_version=1          -> refused version_changed
+         show_pool units                    -> no such pool
+         pool seats=2 if_version=0          -> done
+         show_pool version                  -> 1
+         # Not over one that is there, unless it is so already.
+         pool seats=5 if_version=0          -> refused version_changed
+         pool seats=2 if_version=0          -> done
+         show_pool units version            -> 0 held 0 taken 2 free, 1
+         # Somebody else was faster.
+         resize 3                           -> done
+         pool seats=9 if_version=1          -> refused version_changed
+         show_pool units version            -> 0 held 0 taken 3 free, 2
+         pool seats=9 if_version=2          -> done
+         show_pool units version            -> 0 held 0 taken 9 free, 3
+         # Also by a grant, and by whoever deleted it and made it anew.
+         take anna                          -> 1 taken
+         pool seats=8 if_version=3          -> refused version_changed
+         give_back 1                        -> 1 released
+         delete_pool                        -> done
+         pool seats=8 if_version=5          -> refused version_changed
+         pool seats=9 if_version=0          -> done
+         pool seats=8 if_version=3          -> refused version_changed
+         pool seats=8                       -> done
+         show_pool units                    -> 0 held 0 taken 8 free",
+    );
+}
+
 /// A quota could be cut below what its group had, and taking it away let all of the group in who waited.
 #[test]
 fn a_quota_is_never_made_smaller_than_what_its_group_has() {

@@ -9,7 +9,7 @@ use tidegate_core::limits::EXPIRE_PER_TURN;
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::{Opening, PoolConfig};
 use tidegate_core::record::{Record, RecordMessage};
-use tidegate_core::state::{PoolLimits, StateLimits, Step, Turn};
+use tidegate_core::state::{MADE, PoolLimits, StateLimits, Step, Turn};
 
 fn limited(pools: PoolLimits) -> World {
     World::with_limits(StateLimits { pools, ..StateLimits::default() })
@@ -42,7 +42,12 @@ fn pools_that_open_at_once_are_many_short_turns() {
     let opens_at = world.now.plus(1_000).0;
     for n in 0..EXPIRE_PER_TURN + 10 {
         let config = PoolConfig { opens_at, ..PoolConfig::of(1) };
-        world.decide(Command::ConfigurePool { pool: format!("p-{n}"), config: Box::new(config), seed: SEED });
+        world.decide(Command::ConfigurePool {
+            pool: format!("p-{n}"),
+            config: Box::new(config),
+            if_version: None,
+            seed: SEED,
+        });
     }
     world.now = world.now.plus(1_000);
     assert_eq!(turns(&mut world), [EXPIRE_PER_TURN, 10]);
@@ -58,7 +63,12 @@ fn nobody_passes_the_line_of_a_pool_that_a_full_turn_has_not_opened() {
     for n in 0..=last {
         let opening = Opening::Shuffle as i32;
         let config = PoolConfig { opens_at, opening, waitlist_max: 1, ..PoolConfig::of(2) };
-        world.decide(Command::ConfigurePool { pool: format!("p-{n}"), config: Box::new(config), seed: SEED });
+        world.decide(Command::ConfigurePool {
+            pool: format!("p-{n}"),
+            config: Box::new(config),
+            if_version: None,
+            seed: SEED,
+        });
     }
     let names: Vec<String> = (0..=last).map(|n| format!("p-{n}")).collect();
     let with_line = |n: usize| n.is_multiple_of(2);
@@ -92,7 +102,12 @@ fn holds_that_lapse_at_once_are_many_short_turns() {
     let mut world = World::new();
     let holds = EXPIRE_PER_TURN as u32 + 10;
     let config = PoolConfig { hold_ms: 1_000, ..PoolConfig::of(holds) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: SEED,
+    });
     world.decide(Command::Pools((0..holds).map(|n| PoolOperation::Hold(wish("p", n))).collect()));
     world.now = world.now.plus(1_000);
     assert_eq!(turns(&mut world), [EXPIRE_PER_TURN, 10]);
@@ -105,7 +120,12 @@ fn a_lapse_and_the_offers_that_it_makes_share_a_turn() {
     let mut world = World::new();
     let holds = EXPIRE_PER_TURN as u32;
     let config = PoolConfig { hold_ms: 1_000, waitlist_max: holds, ..PoolConfig::of(holds) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: SEED,
+    });
     world.decide(Command::Pools((0..holds).map(|n| PoolOperation::Hold(wish("p", n))).collect()));
     world.decide(Command::Pools((holds..2 * holds).map(|n| PoolOperation::Join(wish("p", n))).collect()));
     world.now = world.now.plus(1_000);
@@ -246,4 +266,49 @@ fn a_step_of_a_walk_through_ended_grants_writes_so_many_bytes_and_one() {
         let trimmed = world.replayed_from(target);
         assert_eq!(trimmed.digest_text(), world.state.digest_text());
     }
+}
+
+#[test]
+fn an_offer_finds_no_queue_or_no_kind_for_its_job_where_there_is_no_room_for_one() {
+    let script = |before: &str, job: &str| {
+        format!(
+            "{before}\npool seats=0 waitlist=1 offers=tell\njoin anna\nresize 1\nshow_grant 1 holder job -> anna, {job}"
+        )
+    };
+    let limits = StateLimits::default();
+    let queues = || World::with_limits(StateLimits { queues_max: 1, ..limits });
+    check_in(queues(), &script("enqueue", "-"));
+    check_in(queues(), &script("enqueue queue=tell", "2"));
+    let kinds = || World::with_limits(StateLimits { kinds_max: 1, ..limits });
+    check_in(kinds(), &script("enqueue queue=tell", "-"));
+    check_in(kinds(), &script("enqueue queue=tell kind=offer", "2"));
+}
+
+#[test]
+fn a_pool_without_a_limit_drops_nobody_from_its_line() {
+    check_in(
+        World::new(),
+        "pool seats=0 limit=0 waitlist=1
+         join anna units=2
+         resize 2
+         holder anna grants waits           -> 1, none",
+    );
+}
+
+/// Whoever appends the frame finds the texts by these numbers.
+#[test]
+fn the_texts_of_a_turns_offers_are_placed_one_after_the_other() {
+    let mut world = check_in(
+        World::new(),
+        "pool seats=2 waitlist=2 offers=tell
+         all take a ; take b
+         all join c ; join d",
+    );
+    let releases = [1, 2].map(|grant| PoolOperation::Release(tidegate_core::pool::GrantId::new(0, grant)));
+    let request = Request { idempotency: None, command: Command::Pools(releases.into()) };
+    let (placed, made) = world.turn(|state, turn| {
+        state.decide(request, turn);
+        (turn.placed.clone(), turn.made.len())
+    });
+    assert_eq!((placed, made), (vec![MADE, MADE + 1], 2));
 }

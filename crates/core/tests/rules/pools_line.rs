@@ -425,7 +425,12 @@ fn the_seed_of_an_opening_is_never_another_one() {
         let opens_at = world.now.plus(opens_in).0;
         let opening = Opening::Shuffle as i32;
         let config = PoolConfig { waitlist_max, opens_at, opening, ..PoolConfig::of(1) };
-        world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: [seed; 32] });
+        world.decide(Command::ConfigurePool {
+            pool: "p".into(),
+            config: Box::new(config),
+            if_version: None,
+            seed: [seed; 32],
+        });
         world.state.pool("p").unwrap().commitment
     };
     let of = |seed: u8| Some(tidegate_core::pool::order::commitment(&[seed; 32]));
@@ -448,7 +453,12 @@ fn a_large_line_is_served_over_several_turns_and_nobody_passes_it() {
         opening: Opening::Shuffle as i32,
         ..PoolConfig::of(seats + 1)
     };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: SEED,
+    });
     let wish =
         |n: u32| Wish { pool: "p".into(), holder: format!("h-{n}"), units: 1, group: None, hold_ms: None };
     let joins = (0..seats).map(|n| PoolOperation::Join(wish(n)));
@@ -526,7 +536,12 @@ fn an_offer_stands_although_the_shard_has_no_room_to_tell_of_it() {
 fn a_place_in_line_is_how_many_stand_before_it() {
     let mut world = World::new();
     let config = PoolConfig { waitlist_max: 100_000, holder_units_max: 0, ..PoolConfig::of(0) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: SEED,
+    });
     let wish = |n: u32| Wish {
         pool: "p".into(),
         holder: format!("h-{n}"),
@@ -608,6 +623,7 @@ fn a_long_line_is_let_go_over_several_turns() {
     let configure = |config: &PoolConfig| Command::ConfigurePool {
         pool: "p".into(),
         config: Box::new(config.clone()),
+        if_version: None,
         seed: SEED,
     };
     world.decide(configure(&config));

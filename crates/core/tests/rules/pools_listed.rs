@@ -56,7 +56,12 @@ fn a_page_of_grants_looks_at_so_many_and_no_more() {
     let mut world = World::new();
     for name in ["p", "b"] {
         let config = PoolConfig { holder_units_max: 0, ..PoolConfig::of(100_000) };
-        world.decide(Command::ConfigurePool { pool: name.into(), config: Box::new(config), seed: SEED });
+        world.decide(Command::ConfigurePool {
+            pool: name.into(),
+            config: Box::new(config),
+            if_version: None,
+            seed: SEED,
+        });
     }
     let wish =
         |pool: &str| Wish { pool: pool.into(), holder: "h".into(), units: 1, group: None, hold_ms: None };
@@ -158,7 +163,12 @@ fn before_a_draw_a_line_is_as_its_holders_joined_and_after_it_as_they_were_drawn
 fn places_on_a_page_are_what_each_holder_is_told() {
     let mut world = World::new();
     let config = PoolConfig { waitlist_max: 100_000, holder_units_max: 0, ..PoolConfig::of(0) };
-    world.decide(Command::ConfigurePool { pool: "p".into(), config: Box::new(config), seed: SEED });
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        if_version: None,
+        seed: SEED,
+    });
     let count = PLACES_COUNTED as u32 + 1_500;
     for from in (0..count).step_by(100) {
         let join = |n: u32| {

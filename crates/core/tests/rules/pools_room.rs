@@ -128,6 +128,7 @@ fn a_shard_refuses_what_takes_of_pools_beyond_its_memory() {
     let configure = |pool: &str, capacity| Command::ConfigurePool {
         pool: pool.into(),
         config: Box::new(PoolConfig::of(capacity)),
+        if_version: None,
         seed: SEED,
     };
     assert!(matches!(world.decide(configure("p", 1_000)), Outcome::PoolConfigured { .. }));

@@ -103,7 +103,12 @@ fn a_story_outlives_its_pool_and_ends_with_its_time() {
 fn a_story_is_bounded() {
     let mut world = World::new();
     let (pool, seed) = (String::from("p"), [0; 32]);
-    world.decide(Command::ConfigurePool { pool, config: Box::new(PoolConfig::of(1)), seed });
+    world.decide(Command::ConfigurePool {
+        pool,
+        config: Box::new(PoolConfig::of(1)),
+        if_version: None,
+        seed,
+    });
     for _ in 0..STORY_ENTRIES_PER_HOLDER {
         let wish = Wish { pool: "p".into(), holder: "anna".into(), units: 1, group: None, hold_ms: None };
         world.decide(Command::Pools(vec![PoolOperation::Take(wish)]));

@@ -142,7 +142,8 @@ pub fn command(world: &World, verb: &str, args: &mut Args) -> Command {
                 ..default
             };
             let pool = args.take("name").unwrap_or_else(|| "p".into());
-            Command::ConfigurePool { pool, config: Box::new(config), seed: SEED }
+            let if_version = args.number("if_version");
+            Command::ConfigurePool { pool, config: Box::new(config), if_version, seed: SEED }
         }
     }
 }

@@ -87,7 +87,8 @@ pub(crate) async fn configure(asked: Asked<'_>, name: &str) -> Result<Reply, Ref
     let engine = asked.door.engine();
     let (body, key) = asked.json().await?;
     let config: PoolConfig = read(read_utf8(&body.bytes)?)?;
-    match engine.configure_pool(name, convert::pool_config(config), key).await {
+    let if_version = config.if_version;
+    match engine.configure_pool_if(name, convert::pool_config(config), if_version, key).await {
         Ok(configured) => Ok(as_configured(&configured)),
         Err(CallError::SpansShards { .. }) => {
             let detail = "`offer_queue` lies in another shard than the pool: an offer and the job that tells of it are one write. \

@@ -685,3 +685,39 @@ fn a_wish_is_granted_once_under_its_key_and_answered_the_same_whatever_became_of
         r#"{"if":[{"has_all":{"holder":"a","pools":["r"]}}],"do":[{"take":{"pool":"r","holder":"a"}}]}"#;
     same(&ask("/v1/transactions", refused), &ask("/v1/transactions", refused));
 }
+
+#[test]
+fn a_pool_is_configured_only_over_the_version_that_was_seen() {
+    let house = House::open();
+    let put = |config: Value| house.put("/v1/pools/seats", config.to_string());
+    let none = put(json!({ "capacity": 2, "if_version": 7 }));
+    assert_eq!(
+        (none.status, none.code(), &none.json["detail"]),
+        (409, "version_changed", &json!("There is no such pool."))
+    );
+    let made = put(json!({ "capacity": 2, "if_version": 0 }));
+    assert_eq!((made.status, made.json["config"].get("if_version")), (200, None), "{made:?}");
+    let seen = made.json["version"].as_u64().expect("a version");
+    // Never over one that is there; what is so already is so.
+    let over = put(json!({ "capacity": 9, "if_version": 0 }));
+    assert_eq!(
+        (over.status, over.code(), &over.json["version"]),
+        (409, "version_changed", &json!(seen)),
+        "{over:?}"
+    );
+    assert_eq!(put(json!({ "capacity": 2, "if_version": 0 })).json["version"], seen);
+    // A resize between reading and writing stays.
+    house.post("/v1/pools/seats/resize", r#"{"capacity":5}"#);
+    let late = put(json!({ "capacity": 2, "waitlist_max": 3, "if_version": seen }));
+    assert_eq!(
+        (late.status, late.code(), &late.json["version"]),
+        (409, "version_changed", &json!(seen + 1)),
+        "{late:?}"
+    );
+    let shown = house.get("/v1/pools/seats").json;
+    assert_eq!((&shown["config"]["capacity"], &shown["config"]["waitlist_max"]), (&json!(5), &json!(0)));
+    let done = put(json!({ "capacity": 5, "waitlist_max": 3, "if_version": seen + 1 }));
+    assert_eq!((done.status, &done.json["config"]["waitlist_max"]), (200, &json!(3)), "{done:?}");
+    let bad = put(json!({ "capacity": 5, "if_version": -1 }));
+    assert_eq!((bad.status, &bad.json["field"]), (400, &json!("if_version")), "{bad:?}");
+}

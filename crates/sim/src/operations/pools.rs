@@ -218,6 +218,7 @@ fn quotas(scene: &mut Scene<'_>) -> Vec<Quota> {
 fn configure(scene: &mut Scene<'_>) -> Option<Call> {
     let (pool, plan) = (pool(scene), scene.plan.pools.clone());
     let known = scene.twin.pools.pools.get(&pool).map(|pool| pool.config.clone());
+    let version = scene.twin.pools.pools.get(&pool).map_or(0, |pool| pool.version);
     let is_new = known.is_none();
     let mut config = known.unwrap_or_else(|| PoolConfig::of(0));
     // Of one that is there, most is left as it is.
@@ -259,7 +260,13 @@ fn configure(scene: &mut Scene<'_>) -> Option<Call> {
         let value = scene.chance.below(9).to_string();
         config.attributes = vec![Attribute { name: "room".into(), value }];
     }
-    call(PoolCall::Configure { pool, config })
+    // By what was drawn for it anyway, so that a seed's other calls are what they would be without.
+    let if_version = match config.hold_ms_max % 8 {
+        0..=2 => Some(version),
+        3 => Some(version.saturating_sub(1)),
+        _ => None,
+    };
+    call(PoolCall::Configure { pool, config, if_version })
 }
 
 fn resize(scene: &mut Scene<'_>) -> Option<Call> {

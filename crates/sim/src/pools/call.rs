@@ -12,7 +12,7 @@ use crate::call::{Asked, Reply, reply};
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum PoolCall {
-    Configure { pool: String, config: PoolConfig },
+    Configure { pool: String, config: PoolConfig, if_version: Option<u64> },
     Resize { pool: String, capacity: u32 },
     Delete { pool: String },
     Operations(Vec<PoolOperation>),
@@ -81,8 +81,13 @@ impl PoolCall {
     #[must_use]
     pub fn ask(self, engine: Engine, key: Option<IdempotencyKey>) -> Asked {
         match self {
-            Self::Configure { pool, config } => Box::pin(async move {
-                done(engine.configure_pool(&pool, config, key).await.map(|answer| answer.map(drop)))
+            Self::Configure { pool, config, if_version } => Box::pin(async move {
+                done(
+                    engine
+                        .configure_pool_if(&pool, config, if_version, key)
+                        .await
+                        .map(|answer| answer.map(drop)),
+                )
             }),
             Self::Resize { pool, capacity } => Box::pin(async move {
                 done(engine.resize_pool(&pool, capacity, key).await.map(|answer| answer.map(drop)))

@@ -128,6 +128,8 @@ pub(crate) const POOL_OPTIONS: &[&str] = &[
     "several operations",
     "conditions and operations on pools",
     "operations on pools beside jobs",
+    "configure if there is none",
+    "configure if at a version",
     "holder limit",
     "no holder limit",
     "waitlist",
@@ -175,7 +177,13 @@ impl Coverage {
     /// Counts what is asked of pools, with all its options.
     pub(crate) fn note_pool_call(&mut self, call: &PoolCall) {
         match call {
-            PoolCall::Configure { pool: _, config } => self.note_config(config),
+            PoolCall::Configure { pool: _, config, if_version } => {
+                self.pool_options(&[
+                    ("configure if there is none", *if_version == Some(0)),
+                    ("configure if at a version", if_version.is_some_and(|version| version > 0)),
+                ]);
+                self.note_config(config);
+            }
             PoolCall::Operations(operations) => {
                 self.pool_options(&[("several operations", operations.len() > 1)]);
                 operations.iter().for_each(|operation| self.note_pool_operation(operation));

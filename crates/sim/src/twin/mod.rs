@@ -199,7 +199,9 @@ impl Twin {
             Call::Configure { queue, config, .. } => {
                 self.queues.get(queue).is_none_or(|queue| queue.config != *config)
             }
-            Call::Pools { ask: PoolCall::Configure { pool, config }, .. } => config_of(pool) != Some(config),
+            Call::Pools { ask: PoolCall::Configure { pool, config, .. }, .. } => {
+                config_of(pool) != Some(config)
+            }
             Call::Pools { ask: PoolCall::Resize { pool, capacity }, .. } => {
                 config_of(pool).is_some_and(|config| config.capacity != *capacity)
             }
@@ -285,8 +287,8 @@ impl Twin {
             Call::Pause { pause, .. } => self.pause(pause),
             Call::Redrive { redrive, .. } => self.redrive(redrive),
             Call::DeleteDead { filter, .. } => self.delete_dead(filter),
-            Call::Pools { ask: PoolCall::Configure { pool, config }, .. } => {
-                self.configure_pool(pool, config)
+            Call::Pools { ask: PoolCall::Configure { pool, config, if_version }, .. } => {
+                self.configure_pool(pool, config, *if_version)
             }
             Call::Pools { ask: PoolCall::Resize { pool, capacity }, .. } => self.resize_pool(pool, *capacity),
             Call::Pools { ask: PoolCall::Delete { pool }, .. } => self.delete_pool(pool),

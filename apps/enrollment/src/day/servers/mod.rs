@@ -1,7 +1,9 @@
 //! PostgreSQL and Redis as children of a day: real servers from the system's packages, on loopback, in directories of
-//! their own, with everything synced before it is acknowledged.
+//! their own, that sync before they acknowledge.
 //!
-//! That they sync is read back from the running server; a server that says otherwise is not used. Only what was
+//! That they do unless a connection says otherwise is read back from the running server; a server that has it otherwise is not used. One kind
+//! of connection says otherwise: that on which a lock's fencing number is put into a row
+//! (`enrollment::seats::postgres`, which says why nothing rests on that). Only what was
 //! started here is ended, by process id, and it ends with its value.
 
 mod postgres;

@@ -53,8 +53,11 @@ pub struct PostgresSeats {
     writers: Pool,
     readers: Pool,
     worker: Pool,
-    /// Its writes only put numbers of living lock holders in order, and nobody who held a lock survives a crash of the
-    /// database; so these connections do not wait for the disk.
+    /// Puts numbers of lock holders into rows, and does not wait for the disk: no answer rests on that alone. A seat is written on
+    /// another connection, which does wait, under the condition that the number is there. The number is before the seat in one
+    /// write-ahead log, so a seat that is durable has its number durable; and a number that a crash of the database took away is
+    /// not there any more for its holder either, who then writes nothing. An older holder who writes after that
+    /// decides on what it has read, which nobody has changed.
     fencer: Pool,
     contention: Contention,
 }
@@ -168,13 +171,21 @@ impl PostgresSeats {
         Ok(Case { wish, student, section })
     }
 
-    /// What can be said of a wish before seats are counted: that it was granted before, or breaks a rule.
-    fn judge(&self, case: &Case<'_>, kept: &[Kept]) -> Result<Option<Enrolled>, Refused> {
-        if let Some(known) = kept.iter().find(|one| one.key == case.wish.key) {
-            return match known.section == case.wish.section {
-                true => Ok(Some(Enrolled { enrolment: known.enrolment(&case.wish.student), version: None })),
-                false => Err(Refused::of(Why::KeyReused)),
-            };
+    /// What can be said of a wish before seats are counted: that it was granted before, or breaks a rule. With a swap, `gives` is
+    /// given for it. A key is one press: that of a drop enrols nobody, and that of an enrolment swaps nothing.
+    fn judge(
+        &self,
+        case: &Case<'_>,
+        kept: &[Kept],
+        gives: Option<&SectionId>,
+    ) -> Result<Option<Enrolled>, Refused> {
+        let key = &case.wish.key;
+        let known = kept.iter().find(|one| one.key == *key);
+        let given = kept.iter().find(|one| one.drop_key.as_ref() == Some(key)).map(|one| &one.section);
+        if known.is_some() || given.is_some() {
+            let same = known.filter(|known| known.section == case.wish.section && given == gives);
+            let known = same.ok_or(Refused::of(Why::KeyReused))?;
+            return Ok(Some(Enrolled { enrolment: known.enrolment(&case.wish.student), version: None }));
         }
         let has: Vec<&Section> = kept
             .iter()
@@ -293,6 +304,9 @@ impl Seats for PostgresSeats {
             });
         }
         let kept = kept_of(&lease, &wish.student).await?;
+        if kept.iter().any(|one| one.key == wish.key) {
+            return Err(Refused::of(Why::KeyReused));
+        }
         match kept.iter().find(|one| one.drop_key.as_ref() == Some(&wish.key)) {
             Some(one) if one.section == wish.section => {
                 Ok(Dropped { enrolment: one.id.to_string(), section: one.section.clone(), version: None })

@@ -10,7 +10,7 @@ impl PostgresSeats {
         let lease = self.writers.lease().await?;
         let client = lease.client();
         let (student, section) = (case.wish.student.as_str(), case.wish.section.as_str());
-        if let Some(known) = self.judge(case, &kept_of(&lease, &case.wish.student).await?)? {
+        if let Some(known) = self.judge(case, &kept_of(&lease, &case.wish.student).await?, None)? {
             return Ok(known);
         }
         let row = client.query_opt(lease.statement(at::SECTION), &[&section]).await?;

@@ -42,7 +42,7 @@ impl PostgresSeats {
                 both(version, both(stand, kept_of(&lease, &case.wish.student))).await?;
             (version.get::<_, i64>(0), Stand::of_some(stand.as_ref())?, kept)
         };
-        if let Some(known) = self.judge(case, &kept)? {
+        if let Some(known) = self.judge(case, &kept, None)? {
             return Ok(Some(known));
         }
         let since = now();

@@ -22,7 +22,7 @@ impl PostgresSeats {
 
     async fn decide(&self, lease: &Lease, case: &Case<'_>) -> Result<Enrolled, Refused> {
         let (kept, stand) = begin(lease, case).await?;
-        match self.judge(case, &kept)? {
+        match self.judge(case, &kept, None)? {
             Some(known) => {
                 lease.client().batch_execute("COMMIT").await?;
                 Ok(known)
@@ -58,7 +58,7 @@ impl PostgresSeats {
             let gives = kept.iter_mut().find(|one| one.live && one.section == wish.give);
             gives.ok_or_else(|| Refused::of(Why::NothingToGive(wish.give.clone())))?.live = false;
         }
-        if let Some(known) = self.judge(case, &kept)? {
+        if let Some(known) = self.judge(case, &kept, Some(&wish.give))? {
             lease.client().batch_execute("COMMIT").await?;
             return Ok(known);
         }

@@ -126,7 +126,7 @@ impl PostgresSeats {
             let row = async { lease.client().query_opt(lease.statement(at::SECTION), &[&section]).await };
             both(kept_of(&lease, &case.wish.student), row).await?
         };
-        if let Some(known) = self.judge(case, &kept)? {
+        if let Some(known) = self.judge(case, &kept, None)? {
             return Ok(Some(known));
         }
         Stand::of_some(row.as_ref())?.check(now())?;
@@ -157,7 +157,7 @@ impl PostgresSeats {
                 _ => return Ok(None),
             }
         };
-        if let Some(known) = self.judge(case, &kept)? {
+        if let Some(known) = self.judge(case, &kept, None)? {
             return Ok(Some(known));
         }
         let since = now();

@@ -127,10 +127,11 @@ pub(super) const STATEMENTS: &[&str] = &[
     "UPDATE sections SET taken = $2, version = version + 1 WHERE id = $1 RETURNING version",
     "INSERT INTO outbox (enrolment, student, section, system)
         SELECT $3::bigint, $1::text, $2::text, unnest(ARRAY['mail', 'record', 'fee'])",
-    // A drop takes nothing from anybody, so one statement does it, whatever decides about seats.
+    // A drop takes nothing from anybody, so one statement does it, whatever decides about seats. A key that has enrolled drops nothing.
     "WITH gone AS (
         UPDATE enrolments SET dropped_at = $4, drop_key = $3
-        WHERE student = $1 AND section = $2 AND dropped_at IS NULL RETURNING id),
+        WHERE student = $1 AND section = $2 AND dropped_at IS NULL
+        AND NOT EXISTS (SELECT FROM enrolments WHERE student = $1 AND key = $3) RETURNING id),
     seat AS (
         UPDATE sections SET taken = taken - (SELECT count(*)::int FROM gone), version = version + 1
         WHERE id = $2 AND EXISTS (SELECT FROM gone) RETURNING version),

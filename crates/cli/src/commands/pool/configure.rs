@@ -97,6 +97,10 @@ pub(crate) struct Args {
     #[arg(long = "no-attribute", value_name = "NAME")]
     no_attributes: Vec<String>,
 
+    /// Only over the pool of this version, as `pool show` tells it; 0: only if there is none
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+
     #[command(flatten)]
     keyed: Keyed,
 }
@@ -121,7 +125,8 @@ pub(super) async fn run(args: Args, client: &Client, out: &mut Out) -> anyhow::R
     let now = match client.show_pool(&args.pool).await {
         Ok(pool) => pool.config,
         Err(error) if error.code() == Some(Code::PoolNotFound) => match args.capacity {
-            Some(capacity) => PoolConfig::of(capacity),
+            // Never over one that somebody makes at the same moment.
+            Some(capacity) => PoolConfig::of(capacity).if_version(0),
             None => {
                 let message = format!("there is no pool {} yet: say its --capacity", args.pool);
                 return Err(Misuse::error(message));
@@ -158,6 +163,7 @@ fn over(under: PoolConfig, args: &Args) -> PoolConfig {
         offer_queue: args.offer_queue.clone().or(under.offer_queue).filter(|_| !args.no_offer_queue),
         quotas: Some(quotas_over(under.quotas.unwrap_or_default(), args)),
         attributes: Some(attributes_over(under.attributes.unwrap_or_default(), args)),
+        if_version: args.if_version.or(under.if_version),
     }
 }
 

@@ -71,8 +71,8 @@ impl State {
             Command::Redrive(redrive) => self.decide_redrive(redrive, turn),
             Command::DeleteDead(filter) => self.decide_delete_dead(&filter, turn),
             Command::Transaction(transaction) => self.decide_transaction(transaction, turn),
-            Command::ConfigurePool { pool, config, seed } => {
-                self.decide_configure_pool(pool, *config, seed, turn)
+            Command::ConfigurePool { pool, config, if_version, seed } => {
+                self.decide_configure_pool(pool, *config, if_version, seed, turn)
             }
             Command::ResizePool { pool, capacity } => self.decide_resize_pool(&pool, capacity, turn),
             Command::DeletePool { pool } => self.decide_delete_pool(pool, turn),

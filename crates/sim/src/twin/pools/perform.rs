@@ -35,12 +35,20 @@ fn refused(why: Why, version: u64, value: u64) -> Said {
 }
 
 impl Twin {
-    pub(in super::super) fn configure_pool(&mut self, name: &str, config: &PoolConfig) -> Said {
+    pub(in super::super) fn configure_pool(
+        &mut self,
+        name: &str,
+        config: &PoolConfig,
+        if_version: Option<u64>,
+    ) -> Said {
         let known = self.pools.pools.get(name).cloned();
         if known.as_ref().is_some_and(|pool| pool.config == *config) {
             return Said::Done;
         }
         let version = known.as_ref().map_or(0, |pool| pool.version);
+        if if_version.is_some_and(|seen| seen != version) {
+            return refused(Why::VersionChanged, version, 0);
+        }
         let later = config.opens_at > self.now;
         if config.closes_at > 0 && config.closes_at <= config.opens_at {
             return refused(Why::NeverOpen, version, 0);

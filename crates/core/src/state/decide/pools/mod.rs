@@ -45,12 +45,18 @@ impl State {
         &mut self,
         name: String,
         config: PoolConfig,
+        if_version: Option<u64>,
         seed: [u8; 32],
         turn: &mut Turn<'_>,
     ) -> Outcome {
         let index = self.pools.pools.find(0, &name);
+        // Whatever the version: whoever asks again, having heard no answer, is told that it is done.
         if index.is_some_and(|index| *self.pools.pools.get(index).config == config) {
             return self.configured(&name);
+        }
+        let version = index.map_or(0, |index| self.pools.pools.get(index).version);
+        if if_version.is_some_and(|seen| seen != version) {
+            return refused(PoolRefusal::of(Why::VersionChanged, version));
         }
         let known = index.map_or(0, |index| config_bytes(&self.pools.pools.get(index).config));
         if (index.is_none() || config_bytes(&config) > known) && self.is_out_of_memory() {
