@@ -591,12 +591,15 @@ impl Seats for TidegateSeats {
 
     async fn backlog(&self) -> Result<Vec<(System, Backlog)>, Refused> {
         let mut backlog = Vec::new();
-        for system in System::ALL {
+        // In the order in which a drop goes from one to the next: what has left one that was looked at is in one that is looked at
+        // later, and never in neither.
+        for system in System::ALL.into_iter().rev() {
             let counts =
                 self.client.show_queue(chain::queue(system)).await.map_err(|error| away(&error))?.counts;
             let open = counts.ready + counts.scheduled + counts.leased + counts.dead;
             backlog.push((system, Backlog { open, dead: counts.dead }));
         }
+        backlog.reverse();
         Ok(backlog)
     }
 
