@@ -117,10 +117,15 @@ impl Portal {
         }
     }
 
-    /// Waits until nothing is to be done any more.
+    /// Waits until nothing is to be done any more. The counts of queues follow a moment after a press, so each student's own jobs are
+    /// looked at as well.
     pub(crate) fn settled(&self) {
         self.until("all follow-up jobs to be done", |portal| {
+            let is_done = |student: &enrollment::catalogue::Student| {
+                portal.story(student.id.as_str())["half_done"] == 0
+            };
             portal.get("/api/audit").json()["open_jobs"] == 0
+                && portal.catalogue.students().iter().all(is_done)
         });
     }
 
