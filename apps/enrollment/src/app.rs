@@ -161,7 +161,7 @@ impl App {
         let draws = section.and_then(|section| board.section(&section.id)).is_some_and(|free| free.draws);
         let story = match student {
             // Before an opening only a draw depends on what the student has.
-            Some(student) if !is_away && !(is_early && !draws) => {
+            Some(student) if !is_away && (draws || !is_early) => {
                 self.story(&student.id).await.ok().map(|(story, _)| story)
             }
             _ => None,

@@ -82,6 +82,12 @@ pub(crate) struct Lanes {
     pub(crate) depth: usize,
 }
 
+impl Lanes {
+    /// For single jobs at a steady pace, which ask little of a connection: the same for all but PostgreSQL, where a connection
+    /// has one statement under way.
+    pub(crate) const STEADY: Lanes = Lanes { connections: 4, depth: 4_096 };
+}
+
 /// What producers do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Load {
@@ -129,7 +135,7 @@ pub(crate) trait Peer: Send + Sync {
         match load {
             Load::Lists => Lanes { connections: 16, depth: 2 },
             Load::Singles | Load::Plain => Lanes { connections: 64, depth: 16 },
-            Load::Clock | Load::Urgent => Lanes { connections: 4, depth: 4_096 },
+            Load::Clock | Load::Urgent => Lanes::STEADY,
         }
     }
 

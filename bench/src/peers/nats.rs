@@ -196,7 +196,7 @@ impl Peer for Nats {
         match load {
             Load::Lists => Lanes { connections: 4, depth: 8 },
             Load::Singles | Load::Plain => Lanes { connections: 4, depth: 256 },
-            Load::Clock | Load::Urgent => Lanes { connections: 2, depth: 4_096 },
+            Load::Clock | Load::Urgent => Lanes::STEADY,
         }
     }
 

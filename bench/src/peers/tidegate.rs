@@ -101,7 +101,7 @@ impl Peer for Tidegate {
             Load::Lists => Lanes { connections: 16, depth: 2 },
             Load::Singles => Lanes { connections: 1, depth: 1_024 },
             Load::Plain => Lanes { connections: 64, depth: 16 },
-            Load::Clock | Load::Urgent => Lanes { connections: 8, depth: 4_096 },
+            Load::Clock | Load::Urgent => Lanes::STEADY,
         }
     }
 

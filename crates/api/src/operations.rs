@@ -171,7 +171,7 @@ const JOIN: &[Code] = &[
 const LINE: &[Code] = &[Code::WaitlistOff, Code::NeverFits, Code::WaitlistFull, Code::AlreadyWaiting];
 /// What a grant's id can meet.
 const OF_GRANT: &[Code] = &[Code::GrantUnknown, Code::HoldLapsed, Code::GrantEnded];
-const NOT_HELD: &[Code] = &[Code::NotHeld];
+const NOT_HELD: &[Code] = &[Code::NotHeld, Code::IsOffer];
 const SAME_POOL: &[Code] = &[Code::SamePool];
 const NOT_WAITING: &[Code] = &[Code::NotWaiting];
 const POOL: &[Code] = &[Code::PoolNotFound];
@@ -791,15 +791,18 @@ pub const OPERATIONS: &[Operation] = &[
         &[GRANTED, WAITS],
         &[ANY, BODY, ENGINE, CHANGE, GRANT, ROOM, LINE, OF_GRANT, SAME_POOL],
     ),
-    operation(
-        "get_holder",
-        "GET",
-        "/v1/holders/{holder}",
-        "Tells one holder's whole story: what it has, where it waits, and what happened to it.",
-        Body::None,
-        &[ok("HolderStory", HOLDER_EXAMPLE)],
-        READ,
-    ),
+    Operation {
+        query: crate::pool::query::PageQuery::PARAMETERS,
+        ..operation(
+            "get_holder",
+            "GET",
+            "/v1/holders/{holder}",
+            "Tells one holder's whole story: what it has, where it waits, and what happened to it.",
+            Body::None,
+            &[ok("HolderStory", HOLDER_EXAMPLE)],
+            READ,
+        )
+    },
     operation(
         "live",
         "GET",

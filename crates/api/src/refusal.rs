@@ -124,11 +124,13 @@ codes! {
     GrantEnded = "grant_ended", 409, "The grant has ended.";
     /// The grant is taken, not held.
     NotHeld = "not_held", 409, "The grant is not held.";
+    /// The grant is an offer that a job tells of, or that another grant is promised for; `value` says until when.
+    IsOffer = "is_offer", 409, "The grant is an offer.";
     /// The pool is not open yet; `opens_at` says when it is.
     NotOpen = "not_open", 409, "The pool is not open yet.";
     /// The pool is closed; `value` says since when.
     Closed = "closed", 409, "The pool is closed.";
-    /// There are not as many units that nobody has or waits for; `value` is how many nobody has.
+    /// There are not as many units that nobody has, or somebody in line is about to be offered of them; `value` is how many nobody has.
     SoldOut = "sold_out", 409, "The pool is sold out.";
     /// The holder has, or waits for, as many units as one may; `value` is the limit.
     LimitReached = "limit_reached", 409, "The holder has as many units as one may.";

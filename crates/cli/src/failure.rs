@@ -115,9 +115,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_not_there_comes_with_a_next_step() {
-        // A port that was free a moment ago, and that nobody listens at.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let client = tidegate::Client::connect(&format!("http://127.0.0.1:{port}")).unwrap();
+        // A port that is ours, and that nobody listens at.
+        let port = tokio::net::TcpSocket::new_v4().unwrap();
+        port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = tidegate::Client::connect(&format!("http://{}", port.local_addr().unwrap())).unwrap();
         let error = client.without_retries().queues().await.unwrap_err();
         assert!(next_step(&error.into()).is_some_and(|step| step.contains("tidegate serve")));
         assert_eq!(next_step(&Misuse::error("what?")), None);

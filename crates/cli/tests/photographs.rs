@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
 
 /// Each photograph is worked on so many times, under different names, so that the kills come in the midst of it.
 const COPIES: usize = 3;
@@ -27,16 +29,20 @@ mv "$thumbnail.$TIDEGATE_ATTEMPT.part.jpg" "$thumbnail"
 
 struct House {
     folder: tempfile::TempDir,
-    port: u16,
+    /// Bound and never listened on: nobody else has the port while the server is away, and the server may listen on it.
+    _port: TcpSocket,
+    address: SocketAddr,
     server: Option<Child>,
 }
 
 impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        Self { folder, port, server: None }
+        let port = TcpSocket::new_v4().expect("a socket");
+        port.set_reuseaddr(true).expect("a socket's setting");
+        port.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let address = port.local_addr().expect("an address");
+        Self { folder, _port: port, address, server: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -45,7 +51,7 @@ impl House {
 
     fn tidegate(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.env("TIDEGATE_SERVER", format!("http://127.0.0.1:{}", self.port));
+        command.env("TIDEGATE_SERVER", format!("http://{}", self.address));
         command
     }
 
@@ -53,7 +59,7 @@ impl House {
         let log = fs::File::options().create(true).append(true).open(self.path("server.log")).expect("a log");
         let server = self
             .tidegate()
-            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
+            .args(["serve", "--listen", &self.address.to_string(), "--data"])
             .arg(self.path("data"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log again"))
@@ -103,14 +109,18 @@ impl House {
         files.map(|file| file.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
     }
 
-    fn finished_thumbnails(&self) -> usize {
-        self.thumbnails().iter().filter(|name| !name.contains(".part.")).count()
+    /// Those that are whole. An attempt that was cut off, because its lease was over, leaves its part.
+    fn finished_thumbnails(&self) -> BTreeSet<String> {
+        self.thumbnails().into_iter().filter(|name| !name.contains(".part.")).collect()
     }
 
-    fn count(&self, state: &str) -> u64 {
+    /// How many jobs are in each of these states, at one moment.
+    fn counts<const N: usize>(&self, states: [&str; N]) -> [u64; N] {
         let shown = self.run(&["queue", "show", "thumbnails", "--json"], "");
         let queue: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
-        queue["counts"][state].as_u64().unwrap_or_else(|| panic!("a count of {state} in {shown}"))
+        states.map(|state| {
+            queue["counts"][state].as_u64().unwrap_or_else(|| panic!("a count of {state} in {shown}"))
+        })
     }
 }
 
@@ -175,7 +185,7 @@ fn every_photograph_gets_its_thumbnail_though_the_server_is_killed_twice() {
     }
     house.run(&["job", "enqueue", "thumbnails"], &jobs);
     // Counts are of a moment ago.
-    house.wait_for("the jobs to be counted", |house| house.count("ready") == expected.len() as u64);
+    house.wait_for("the jobs to be counted", |house| house.counts(["ready"]) == [expected.len() as u64]);
 
     let script = house.path("thumbnail.sh");
     let log = fs::File::create(house.path("worker.log")).expect("a log");
@@ -191,20 +201,27 @@ fn every_photograph_gets_its_thumbnail_though_the_server_is_killed_twice() {
 
     for share in [4, 2] {
         let some = expected.len() / share;
-        house.wait_for("some thumbnails", |house| house.finished_thumbnails() >= some);
+        house.wait_for("some thumbnails", |house| house.finished_thumbnails().len() >= some);
         house.kill_server();
         house.start_server();
     }
     house.wait_for("all jobs to end", |house| {
-        ["scheduled", "ready", "leased"].iter().all(|state| house.count(state) == 0)
+        house.counts(["completed", "dead"]).iter().sum::<u64>() == expected.len() as u64
     });
     let pid = i32::try_from(worker.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the worker is told to stop");
     assert!(worker.wait().expect("the worker ends").success(), "{}", read(&house.path("worker.log")));
 
-    assert_eq!(house.count("completed"), expected.len() as u64, "{}", read(&house.path("worker.log")));
-    assert_eq!(house.count("dead"), 0);
-    assert_eq!(house.thumbnails(), expected, "each photograph has its thumbnail, and there is nothing else");
+    let (counts, log) = (
+        house.counts(["completed", "dead", "scheduled", "ready", "leased"]),
+        read(&house.path("worker.log")),
+    );
+    assert_eq!(counts, [expected.len() as u64, 0, 0, 0, 0], "{log}");
+    assert_eq!(
+        house.finished_thumbnails(),
+        expected,
+        "each photograph has its thumbnail, and there is no other"
+    );
     for name in &expected {
         let thumbnail = house.path("thumbnails").join(name);
         assert!(is_a_small_jpeg(&thumbnail), "{name} is a thumbnail");

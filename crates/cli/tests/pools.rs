@@ -1,6 +1,6 @@
 //! A small enrolment day by the command line, against a real server: the last seat, the line, an opening that is drawn.
 
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,37 +11,33 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 struct House {
     directory: tempfile::TempDir,
-    port: u16,
+    url: String,
     server: Child,
 }
 
 impl House {
     fn open() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let server = Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+        let mut server = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(directory.path().join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
-        let house = House { directory, port, server };
-        let started = Instant::now();
-        while !house.output(&["pool", "list"]).status.success() {
-            assert!(started.elapsed() < PATIENCE, "the server does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        house
+        let mut said = BufReader::new(server.stderr.take().expect("an output")).lines();
+        let listens = |line: String| line.split_once("listens on ").map(|(_, url)| url.to_owned());
+        let url = said.by_ref().map_while(Result::ok).find_map(listens);
+        let url = url.expect("the server says where it listens");
+        // Read on to its end, so that the server never waits for a full pipe.
+        std::thread::spawn(move || said.for_each(drop));
+        House { directory, url, server }
     }
 
     fn output(&self, args: &[&str]) -> Output {
-        let server = format!("http://127.0.0.1:{}", self.port);
         Command::new(env!("CARGO_BIN_EXE_tidegate"))
-            .env("TIDEGATE_SERVER", server)
+            .env("TIDEGATE_SERVER", &self.url)
             .args(args)
             .output()
             .expect("the command runs")
@@ -273,8 +269,11 @@ fn a_transaction_is_all_or_nothing_and_its_refusal_says_where() {
         assert_eq!(output.lines().count(), 3, "{output}");
         assert!(output.contains("taken: 1 of b@x for anna") && output.contains("in mail@x"), "{output}");
     }
-    let counts = house.said(&["queue", "show", "mail@x"]);
-    assert_eq!(counts["counts"]["ready"], 1);
+    // Counts are of a moment ago.
+    let started = Instant::now();
+    while house.said(&["queue", "show", "mail@x"])["counts"]["ready"] != 1 {
+        assert!(started.elapsed() < PATIENCE, "one job, not two or none");
+    }
     std::fs::write(&file, r#"{"do":[{"take":{"pool":"a@x"}}]}"#).expect("written");
     assert!(house.refused(&["transaction", path], 2).contains("holder"));
     assert!(house.refused(&["transaction", "/nowhere/at-all.json"], 1).contains("cannot be read"));

@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An unused connection is closed after this long; the server's own patience is longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// No answer is longer: a lease's, the largest, is cut at 16 MiB of payloads.
+/// No answer is longer: a lease's, the largest, is cut at 16 MiB of payloads, and every list comes in pages.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// A request before it has an address.
@@ -50,7 +50,8 @@ pub(crate) enum Again {
     AsItIs,
     /// Under a key that is made up for it.
     UnderKey,
-    /// Not at all: another lease takes other jobs, and a failure told twice is refused the second time.
+    /// Not at all: another lease takes other jobs, a failure told twice is refused the second time, and for a list over several
+    /// shards there is no key.
     Never,
 }
 
@@ -130,6 +131,17 @@ impl Transport {
         body: &impl Serialize,
     ) -> Result<T, Error> {
         let (method, wait, again) = (Method::POST, Duration::ZERO, Again::AsItIs);
+        self.read(settings, Call { method, path, body: json(body), wait, again }).await
+    }
+
+    /// Says `body` to `path` without a key: not again, unless nothing was done for certain.
+    pub(crate) async fn once<T: DeserializeOwned>(
+        &self,
+        settings: &Settings,
+        path: &str,
+        body: &(impl Serialize + ?Sized),
+    ) -> Result<T, Error> {
+        let (method, wait, again) = (Method::POST, Duration::ZERO, Again::Never);
         self.read(settings, Call { method, path, body: json(body), wait, again }).await
     }
 

@@ -231,6 +231,13 @@ async fn conversation_about_pools(client: &Client) -> Told {
     for holder in ["anna", "bert", "carl", "dora", "nobody", ""] {
         tell(t, "story", client.holder(holder).await);
     }
+    let one = PageQuery { limit: Some(1), ..PageQuery::default() };
+    tell(t, "a page of a holder", client.holder_page("anna", &one).await);
+    for cursor in ["x", "1-1", "1-1-", "-1-1", "1-x-1", "1-1-1-1", "10000-1-1", "0-1-100000000"] {
+        let query = PageQuery { cursor: Some(cursor.into()), ..PageQuery::default() };
+        tell(t, "no cursor of a holder", client.holder_page("anna", &query).await);
+        refused_for(t, "cursor");
+    }
     for pool in [&a, &b, &client.pool("none"), &client.pool("watch")] {
         tell(t, "grants", pool.grants().await);
         tell(t, "line", pool.line().await);

@@ -13,19 +13,24 @@ use tidegate::api::words::JobState;
 use tidegate::{BatchOptions, Client, Error, Failure, Job, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
-/// A client of a server that gives every request this answer, after a while.
-async fn slow(after: Duration, answer: Vec<u8>) -> Client {
+/// A client of a server that says of every request that it came, and gives it this answer when there is a permit.
+async fn answering(answer: Vec<u8>) -> (Client, mpsc::UnboundedReceiver<()>, Arc<Semaphore>) {
+    let (tell, came) = mpsc::unbounded_channel();
+    let permits = Arc::new(Semaphore::new(0));
+    let given = Arc::clone(&permits);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = answer.clone();
+            let (answer, tell, given) = (answer.clone(), tell.clone(), Arc::clone(&given));
             tokio::spawn(async move {
                 let mut request = vec![0; 1 << 16];
                 while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
-                    tokio::time::sleep(after).await;
+                    // The test may have heard enough.
+                    let _ = tell.send(());
+                    given.acquire().await.expect("it is never closed").forget();
                     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
                     let head = format!("{head}: {}\r\n\r\n", answer.len());
                     // Whoever asked may be gone.
@@ -35,21 +40,29 @@ async fn slow(after: Duration, answer: Vec<u8>) -> Client {
             });
         }
     });
-    Client::connect(&format!("http://{address}")).expect("an address")
+    (Client::connect(&format!("http://{address}")).expect("an address"), came, permits)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hurry_of_one_caller_is_not_everybodys() {
     let answer = br#"{"results":[{"id":"0-5","state":"ready"}]}"#.to_vec();
-    let client = slow(Duration::from_millis(200), answer).await;
-    let hurried = client.with_deadline(Duration::from_millis(300)).queue("q").enqueue("k", &1).await;
-    hurried.expect_err("a third of its deadline is shorter than the answer takes");
-    client.queue("q").enqueue("k", &2).await.expect("half a minute is long enough");
+    let (client, mut came, permits) = answering(answer).await;
+    const HURRY: Duration = Duration::from_millis(300);
+    let hurried = client.with_deadline(HURRY).queue("q").enqueue("k", &1).await;
+    hurried.expect_err("there is no answer before its deadline");
+    while came.try_recv().is_ok() {}
+    let patient = tokio::spawn(async move { client.queue("q").enqueue("k", &2).await });
+    came.recv().await.expect("it asks");
+    // Whoever had the other's deadline would have given up.
+    tokio::time::sleep(2 * HURRY).await;
+    permits.add_permits(100);
+    patient.await.expect("no panic").expect("half a minute is long enough");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_end_is_not_kept() {
-    let client = slow(Duration::ZERO, vec![b' '; (64 << 20) + 1]).await;
+    let (client, _, permits) = answering(vec![b' '; (64 << 20) + 1]).await;
+    permits.add_permits(100);
     let error = client.queues().await.expect_err("it is too long");
     assert!(matches!(error, Error::Unreadable { status: 200, .. }), "{error:?}");
 }
@@ -137,7 +150,8 @@ async fn a_heartbeat_that_gets_no_answer_costs_no_lease() {
     let worker = Worker::new(&client)
         .queue("q")
         .concurrency(1)
-        .lease(Duration::from_secs(6))
+        // The first one is due after a third and is given up after another; the last is for a machine that stands still.
+        .lease(Duration::from_secs(15))
         .state(Arc::clone(&open))
         .handle("k", |_: Job<u8>, open: Arc<Notify>| async move {
             open.notified().await;

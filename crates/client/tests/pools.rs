@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{House, PATIENCE};
-use tidegate::api::pool::config::PoolConfig;
+use tidegate::api::pool::config::{PoolConfig, Quota};
 use tidegate::api::refusal::Code;
 use tokio::time::timeout;
 
@@ -76,12 +76,21 @@ async fn a_lock_passes_to_who_waits_with_a_higher_number() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_outlives_its_time_as_long_as_it_is_extended() {
     let house = House::open().await;
-    let lock = house.client.lock("report").time_to_live(Duration::from_secs(1));
+    // So long that it is not lost while a machine stands still for some seconds.
+    let lock = house.client.lock("report").time_to_live(Duration::from_secs(12));
     let held = lock.acquire().await.expect("nobody has it");
-    // Three lives long; whoever asks meanwhile is refused by the engine, which has the say.
-    for _ in 0..30 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(lock.try_acquire().await.expect("answered").is_none());
+    let end = async || {
+        let grant = house.client.grant(held.grant().id).show().await.expect("it is known");
+        grant.expires_at.expect("it is held")
+    };
+    // Its end moves on and on; whoever asks meanwhile is refused by the engine, which has the say.
+    let mut known = end().await;
+    for _ in 0..2 {
+        while end().await <= known {
+            assert!(lock.try_acquire().await.expect("answered").is_none());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        known = end().await;
     }
     assert!(!held.is_lost());
     held.release().await.expect("still ours");
@@ -98,8 +107,8 @@ async fn a_lock_is_lost_when_nobody_answers_before_its_end_and_when_it_is_taken_
     drop(held);
 
     house.start().await;
-    let held =
-        house.client.lock("report").time_to_live(Duration::from_secs(1)).acquire().await.expect("it lapsed");
+    let lock = house.client.lock("report").time_to_live(Duration::from_secs(9));
+    let held = lock.acquire().await.expect("it lapsed");
     house.client.grant(held.grant().id).release().await.expect("somebody gives it back");
     timeout(PATIENCE, held.lost()).await.expect("the next extension says so");
     assert_eq!(held.release().await.expect_err("it is over").code(), Some(Code::GrantEnded));
@@ -164,4 +173,28 @@ async fn a_semaphore_has_as_many_as_it_has() {
     one.release().await.expect("ours");
     assert!(gpus.try_acquire().await.expect("answered").is_some());
     two.release().await.expect("ours");
+}
+
+/// An hour after a grant has ended nobody remembers it; its holder may still ask again what it was told.
+#[tokio::test]
+async fn what_was_given_is_told_again_in_full_when_the_grant_is_long_forgotten() {
+    let engine = tidegate::testing::Engine::new();
+    let client = engine.client();
+    let seats = client.pool("seats");
+    let quotas = Some(vec![Quota { group: "staff".into(), units_max: 5 }]);
+    seats.configure(&PoolConfig { quotas, ..PoolConfig::of(5) }).await.expect("configured");
+    let ask = || seats.hold("anna").group("staff").idempotency_key("anna-1");
+    let keyed = |key| client.with_idempotency_key(key).expect("a key");
+    let held = ask().await.expect("free");
+    engine.advance(Duration::from_secs(7)).await;
+    let released = keyed("anna-2").grant(held.id).release().await.expect("hers");
+    assert_eq!((held.granted_at, released.units), (released.granted_at, 1));
+    assert!(held.granted_at.is_some());
+    engine.advance(Duration::from_secs(2 * 3_600)).await;
+    let forgotten = client.grant(held.id).show().await.expect_err("too long ago");
+    assert_eq!(forgotten.code(), Some(Code::GrantUnknown));
+    assert_eq!(ask().await.expect("the same answer"), held);
+    // A step that names nothing but the grant can say less, but nothing wrong.
+    let again = keyed("anna-2").grant(held.id).release().await.expect("the same answer");
+    assert_eq!((again.units, again.granted_at, again.state), (1, held.granted_at, released.state));
 }

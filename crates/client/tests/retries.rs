@@ -8,14 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{House, message};
+use support::{House, message, own_port};
 use tidegate::api::enqueue::NewJob;
 use tidegate::api::id::JobId;
 use tidegate::api::lease::LeaseRequest;
+use tidegate::api::pool::config::PoolConfig;
+use tidegate::api::pool::grant::PoolResult;
+use tidegate::api::pool::request::{PoolRequest, Take};
 use tidegate::api::queue::QueueConfig;
 use tidegate::api::refusal::Code;
 use tidegate::api::settle::{Complete, Release, SettleResult};
 use tidegate::{Client, Error, Failure, Job, Worker};
+use tidegate_engine::shard_of;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -152,8 +156,8 @@ async fn a_server_that_comes_back_within_the_deadline_is_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_stays_away_is_given_up_at_the_deadline() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
+    let (_port, address) = own_port();
+    let listener = TcpListener::bind(address).await.expect("our own port");
     // Connections are taken and never answered.
     let client = Client::connect(&format!("http://{address}")).expect("an address");
     let client = client.with_deadline(Duration::from_millis(300));
@@ -256,4 +260,67 @@ async fn a_workers_calls_leave_the_room_for_keys_to_others() {
     assert_eq!(line.keys(), 0);
     line.client().queue("q").enqueue("k", &1).await.expect("accepted");
     assert_eq!(line.keys(), 1);
+}
+
+/// A take of one unit of each of these pools.
+fn takes(pools: &[String]) -> Vec<PoolRequest<'_>> {
+    let take = |pool: &'_ String| Take {
+        pool: pool.clone().into(),
+        holder: "anna".into(),
+        units: None,
+        group: None,
+    };
+    pools.iter().map(|pool| PoolRequest::Take(take(pool))).collect()
+}
+
+/// A house of several shards, and a pool in each of them.
+async fn with_a_pool_in_each_shard() -> (House, Vec<String>) {
+    const SHARDS: u16 = 4;
+    let house = House::with_shards(SHARDS).await;
+    let name = |shard| (0..).map(|n| format!("p{n}")).find(|name| shard_of(name, SHARDS) == shard);
+    let pools: Vec<String> = (0..SHARDS).map(|shard| name(shard).expect("one of them")).collect();
+    for pool in &pools {
+        let config = PoolConfig { holder_units_max: Some(0), ..PoolConfig::of(10) };
+        house.client.pool(pool).configure(&config).await.expect("configured");
+    }
+    (house, pools)
+}
+
+/// How many units of each pool are taken.
+async fn taken(house: &House, pools: &[String]) -> Vec<u64> {
+    let seen = house.client.pools(pools).await.expect("answered");
+    seen.pools.iter().map(|pool| pool.taken).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_over_several_shards_is_done_without_a_key_and_one_within_a_shard_under_one() {
+    let (house, pools) = with_a_pool_in_each_shard().await;
+    let line = Line::to(house.address, |number| number == 3).await;
+    let client = line.client();
+    let results = client.pool_requests(&takes(&pools)).await.expect("each shard does its part");
+    for (result, pool) in results.iter().zip(&pools) {
+        assert!(matches!(result, PoolResult::Grant(grant) if grant.pool == *pool), "{result:?}");
+    }
+    assert_eq!((results.len(), taken(&house, &pools).await), (4, vec![1; 4]));
+    assert_eq!((line.requests(), line.keys()), (2, 1), "the server says that no key holds for all");
+    // The answer to the fourth request is lost.
+    for _ in 0..2 {
+        let results = client.pool_requests(&takes(&pools[..1])).await.expect("one shard, one key");
+        assert!(matches!(results[..], [PoolResult::Grant(_)]), "{results:?}");
+    }
+    assert_eq!((line.requests(), line.keys()), (5, 4));
+    assert_eq!(taken(&house, &pools).await, [3, 1, 1, 1], "nothing is done twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_over_several_shards_is_not_said_again_when_its_answer_is_lost() {
+    let (house, pools) = with_a_pool_in_each_shard().await;
+    let line = Line::to(house.address, |number| number == 1).await;
+    let error = line.client().pool_requests(&takes(&pools)).await.expect_err("the answer is lost");
+    assert!(matches!(error, Error::Transport { .. }), "{error:?}");
+    assert_eq!((line.requests(), taken(&house, &pools).await), (2, vec![1; 4]));
+    let keyed = house.client.with_idempotency_key("mine").expect("a key");
+    let error = keyed.pool_requests(&takes(&pools)).await.expect_err("a key is for one shard");
+    assert_eq!(error.code(), Some(Code::TransactionSpansShards));
+    assert_eq!(taken(&house, &pools).await, [1; 4]);
 }

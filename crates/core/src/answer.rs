@@ -175,7 +175,7 @@ pub struct AnswerPool {
     /// The grant's state, or how it ended; of a place in line, 1 if nobody knows how many are before it.
     #[prost(uint32, tag = "3")]
     pub what: u32,
-    /// Units, or how many are before it.
+    /// Units, of a grant that ended too; or how many are before it.
     #[prost(uint32, tag = "4")]
     pub count: u32,
     /// The deadline plus one.
@@ -187,12 +187,17 @@ pub struct AnswerPool {
     /// How far the deadline can be moved, plus one.
     #[prost(uint64, tag = "7")]
     pub ceiling: u64,
+    /// How long before the answer the grant was given, in ms, plus one: two bytes for what has just been given.
+    #[prost(uint64, tag = "8")]
+    pub age: u64,
 }
 
-impl From<PoolItem> for AnswerPool {
-    fn from(item: PoolItem) -> Self {
+impl AnswerPool {
+    /// What became of an operation at `now`.
+    fn of(item: PoolItem, now: Time) -> Self {
+        let age = |granted_at: Option<Time>| granted_at.map_or(0, |at| now.0.saturating_sub(at.0) + 1);
         match item {
-            PoolItem::Grant { id, state, units, expires_at, extendable_until, version } => Self {
+            PoolItem::Grant { id, state, units, granted_at, expires_at, extendable_until, version } => Self {
                 kind: 1,
                 number: id.sequence(),
                 what: state as u32,
@@ -200,10 +205,17 @@ impl From<PoolItem> for AnswerPool {
                 deadline: expires_at.map_or(0, |at| at.0 + 1),
                 version,
                 ceiling: extendable_until.map_or(0, |at| at.0 + 1),
+                age: age(granted_at),
             },
-            PoolItem::Ended { id, end, version } => {
-                Self { kind: 2, number: id.sequence(), what: end as u32, version, ..Self::default() }
-            }
+            PoolItem::Ended { id, end, units, granted_at, version } => Self {
+                kind: 2,
+                number: id.sequence(),
+                what: end as u32,
+                count: units,
+                version,
+                age: age(granted_at),
+                ..Self::default()
+            },
             PoolItem::Waits { number, ahead, version } => Self {
                 kind: 3,
                 number,
@@ -218,14 +230,16 @@ impl From<PoolItem> for AnswerPool {
 }
 
 impl AnswerPool {
-    /// The item of a pool of this shard.
-    fn item(self, shard: u16) -> PoolItem {
-        let Self { kind, number, what, count, deadline, version, ceiling } = self;
+    /// The item of a pool of this shard, out of an answer that was given at `now`.
+    fn item(self, shard: u16, now: Time) -> PoolItem {
+        let Self { kind, number, what, count, deadline, version, ceiling, age } = self;
+        let granted_at = age.checked_sub(1).map(|age| Time(now.0.saturating_sub(age)));
         match kind {
             1 => PoolItem::Grant {
                 id: GrantId::new(shard, number),
                 state: GrantState::try_from(what as i32).unwrap_or(GrantState::Held),
                 units: count,
+                granted_at,
                 expires_at: deadline.checked_sub(1).map(Time),
                 extendable_until: ceiling.checked_sub(1).map(Time),
                 version,
@@ -233,6 +247,8 @@ impl AnswerPool {
             2 => PoolItem::Ended {
                 id: GrantId::new(shard, number),
                 end: GrantEnd::try_from(what as i32).unwrap_or(GrantEnd::Released),
+                units: count,
+                granted_at,
                 version,
             },
             3 => PoolItem::Waits { number, ahead: (what == 0).then_some(count), version },
@@ -307,7 +323,7 @@ fn refusal_from_numbers(number: u32, value: u64) -> Refusal {
 }
 
 /// Items as runs.
-fn shrink(items: &[Item]) -> Vec<AnswerItem> {
+fn shrink(items: &[Item], now: Time) -> Vec<AnswerItem> {
     let mut runs: Vec<AnswerItem> = Vec::new();
     for item in items {
         let next = match *item {
@@ -329,7 +345,11 @@ fn shrink(items: &[Item]) -> Vec<AnswerItem> {
                     PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. } => id.shard(),
                     PoolItem::Waits { .. } | PoolItem::Left { .. } => 0,
                 };
-                AnswerItem { shard: u32::from(shard), pool: Some(item.into()), ..AnswerItem::default() }
+                AnswerItem {
+                    shard: u32::from(shard),
+                    pool: Some(AnswerPool::of(item, now)),
+                    ..AnswerItem::default()
+                }
             }
             Item::Refused(refusal) => {
                 let (what, value) = refusal_to_numbers(refusal);
@@ -357,12 +377,12 @@ fn shrink(items: &[Item]) -> Vec<AnswerItem> {
     runs
 }
 
-fn unfold(runs: &[AnswerItem]) -> Vec<Item> {
+fn unfold(runs: &[AnswerItem], now: Time) -> Vec<Item> {
     let mut items = Vec::new();
     for run in runs {
         for i in 0..=u64::from(run.further) {
             items.push(if let Some(pool) = run.pool.filter(|pool| pool.kind != 5) {
-                Item::Pool(pool.item(run.shard as u16))
+                Item::Pool(pool.item(run.shard as u16, now))
             } else if run.job == 0 {
                 Item::Refused(match refusal_from_numbers(run.what, run.value) {
                     Refusal::Pool(refusal) => {
@@ -385,8 +405,10 @@ fn unfold(runs: &[AnswerItem]) -> Vec<Item> {
     items
 }
 
-impl From<&Outcome> for Answer {
-    fn from(outcome: &Outcome) -> Self {
+impl Answer {
+    /// What is kept of an outcome that was decided at `now`.
+    pub(crate) fn of(outcome: &Outcome, now: Time) -> Self {
+        let shrink = |items: &[Item]| shrink(items, now);
         match outcome {
             Outcome::Enqueued(items) => Self { kind: 1, items: shrink(items), ..Self::default() },
             Outcome::Worked(worked) => Self {
@@ -441,7 +463,9 @@ pub(crate) enum Recalled {
 }
 
 impl Answer {
-    pub(crate) fn recall(&self) -> Recalled {
+    /// The outcome that was decided at `now`.
+    pub(crate) fn recall(&self, now: Time) -> Recalled {
+        let unfold = |items: &[AnswerItem]| unfold(items, now);
         let one = || unfold(&self.items).first().copied().unwrap_or(Item::Refused(Refusal::JobNotFound));
         match self.kind {
             1 => Recalled::Whole(Outcome::Enqueued(unfold(&self.items))),
@@ -489,6 +513,9 @@ impl Answer {
 mod tests {
     use super::*;
 
+    /// When the answers were given.
+    const NOW: Time = Time(1_000);
+
     #[test]
     fn a_stored_answer_brings_back_what_was_answered() {
         let ready = |n| Item::Is { id: JobId::new(3, n), state: JobState::Ready, at: None };
@@ -502,9 +529,9 @@ mod tests {
             Item::Is { id: JobId::new(3, 10), state: JobState::Scheduled, at: Some(Time(0)) },
             Item::Refused(Refusal::UniqueConflict(JobId::new(9, 4))),
         ];
-        let answer = Answer::from(&Outcome::Enqueued(items.clone()));
+        let answer = Answer::of(&Outcome::Enqueued(items.clone()), NOW);
         assert_eq!(answer.items.len(), 5, "runs are folded: {answer:?}");
-        let Recalled::Whole(Outcome::Enqueued(back)) = answer.recall() else { panic!("an enqueue") };
+        let Recalled::Whole(Outcome::Enqueued(back)) = answer.recall(NOW) else { panic!("an enqueue") };
         assert_eq!(back, items);
     }
 
@@ -513,17 +540,37 @@ mod tests {
         let id = GrantId::new(3, 7);
         let sold_out = |version| Refusal::Pool(PoolRefusal { why: Why::SoldOut, version, value: 0 });
         let (state, expires_at, extendable_until) = (GrantState::Held, Some(Time(0)), Some(Time(7)));
+        let given = |granted_at| PoolItem::Grant {
+            id,
+            state,
+            units: 2,
+            granted_at,
+            expires_at,
+            extendable_until,
+            version: 9,
+        };
+        let ended = |units, granted_at| PoolItem::Ended {
+            id,
+            end: GrantEnd::Swapped,
+            units,
+            granted_at,
+            version: 11,
+        };
         let items = alloc::vec![
-            Item::Pool(PoolItem::Grant { id, state, units: 2, expires_at, extendable_until, version: 9 }),
+            Item::Pool(given(Some(NOW))),
+            Item::Pool(given(Some(Time(0)))),
+            Item::Pool(given(None)),
             Item::Pool(PoolItem::Grant {
                 id,
                 state: GrantState::Taken,
                 units: 1,
+                granted_at: Some(Time(999)),
                 expires_at: None,
                 extendable_until: None,
                 version: 10
             }),
-            Item::Pool(PoolItem::Ended { id, end: GrantEnd::Swapped, version: 11 }),
+            Item::Pool(ended(3, Some(Time(1)))),
+            Item::Pool(ended(0, None)),
             Item::Pool(PoolItem::Waits { number: 5, ahead: Some(3), version: 11 }),
             Item::Pool(PoolItem::Waits { number: 5, ahead: Some(0), version: 11 }),
             Item::Pool(PoolItem::Waits { number: 5, ahead: None, version: 11 }),
@@ -534,7 +581,9 @@ mod tests {
         ];
         let refused = Outcome::ConditionRefused { condition: 1, refusal: sold_out(4) };
         for outcome in [Outcome::Pooled(items.clone()), Outcome::Transacted(items), refused] {
-            let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+            let Recalled::Whole(back) = Answer::of(&outcome, NOW).recall(NOW) else {
+                panic!("it is kept whole")
+            };
             assert_eq!(back, outcome);
         }
     }
@@ -555,7 +604,7 @@ mod tests {
             seed: None,
         };
         let outcome = Outcome::PoolConfigured { view: Box::new(view), at: Time(99) };
-        let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+        let Recalled::Whole(back) = Answer::of(&outcome, NOW).recall(NOW) else { panic!("it is kept whole") };
         assert_eq!(back, outcome);
     }
 
@@ -580,7 +629,7 @@ mod tests {
             Refusal::IdempotencyFull(Time(3)),
             Refusal::Contradicts(4),
         ] {
-            let Recalled::Whole(back) = Answer::from(&Outcome::Refused(refusal)).recall() else {
+            let Recalled::Whole(back) = Answer::of(&Outcome::Refused(refusal), NOW).recall(NOW) else {
                 panic!("it is kept whole")
             };
             assert_eq!(back, Outcome::Refused(refusal));
@@ -592,7 +641,9 @@ mod tests {
         for outcome in
             [Outcome::Deleted { deleted: 1_000, more: true }, Outcome::Deleted { deleted: 3, more: false }]
         {
-            let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+            let Recalled::Whole(back) = Answer::of(&outcome, NOW).recall(NOW) else {
+                panic!("it is kept whole")
+            };
             assert_eq!(back, outcome);
         }
     }
@@ -606,7 +657,9 @@ mod tests {
         ]);
         let refused = |refusal| Outcome::TransactionRefused { operation: 2, refusal };
         for outcome in [done, refused(Refusal::Contradicts(1)), refused(Refusal::JobEnded(JobState::Dead))] {
-            let Recalled::Whole(back) = Answer::from(&outcome).recall() else { panic!("it is kept whole") };
+            let Recalled::Whole(back) = Answer::of(&outcome, NOW).recall(NOW) else {
+                panic!("it is kept whole")
+            };
             assert_eq!(back, outcome);
         }
     }

@@ -112,6 +112,8 @@ pub const GRANTS_MAX: u32 = 10_000_000;
 pub const HOLDERS_MAX: u32 = 2_000_000;
 /// Places counted to say how many are before a holder in line.
 pub const PLACES_COUNTED: usize = 10_000;
+/// The same for all lines of a page of one holder. Of places beyond that it is not said how many are before them.
+pub const PLACES_COUNTED_OF_PAGE: usize = 100_000;
 /// Conditions of one transaction.
 pub const CONDITIONS_MAX: usize = 100;
 /// Pools named by one condition.
@@ -129,7 +131,7 @@ pub const STORY_REFUSALS_MAX: usize = 500_000;
 pub const STORY_LIVING_PER_HOLDER: usize = 1_000;
 /// Jobs that one entry of a story names, the first of those that went with it.
 pub const STORY_JOBS_MAX: usize = 16;
-/// How long a story tells of something, in ms (7 days), while there is room.
+/// How long a story tells of anything but grants that have not ended, in ms (7 days), while there is room.
 pub const STORY_MS: u64 = 7 * 24 * 3_600_000;
 /// Being refused the same for the same reason again within this time, in ms, is not told again.
 pub const STORY_REPEAT_MS: u64 = 60_000;

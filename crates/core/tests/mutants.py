@@ -5,14 +5,16 @@
 of a day. This puts all of them into one build: a copy of the crate in which every function that can be changed begins with
 a choice among its changed bodies, made by an environment variable. So a mutant costs a run of the tests, not a build.
 
-What cannot be chosen at run time (constants, functions that constants are made with, `-> impl`) is counted as not run;
+What cannot be chosen at run time (constants, functions that constants are made with) is counted as not run;
 `--constants` gives each of those a build of its own. The copies are made in target/mutants; the source is not touched.
 
 Python's standard library, cargo and cargo-mutants (27) are all it needs.
 """
 
 import argparse
+import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -31,23 +33,31 @@ ONE = WORK / "one"
 ONE_BUILD = WORK / "one-build"
 RESULTS = WORK / "results.json"
 
-# The judges in the order in which they are asked, and what they may use: of processor time, not of the clock's, since the
-# machine may be busy; and of memory.
-CPU_S = {"rules": 12, "lib": 20, "golden": 6, "pool_records": 10, "replay_pools": 15, "replay": 30, "sim": 240}
+# The judges in the order in which they are asked.
+JUDGES = ["rules", "lib", "golden", "pool_records", "replay_pools", "replay", "sim"]
+# The rules in two halves: the scripts about pools are the likeliest to notice a mutant of pools, the others any other.
+POOLS, OTHERS = ("pools",), ("--skip", "pools")
+# A judge may use so many times what it uses without a mutant, and no less than so many seconds: of processor time, not of the
+# clock's, since the machine may be busy; and so much memory.
+CPU_TIMES, CPU_S_MIN = 10, 4
 MEMORY_BYTES = 6 << 30
 # A judge that waits for ever uses no processor time. Counted in seconds of the clock in which this script ran too: one who
 # pauses all of it (SIGSTOP to the group, while something is measured) stops no mutant.
-AWAKE_S = {name: max(300, 20 * seconds) for name, seconds in CPU_S.items()}
+AWAKE_S = 600
 
 # A choice at run time is nothing for a `const fn`: in the copy they are plain functions, but for those that constants need.
 CONST_FN = re.compile(r"\bconst fn (\w+)")
+# Nor for a type that only its one body names: in the copy it is any iterator.
+ITERATOR = re.compile(r"-> impl (Iterator<.+>)(?: \+ '_)? $")
 
+# cargo-mutants writes `::std` into its changes, which a crate without it would not compile.
 CHOICE = """
+extern crate std;
+
 /// The mutant that is on, from the environment; for mutation testing only.
 pub(crate) mod mutant {
-    extern crate std;
     use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-    use std::{eprintln, panic, process, thread};
+    use std::{io, panic, process, thread};
     static ON: AtomicU32 = AtomicU32::new(u32::MAX);
     pub(crate) fn on() -> u32 {
         match ON.load(Relaxed) {
@@ -55,9 +65,10 @@ pub(crate) mod mutant {
                 let on = std::env::var("MUTANT").ok().and_then(|id| id.parse().ok()).unwrap_or(0);
                 ON.store(on, Relaxed);
                 if on > 0 {
-                    // The first test that fails is enough.
+                    // The first test that fails is enough. Its name is written past what the tests keep of their output.
                     panic::set_hook(std::boxed::Box::new(|_| {
-                        eprintln!("\\n@{}", thread::current().name().unwrap_or("a thread"));
+                        let name = std::string::String::from(thread::current().name().unwrap_or("a thread"));
+                        let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("\\n@{name}\\n"));
                         process::exit(101)
                     }));
                 }
@@ -92,8 +103,15 @@ def list_mutants(files):
     for file in files:
         args += ["--file", file]
     listed = json.loads(subprocess.run(args, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    texts = {}
     for index, mutant in enumerate(listed):
         mutant["id"] = index + 1
+        if mutant["file"] not in texts:
+            texts[mutant["file"]] = (ROOT / mutant["file"]).read_text().splitlines(keepends=True)
+        span = (mutant.get("function") or mutant)["span"]
+        of = "".join(texts[mutant["file"]][span["start"]["line"] - 1 : span["end"]["line"]])
+        # A name is a line, a column and a change, which another function's mutant may have after an edit.
+        mutant["of"] = hashlib.sha256((of + mutant["diff"]).encode()).hexdigest()[:16]
     return listed
 
 
@@ -150,7 +168,7 @@ class File:
             body = body_start(self.text, self.text.index("fn ", span[0]), span[1])
             signature = self.text[span[0] : body]
             at = offset(self.lines, mutant["span"]["start"])
-            if "-> impl" in signature or at < body:
+            if "-> impl" in signature and not ITERATOR.search(signature) or at < body:
                 self.fixed.append(mutant)
             else:
                 const = CONST_FN.search(signature)
@@ -176,15 +194,18 @@ class File:
         for (body, end, name), mutants in sorted(self.functions.items(), key=lambda function: function[0][:2]):
             if name in const:
                 continue
-            push(self.text[done:body] + "{ match crate::mutant::on() {\n")
+            before = ITERATOR.sub(r"-> alloc::boxed::Box<dyn \1 + '_> ", self.text[done:body])
+            arm = "alloc::boxed::Box::new({})" if before != self.text[done:body] else "{}"
+            push(before + "{ match crate::mutant::on() {\n")
             for mutant in mutants:
                 if mutant["id"] in unviable:
                     continue
                 whole = changed(self.lines, mutant["diff"])
                 first = line
-                push(f"{mutant['id']} => {whole[body : len(whole) - (len(self.text) - end)]}\n")
+                changed_body = whole[body : len(whole) - (len(self.text) - end)]
+                push(f"{mutant['id']} => {arm.format(changed_body)},\n")
                 owners.append((first, line - 1, mutant["id"]))
-            push(f"_ => {self.text[body:end]}\n}} }}")
+            push(f"_ => {arm.format(self.text[body:end])}\n}} }}")
             done = end
         push(self.text[done:])
         return "".join(out), owners
@@ -217,10 +238,10 @@ def copy_tree(tree, with_core=False):
             target.write_bytes(data)
 
 
-def build(files, unviable, sim):
-    """Builds the copy without the mutants that do not compile, of which some are known.
+def put_in(files, unviable):
+    """Puts into the copy all mutants that compile; of the others some are known.
 
-    Returns the judges, all mutants that do not compile, and all that cannot be chosen.
+    Returns all mutants that do not compile, and all that cannot be chosen.
     """
     copy_tree(TREE)
     # Written only where something is new, so that cargo builds only that.
@@ -254,15 +275,17 @@ def build(files, unviable, sim):
         const |= needed
         unviable |= found
         print(f"{len(unviable)} do not compile; constants need {len(const)} functions", flush=True)
-    if sim:
+    return unviable, {m["id"] for file in files for m in file.not_run(const)}
+
+
+def build(chosen, tree, env):
+    """Builds these judges in this copy; where each is."""
+    if chosen == ["sim"]:
         command = ["cargo", "build", "--locked", "-p", "tidegate-sim", "--message-format=json"]
-        judges = {"sim": executables(command, TREE, environment())["tidegate-sim"]}
-    else:
-        judges = executables(TESTS, TREE, environment())
-    return judges, unviable, {m["id"] for file in files for m in file.not_run(const)}
-
-
-TESTS = ["cargo", "test", "--locked", "-p", "tidegate-core", "--tests", "--no-run", "--message-format=json"]
+        return {"sim": executables(command, tree, env)["tidegate-sim"]}
+    targets = [word for name in chosen for word in (["--lib"] if name == "lib" else ["--test", name])]
+    command = ["cargo", "test", "--locked", "-p", "tidegate-core", *targets, "--no-run", "--message-format=json"]
+    return executables(command, tree, env)
 
 
 def executables(command, tree, env):
@@ -276,13 +299,11 @@ def executables(command, tree, env):
     return found
 
 
-def run(judge, executable, mutant, seeds, only=()):
+def run(judge, executable, mutant, seeds, only=(), cpu_s=600):
     """Whether this judge is content with this mutant: `passes`, `fails`, `timeout`, or `signal` (which, is in the second word).
 
     A signal is told apart: an abort may come from the bound of memory, which is no test that noticed something.
     """
-
-    cpu_s = CPU_S[judge] // 3 if only else CPU_S[judge]
 
     def limit():
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 2))
@@ -295,9 +316,9 @@ def run(judge, executable, mutant, seeds, only=()):
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         preexec_fn=limit,
     ) as process:
-        out, err = wait(process, AWAKE_S[judge])
+        out, err = wait(process, AWAKE_S)
     if out is None:
-        return "timeout", f"{AWAKE_S[judge]} s by the clock"
+        return "timeout", f"{AWAKE_S} s by the clock"
     if process.returncode == -signal.SIGXCPU:
         return "timeout", f"{cpu_s} s of processor time"
     if process.returncode < 0:
@@ -320,19 +341,41 @@ def wait(process, seconds):
     return None, None
 
 
-def judge(judges, chosen, mutant, seeds):
-    asked = [(name, ()) for name in CPU_S if name in judges and name in chosen]
-    # The scripts about pools first, where they are the likeliest to notice.
-    if "pool" in mutant["file"] and "rules" in judges and "rules" in chosen:
-        asked.insert(0, ("rules", ["pools"]))
+def measured(judges, chosen, unused, seeds):
+    """Who is asked, in order, with how much processor time each may use: by what it uses if no mutant is on.
+
+    It must be content then, also under the number of no mutant, with which the first panic is the end: else all would be noticed.
+    """
+    asked = [(name, ()) for name in JUDGES if name in judges and name in chosen and name != "rules"]
+    if "rules" in judges and "rules" in chosen:
+        asked[:0] = [("rules", POOLS), ("rules", OTHERS)]
+    bounds = {}
     for name, only in asked:
-        said, why = run(name, judges[name], mutant["id"], seeds, only)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        for mutant in (0, unused):
+            said, why = run(name, judges[name], mutant, seeds, only)
+            if said != "passes":
+                sys.exit(f"without a mutant, {name} {said}: {why}")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used_s = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 2
+        bounds[name, only] = max(CPU_S_MIN, math.ceil(CPU_TIMES * used_s))
+        print(f"{' '.join((name, *only))} takes {used_s:.1f} s of processor time, and may take {bounds[name, only]}", flush=True)
+    return bounds
+
+
+def judge(judges, bounds, mutant, seeds):
+    """What the first judge says that is not content."""
+    last = OTHERS if "pool" in mutant["file"] else POOLS
+    # A quick answer first: the half of the rules that is less likely to notice something is asked when the short ones have been.
+    order = sorted(bounds, key=lambda asked: (JUDGES.index("golden"), 1) if asked[1] == last else (JUDGES.index(asked[0]), 0))
+    for name, only in order:
+        said, why = run(name, judges[name], mutant["id"], seeds, only, bounds[name, only])
         if said != "passes":
             return mutant, {"fails": "caught"}.get(said, said), name, why
     return mutant, "survived", "", ""
 
 
-def build_and_judge(mutant, text, chosen):
+def build_and_judge(mutant, text, bounds):
     """The same for one that has a build of its own, from this text of its file."""
     path = ONE / mutant["file"]
     source = path.read_text()
@@ -343,7 +386,7 @@ def build_and_judge(mutant, text, chosen):
         if subprocess.run(command, cwd=ONE, env=env, capture_output=True).returncode != 0:
             return mutant, "unviable", "", ""
         # No choice is in it, so any number but 0 is "a mutant is on".
-        return judge(executables(TESTS, ONE, env), chosen, mutant, None)
+        return judge(build(list(dict.fromkeys(name for name, _ in bounds)), ONE, env), bounds, mutant, None)
     finally:
         write(path, source)
 
@@ -352,7 +395,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*", help="source files (all of the crate if none is named); globs as cargo-mutants has them")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--judges", default=",".join(name for name in CPU_S if name != "sim"), help="which of the tests; all by default")
+    parser.add_argument("--judges", default=",".join(name for name in JUDGES if name != "sim"), help="which of the tests; all by default")
     parser.add_argument("--survivors", action="store_true", help="only those that survived last time")
     parser.add_argument("--resume", action="store_true", help="only those that have no verdict yet")
     parser.add_argument("--constants", action="store_true", help="only those that need a build of their own")
@@ -366,44 +409,42 @@ def main():
     for mutant in listed:
         by_file.setdefault(mutant["file"], []).append(mutant)
     files = [File(pathlib.Path(path), mutants) for path, mutants in by_file.items()]
-    verdict_of = lambda mutant: known.get(mutant["name"], {}).get("verdict")
+    # What an earlier run has found out, of code that is the same still.
+    known_now = {m["name"]: known[m["name"]] for m in listed if known.get(m["name"], {}).get("of") == m["of"]}
+    verdict_of = lambda mutant: known_now.get(mutant["name"], {}).get("verdict")
     unviable = {m["id"] for m in listed if verdict_of(m) == "unviable"}
-    judges, unviable, not_run = build(files, unviable, options.sim)
-    for name in chosen:
-        said, why = run(name, judges[name], 0, options.sim)
-        if said != "passes":
-            sys.exit(f"without a mutant, {name} {said}: {why}")
+    unviable, not_run = put_in(files, unviable)
+    if options.constants:
+        copy_tree(ONE, with_core=True)
+        judges = build(chosen, ONE, environment(ONE_BUILD))
+    else:
+        judges = build(chosen, TREE, environment())
+    bounds = measured(judges, chosen, len(listed) + 1, options.sim)
 
     results, wanted = {}, []
     for mutant in listed:
-        if mutant["id"] in not_run:
-            # Kept if `--constants` has found something out.
-            results[mutant["name"]] = known.get(mutant["name"], {"verdict": "not run"})
-            if options.constants and not (options.resume and verdict_of(mutant) not in (None, "not run")):
-                wanted.append(mutant)
-        elif options.constants:
-            results[mutant["name"]] = known.get(mutant["name"], {"verdict": "not run"})
-        elif mutant["id"] in unviable:
-            results[mutant["name"]] = {"verdict": "unviable"}
-        elif (options.survivors or options.sim) and verdict_of(mutant) != "survived":
-            results[mutant["name"]] = known.get(mutant["name"], {"verdict": "not run"})
-        elif options.resume and verdict_of(mutant) not in (None, "not run"):
-            results[mutant["name"]] = known[mutant["name"]]
+        before = known_now.get(mutant["name"], {"verdict": "not run", "of": mutant["of"]})
+        is_known = before["verdict"] != "not run"
+        if not options.constants and mutant["id"] in unviable:
+            results[mutant["name"]] = {"verdict": "unviable", "of": mutant["of"]}
+        elif (mutant["id"] in not_run) != options.constants or options.resume and is_known:
+            results[mutant["name"]] = before
+        elif (options.survivors or options.sim) and before["verdict"] != "survived":
+            results[mutant["name"]] = before
         else:
             wanted.append(mutant)
     print(f"{len(listed)} mutants: {len(not_run)} cannot be chosen, {len(unviable)} do not compile, {len(wanted)} are tried")
     began = time.monotonic()
     if options.constants:
-        copy_tree(ONE, with_core=True)
         lines = {str(file.path): file.lines for file in files}
-        attempt = lambda mutant: build_and_judge(mutant, changed(lines[mutant["file"]], mutant["diff"]), chosen)
+        attempt = lambda mutant: build_and_judge(mutant, changed(lines[mutant["file"]], mutant["diff"]), bounds)
     else:
-        attempt = lambda mutant: judge(judges, chosen, mutant, options.sim)
+        attempt = lambda mutant: judge(judges, bounds, mutant, options.sim)
     with ThreadPoolExecutor(1 if options.constants else options.jobs) as pool:
         running = [pool.submit(attempt, mutant) for mutant in wanted]
         for count, done in enumerate(as_completed(running), 1):
             mutant, verdict, name, why = done.result()
-            results[mutant["name"]] = {"verdict": verdict, "judge": name, "by": why.strip()}
+            results[mutant["name"]] = {"verdict": verdict, "judge": name, "by": why.strip(), "of": mutant["of"]}
             if verdict == "survived":
                 print(mutant["name"], flush=True)
             if count % 50 == 0:

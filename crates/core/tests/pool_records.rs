@@ -135,11 +135,11 @@ prop_compose! {
 
 prop_compose! {
     fn kept()(
-        kind in 0..13u32, of_pool in 0..7u32, (value, version, deadline, ceiling) in (number(), number(), number(), number()),
+        kind in 0..13u32, of_pool in 0..7u32, (value, version, deadline, ceiling, age) in (number(), number(), number(), number(), number()),
         (what, count, further) in (0..8u32, 0..4u32, 0..3u32), job in prop_oneof![3 => Just(0), 1 => number()],
         refusal in prop_oneof![0..18u32, 1_000..1_040u32],
     ) -> AnswerKept {
-        let pool = AnswerPool { kind: of_pool, number: value, what, count, deadline, version, ceiling };
+        let pool = AnswerPool { kind: of_pool, number: value, what, count, deadline, version, ceiling, age };
         let item = AnswerItem { shard: 0, job, what: refusal, value, further, pool: Some(pool) };
         let answer = Answer { kind, items: vec![item], ..Answer::default() };
         AnswerKept {

@@ -226,7 +226,7 @@ pub struct PoolNews {
     pub name: Arc<str>,
     /// The pool as it is; none if there is none of this name (any more).
     pub seen: Option<PoolSeen>,
-    /// Versions between this one and the last that this watcher knew, which it will not hear of.
+    /// Versions between this one and the last that this watcher knew, which it will not hear of; none after it was gone.
     pub missed: u64,
 }
 
@@ -268,6 +268,11 @@ impl PoolWatch {
             }
             self.changed().await;
         }
+    }
+
+    /// The version of each pool that was told last, in the order in which they were named; none of one of which nothing was.
+    pub fn told(&self) -> impl ExactSizeIterator<Item = Option<u64>> {
+        self.watched.iter().map(|watched| watched.told)
     }
 
     /// Waits for anything to look at. Every receiver has been marked as seen before its pool was looked at.
@@ -338,7 +343,8 @@ impl Watched {
             }
             None if self.told_gone => return None,
             None => {
-                self.told_gone = true;
+                // What was told before is no more. Should it be there again, that is news, whatever its version.
+                (self.told, self.told_gone) = (None, true);
                 Some(0)
             }
         }
@@ -447,6 +453,7 @@ mod tests {
         shown.show(vec![change("p", 4)], Time(1));
         let mut fresh = watch(&shown, &[("p", None), ("q", None)]);
         assert_eq!(heard(&mut fresh), [("p".into(), 4, 0), ("q".into(), 0, 0)]);
+        assert_eq!(fresh.told().collect::<Vec<_>>(), [Some(4), None]);
         assert_eq!(heard(&mut fresh), []);
         let mut resumed = watch(&shown, &[("p", Some(4))]);
         assert_eq!(heard(&mut resumed), []);
@@ -454,6 +461,7 @@ mod tests {
             shown.show(vec![change("p", version)], Time(version));
         }
         assert_eq!(heard(&mut fresh), [("p".into(), 9, 4)]);
+        assert_eq!(fresh.told().collect::<Vec<_>>(), [Some(9), None]);
         assert_eq!(heard(&mut resumed), [("p".into(), 9, 4)]);
         assert_eq!(heard(&mut resumed), []);
     }
@@ -468,7 +476,11 @@ mod tests {
         shown.show(vec![change("p", 0)], Time(2));
         assert_eq!(heard(&mut watch), [("p".into(), 0, 0)]);
         shown.show(vec![change("p", 7)], Time(3));
-        assert_eq!(heard(&mut watch), [("p".into(), 7, 5)]);
+        assert_eq!(heard(&mut watch), [("p".into(), 7, 0)]);
+        shown.show(vec![change("p", 0)], Time(3));
+        assert_eq!(heard(&mut watch), [("p".into(), 0, 0)]);
+        shown.show(vec![change("p", 7)], Time(3));
+        assert_eq!(heard(&mut watch), [("p".into(), 7, 0)], "it is there again, as it was");
         shown.show(vec![change("p", 8)], Time(4));
         assert_eq!(heard(&mut watch), [("p".into(), 8, 0)]);
     }

@@ -142,9 +142,12 @@ pub struct Worked {
     pub release: Vec<Item>,
     /// The jobs handed out.
     pub leased: Vec<Leased>,
-    /// Jobs that were to be handed out and whose payload could not be read. The engine has already failed
-    /// them, so that they are retried or end as dead letters that say why.
+    /// Jobs that were to be handed out and whose stored payload is not what was written. The engine has already failed them: they
+    /// are dead letters that say why.
     pub damaged: Vec<DamagedJob>,
+    /// Jobs that were to be handed out and whose payload the disk refused to read. The engine gives them back by itself, no
+    /// attempt counted, so that they can be handed out again a second later.
+    pub unread: Vec<UnreadJob>,
 }
 
 /// A job in its worker's hands.
@@ -156,17 +159,23 @@ pub struct Leased {
     pub payload: Envelope,
 }
 
-/// A job whose payload could not be read.
-///
-/// If the stored bytes are not what was written, the job has been failed for good with the error kind
+/// A job whose stored payload is not what was written. It has been failed for good with the error kind
 /// [`PAYLOAD_DAMAGED`](crate::PAYLOAD_DAMAGED): it is a dead letter, its payload can be edited, and it can be
-/// redriven. If the disk refused to read, it has been failed with
-/// [`PAYLOAD_UNREADABLE`](crate::PAYLOAD_UNREADABLE) and its retry policy decides.
+/// redriven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedJob {
     /// The job.
     pub id: JobId,
     /// What was found, with file and offset.
+    pub why: String,
+}
+
+/// A job whose payload the disk refused to read. Nothing is known to be wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadJob {
+    /// The job.
+    pub id: JobId,
+    /// What the system said, with file and offset.
     pub why: String,
 }
 
@@ -246,6 +255,8 @@ pub(crate) enum Ask {
     Watch { queues: Vec<String>, kinds: Vec<String>, wait_ms: u64 },
     /// Show something about pools.
     Pool(crate::pools::PoolAsk),
+    /// Give these jobs back, no attempt counted, when the disk that refused to read their payloads has had a rest.
+    HandBack { release: Vec<command::Release> },
     /// Write something, to see whether the log takes it.
     Probe,
 }

@@ -12,10 +12,11 @@
 
 use tidegate_core::state::{Step, Walk};
 use tidegate_core::view::JobFilter;
-use tidegate_core::{State, Time};
+use tidegate_core::{State, Time, sabotage};
 use tidegate_log::frame::PAYLOAD_PREFIX_BYTES;
 use tidegate_log::{LogStatus, Sequence};
 
+use crate::limits::READ_PAUSE_MS;
 use crate::options::Cleaning;
 use crate::payloads::{Pinned, Unreadable};
 use crate::shard::Shard;
@@ -30,22 +31,23 @@ const FREED_PER_RESTATED: u64 = 3;
 const WORTHWHILE: u64 = 2;
 /// Jobs restated in one step, whatever their size.
 const STEP_JOBS: usize = 512;
-/// How long a walk rests after a disk refused to read, in ms.
-const READ_PAUSE_MS: u64 = 1_000;
 
 /// A shard's cleaning.
 #[derive(Debug)]
 pub(crate) struct Cleaner {
     options: Cleaning,
     phase: Phase,
-    /// The log is not looked at again before it is so long, since cleaning it at its present length would
-    /// free little.
+    /// The log is not cleaned again before it is so long, since cleaning it at its present length would free little.
     floor_bytes: u64,
+    /// What was alive when that was found. If much of it has ended since, the log is cleaned all the same.
+    floor_live: u64,
     /// Bytes that callers' writes have paid for; below zero after a step that had to write more.
     credit: i64,
     /// Bytes that the present walk has written.
     written: u64,
     step_at: Time,
+    /// Until when no step is made, paid for or not, since the disk refused to read.
+    rests_until: Time,
     done: u64,
 }
 
@@ -75,7 +77,17 @@ struct Target {
 impl Cleaner {
     pub(crate) fn new(options: Cleaning) -> Self {
         let phase = Phase::Resting;
-        Self { options, phase, floor_bytes: 0, credit: 0, written: 0, step_at: Time(0), done: 0 }
+        Self {
+            options,
+            phase,
+            floor_bytes: 0,
+            floor_live: 0,
+            credit: 0,
+            written: 0,
+            step_at: Time(0),
+            rests_until: Time(0),
+            done: 0,
+        }
     }
 
     /// Callers have written so many bytes.
@@ -96,16 +108,17 @@ impl Cleaner {
 
     /// A walk has ended, and `left` bytes stay in the log. If it wrote much of what it freed, the sample knows
     /// too little of what is alive: the next walk waits until the log has grown.
-    fn ended(&mut self, target: Target, left: u64) {
+    fn ended(&mut self, target: Target, left: u64, state: &State) {
         self.done += 1;
         if self.written > target.freed / WORTHWHILE {
             self.floor_bytes = left + left / 2 + self.options.slack_bytes;
+            self.floor_live = Sample::of(state).live_bytes(Sequence(u64::MAX));
         }
     }
 
     /// When the next step is due although nobody calls.
     pub(crate) fn next_step(&self) -> Option<Time> {
-        (!matches!(self.phase, Phase::Resting)).then_some(self.step_at)
+        (!matches!(self.phase, Phase::Resting)).then_some(self.step_at.max(self.rests_until))
     }
 
     /// Walks that have ended in a trim.
@@ -116,12 +129,14 @@ impl Cleaner {
     /// Begins a walk if the log is too long and enough of it is dead.
     pub(crate) fn look(&mut self, status: &LogStatus, state: &State) {
         let resting = matches!(self.phase, Phase::Resting);
-        let long = status.bytes > self.options.slack_bytes && status.bytes >= self.floor_bytes;
-        if !resting || !long {
+        let long = status.bytes > self.options.slack_bytes;
+        if !resting || !long || (sabotage::is("cleaner_stops") && self.done > 0) {
             return;
         }
         let sample = Sample::of(state);
-        if status.bytes <= 2 * sample.live_bytes(Sequence(u64::MAX)) + self.options.slack_bytes {
+        let live = sample.live_bytes(Sequence(u64::MAX));
+        let not_worthwhile = status.bytes < self.floor_bytes && live > self.floor_live / 2;
+        if not_worthwhile || status.bytes <= 2 * live + self.options.slack_bytes {
             return;
         }
         self.floor_bytes = 0;
@@ -131,7 +146,7 @@ impl Cleaner {
                 self.written = 0;
                 self.phase = Phase::Walking { walk: state.walk(target.first.0), target };
             }
-            None => self.floor_bytes = status.bytes + status.bytes / 4,
+            None => (self.floor_bytes, self.floor_live) = (status.bytes + status.bytes / 4, live),
         }
     }
 }
@@ -224,7 +239,7 @@ impl Shard {
                 tracing::debug!(target = %target.first, "cleaning ends: everything before it may go");
                 let left = self.log.status().bytes.saturating_sub(target.freed);
                 self.log.trim(target.first);
-                cleaner.ended(target, left);
+                cleaner.ended(target, left, &self.state);
             }
             Phase::Waiting { target, after } => {
                 cleaner.phase = Phase::Waiting { target, after };
@@ -232,7 +247,7 @@ impl Shard {
             }
             Phase::Walking { walk, target } => {
                 let paid = cleaner.credit >= cleaner.options.step_bytes as i64;
-                if paid || time >= cleaner.step_at {
+                if time >= cleaner.rests_until && (paid || time >= cleaner.step_at) {
                     let before = self.sink.bytes();
                     let phase = self.step(walk, target, time);
                     self.cleaner.stepped(self.sink.bytes() - before, paid, time);
@@ -257,10 +272,11 @@ impl Shard {
             Step::Restate(ids, blobs) => (ids, blobs),
         };
         let read = Pinned::pin(&*self.log, blobs.iter().copied()).read_raw();
-        if let Some(refused) = read.iter().filter_map(|read| read.as_ref().err()).find(|error| !error.damaged)
-        {
+        let mut refusals = read.iter().filter_map(|read| read.as_ref().err()).filter(|error| !error.damaged);
+        if let Some(refused) = refusals.next() {
+            self.doors.published.reads_refused(1 + refusals.count() as u64);
             tracing::error!(why = refused.why, "cleaning rests: the disk refuses to read");
-            self.cleaner.step_at = time.plus(READ_PAUSE_MS);
+            self.cleaner.rests_until = time.plus(READ_PAUSE_MS);
             return Phase::Walking { walk, target };
         }
         let mut turn = self.gathered.turn(&mut self.sink);
@@ -269,7 +285,7 @@ impl Shard {
         self.gathered.absorb(turn);
         for (blob, read) in blobs.iter().zip(read) {
             match read {
-                Ok(bytes) if tidegate_core::sabotage::is("payload_lost_on_restate") => {
+                Ok(bytes) if sabotage::is("payload_lost_on_restate") => {
                     self.sink.push_blob(&vec![0; bytes.len()]);
                 }
                 Ok(bytes) => self.sink.push_blob(&bytes),

@@ -90,12 +90,20 @@ impl Inbox {
     /// Takes a call of the engine's own. If the shard does not serve, it is dropped: the leases it is about
     /// lapse.
     pub(crate) fn offer_own(&self, work: Work) {
+        let command = Box::new(Command::Work(work));
+        self.ask_own(Ask::Decide { key: None, command, blobs: Vec::new(), wait_ms: 0 });
+    }
+
+    fn ask_own(&self, ask: Ask) {
         let inside = self.lock();
         if inside.admits().is_ok() {
-            let command = Box::new(Command::Work(work));
-            let ask = Ask::Decide { key: None, command, blobs: Vec::new(), wait_ms: 0 };
             self.put(inside, Call { ask, bytes: 0, reply: None });
         }
+    }
+
+    /// Gives jobs back whose payloads the disk did not give, no attempt counted, after a rest.
+    pub(crate) fn hand_back(&self, release: Vec<Release>) {
+        self.ask_own(Ask::HandBack { release });
     }
 
     /// Gives jobs back that could not be delivered, no attempt counted.

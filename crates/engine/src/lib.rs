@@ -60,7 +60,7 @@ mod worker;
 pub use availability::{PoolNews, PoolSeen, PoolShown, PoolWatch};
 pub use calls::{
     Answer, DamagedJob, Deleted, Enqueue, IdempotencyKey, Job, Leased, Page, Queue, Redriving, Stored,
-    Transacted, Transaction, Work, Worked,
+    Transacted, Transaction, UnreadJob, Work, Worked,
 };
 pub use clock::{Clock, Now, SystemClock};
 pub use engine::{Engine, LogSource, Readiness};
@@ -70,12 +70,10 @@ pub use fingerprint::{fingerprint, shard_of};
 pub use layout::shards_in;
 pub use options::{Cleaning, Options, Restart};
 pub use outbox::at_leisure;
-pub use pools::PoolAnswer;
+pub use pools::{HolderFrom, HolderParts, PoolAnswer};
 pub use published::{ShardState, ShardStatus, Status};
 pub use shard::Turned;
 pub use solo::Solo;
 
 /// The error kind of a job whose stored payload is not what was written.
 pub const PAYLOAD_DAMAGED: &str = "payload_damaged";
-/// The error kind of a job whose payload the disk refused to read.
-pub const PAYLOAD_UNREADABLE: &str = "payload_unreadable";

@@ -64,6 +64,10 @@ pub const LEISURE_ANSWERS: usize = 4;
 /// See [`LEISURE_ANSWERS`].
 pub const LEISURE_BYTES: usize = 4 * KIB;
 
+/// How long what needs a read waits after the disk has refused one, in ms: a job whose payload could not be read rests before it
+/// is handed out again, and so does cleaning.
+pub const READ_PAUSE_MS: u64 = 1_000;
+
 /// The longest wait a caller may ask for, in ms.
 pub const WAIT_MS_MAX: u64 = 60_000;
 

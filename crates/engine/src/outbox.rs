@@ -72,6 +72,11 @@ impl Outbox {
             if sabotage::is("pool_shown_before_durable") {
                 self.show_pools(&mut batch);
             }
+            if sabotage::is("queue_shown_before_durable")
+                && let Some(snapshot) = &batch.snapshot
+            {
+                self.published.set_snapshot(Arc::clone(snapshot));
+            }
             inside.held.push_back(batch);
         }
     }

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use prost::Message;
 use tidegate_core::id::Blob;
+use tidegate_core::sabotage;
 use tidegate_log::frame::PAYLOAD_PREFIX_BYTES;
 use tidegate_log::{Log, PayloadOffset, PayloadSource, ReadError, Sequence};
 use tokio::sync::oneshot;
@@ -52,8 +53,8 @@ enum Source {
     /// There is nothing to read.
     None,
     Here(PayloadSource),
-    /// The log does not have the frame.
-    Lost(String),
+    /// The log does not have the frame, or cannot find out where it is.
+    Lost(Unreadable),
 }
 
 /// Why a blob could not be read.
@@ -94,7 +95,7 @@ impl Pinned {
             0 => Source::None,
             frame => log
                 .payload(Sequence(frame))
-                .map_or_else(|error| Source::Lost(error.to_string()), Source::Here),
+                .map_or_else(|error| Source::Lost(unreadable(&error)), Source::Here),
         };
         self.runs.push(Run { source, addresses: at..at + 1, frame });
     }
@@ -124,10 +125,7 @@ impl Pinned {
             let addresses = &self.addresses[run.addresses.clone()];
             match &run.source {
                 Source::None => read.extend(addresses.iter().map(|_| Ok(Bytes::new()))),
-                Source::Lost(why) => {
-                    let lost = Unreadable { damaged: true, why: why.clone() };
-                    read.extend(addresses.iter().map(|_| Err(lost.clone())));
-                }
+                Source::Lost(lost) => read.extend(addresses.iter().map(|_| Err(lost.clone()))),
                 Source::Here(source) => read_run(source, addresses, &mut read),
             }
         }
@@ -153,10 +151,14 @@ fn read_run(
 }
 
 fn decode(blob: Bytes) -> Read {
-    Envelope::decode(blob).map_err(|error| Unreadable {
+    let mut envelope = Envelope::decode(blob).map_err(|error| Unreadable {
         damaged: true,
         why: format!("the stored blob is not an envelope: {error}"),
-    })
+    })?;
+    if sabotage::is("trace_lost") {
+        envelope.traceparent = None;
+    }
+    Ok(envelope)
 }
 
 fn unreadable(error: &ReadError) -> Unreadable {

@@ -10,10 +10,14 @@
 use std::sync::Arc;
 
 use tidegate_core::Command;
+use tidegate_core::command::Operation;
+use tidegate_core::limits::LIST_JOBS_MAX;
 use tidegate_core::outcome::{Item, Outcome, Refusal};
 use tidegate_core::pool::command::PoolOperation;
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_core::pool::view::{Entrant, GrantPage, GrantView, HolderView, LinePage, LinePlace, PoolView};
+use tidegate_core::pool::view::{
+    Entrant, GrantPage, GrantView, HolderPlace, HolderView, LinePage, LinePlace, PoolView,
+};
 use tidegate_core::pool::{GrantId, GrantState, PoolConfig};
 
 use crate::availability::{self, Availability, PoolSeen, PoolShown, PoolWatch};
@@ -29,8 +33,26 @@ use crate::transact::place_of;
 pub struct PoolAnswer {
     /// What became of it.
     pub item: Item,
-    /// The grant, if it is about one that is still known.
+    /// The grant, if it is about one that is still known; of a swap that waits, the one that it would give.
     pub grant: Option<GrantView>,
+}
+
+/// Where a page of what is known of a holder begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct HolderFrom {
+    /// The shard.
+    pub shard: u16,
+    /// The place in it.
+    pub place: HolderPlace,
+}
+
+/// A page of what is known of a holder.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct HolderParts {
+    /// What each shard that knows of it has on this page.
+    pub parts: Vec<(u16, HolderView)>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<HolderFrom>,
 }
 
 /// Reads about pools that ask their shard.
@@ -38,7 +60,7 @@ pub struct PoolAnswer {
 pub(crate) enum PoolAsk {
     Pool(String),
     Grant(GrantId),
-    Holder(String),
+    Holder { name: String, from: HolderPlace, limit: usize },
     Entrants { pool: String, from: u64, limit: usize },
     Grants { pool: String, state: Option<GrantState>, from: u64, limit: usize },
     Line { pool: String, from: LinePlace, limit: usize },
@@ -60,7 +82,9 @@ impl Shard {
         Told::Pool(match ask {
             PoolAsk::Pool(name) => PoolTold::Pool(self.state.pool(&name).map(Box::new)),
             PoolAsk::Grant(id) => PoolTold::Grant(self.state.grant(id).map(Box::new)),
-            PoolAsk::Holder(name) => PoolTold::Holder(self.state.holder(&name)),
+            PoolAsk::Holder { name, from, limit } => {
+                PoolTold::Holder(self.state.holder_page(&name, from, limit))
+            }
             PoolAsk::Entrants { pool, from, limit } => {
                 PoolTold::Entrants(self.state.entrants(&pool, from, limit))
             }
@@ -71,15 +95,39 @@ impl Shard {
         })
     }
 
-    /// The grants that items are about, in their order.
-    pub(crate) fn grants_of(&self, outcome: &Outcome) -> Vec<Option<GrantView>> {
+    /// The grants that items are about, in their order: of a swap that waits, the one that it would give.
+    pub(crate) fn grants_of(&self, outcome: &Outcome, gives: &[Option<GrantId>]) -> Vec<Option<GrantView>> {
         use tidegate_core::pool::view::PoolItem;
         let (Outcome::Pooled(items) | Outcome::Transacted(items)) = outcome else { return Vec::new() };
-        let grant = |item: &Item| match item {
+        let grant = |(index, item): (usize, &Item)| match item {
             Item::Pool(PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. }) => self.state.grant(*id),
+            Item::Pool(PoolItem::Waits { .. }) => {
+                gives.get(index).copied().flatten().and_then(|give| self.state.grant(give))
+            }
             _ => None,
         };
-        items.iter().map(grant).collect()
+        items.iter().enumerate().map(grant).collect()
+    }
+}
+
+/// What each operation of a command would give for something else; nothing if none would.
+pub(crate) fn given_by(command: &Command) -> Vec<Option<GrantId>> {
+    let given = |operation: &PoolOperation| match operation {
+        PoolOperation::Swap(swap) => Some(swap.give),
+        _ => None,
+    };
+    match command {
+        Command::Pools(operations) if operations.iter().any(|operation| given(operation).is_some()) => {
+            operations.iter().map(given).collect()
+        }
+        Command::Transaction(transaction) => {
+            let given = |operation: &Operation| match operation {
+                Operation::Pool(operation) => given(operation),
+                Operation::Enqueue(_) | Operation::Complete(_) => None,
+            };
+            transaction.operations.iter().map(given).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -358,41 +406,67 @@ impl Engine {
     }
 
     /// One holder's whole story, over all shards; none if nothing is known of it. What happened in one shard is in its order;
-    /// what happened in two is in the order of the moments.
+    /// what happened in two is in the order of the moments. Who has very much is read in several pages, between which it may change.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn holder(&self, name: &str) -> Result<Option<HolderView>, CallError> {
-        let parts = self.holder_parts(name).await?;
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        let mut all = HolderView::default();
-        for (_, part) in parts {
-            all.grants.extend(part.grants);
-            all.waiting.extend(part.waiting);
-            all.story.extend(part.story);
+        let (mut all, mut is_known) = (HolderView::default(), false);
+        let mut from = Some(HolderFrom::default());
+        while let Some(at) = from {
+            let HolderParts { parts, next } = self.holder_parts(name, at, LIST_JOBS_MAX).await?;
+            is_known |= !parts.is_empty();
+            for (_, part) in parts {
+                all.grants.extend(part.grants);
+                all.waiting.extend(part.waiting);
+                all.story.extend(part.story);
+            }
+            from = next;
         }
         all.waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
         // Stable: within a shard moments never go back.
         all.story.sort_by_key(|entry| entry.at);
-        Ok(Some(all))
+        Ok(is_known.then_some(all))
     }
 
-    /// What each shard that knows a holder knows of it, with the shard's number: entries of a story name grants and jobs by their
-    /// sequence alone.
+    /// A page of what is known of a holder, from a place on: at most `limit` and at most 1,000 of its grants, and as many of its places in
+    /// lines. It comes by shard, with the shard's number: entries of a story name grants and jobs by their sequence alone.
+    /// The first page has what happened, of all shards.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn holder_parts(&self, name: &str) -> Result<Vec<(u16, HolderView)>, CallError> {
-        let mut parts = Vec::new();
-        for shard in 0..self.shards() {
-            let PoolTold::Holder(part) = self.ask_pools(shard, PoolAsk::Holder(name.into())).await? else {
+    pub async fn holder_parts(
+        &self,
+        name: &str,
+        from: HolderFrom,
+        limit: usize,
+    ) -> Result<HolderParts, CallError> {
+        let limit = limit.min(LIST_JOBS_MAX);
+        let is_first = from == HolderFrom::default();
+        let (mut page, mut room) = (HolderParts::default(), limit);
+        for shard in from.shard..self.shards() {
+            let place = if shard == from.shard { from.place } else { HolderPlace::default() };
+            // Once the page is full, only what happened is still wanted of the others.
+            let ask = PoolAsk::Holder { name: name.into(), from: place, limit: room };
+            let PoolTold::Holder(part) = self.ask_pools(shard, ask).await? else {
                 unreachable!("a holder was asked for")
             };
-            parts.extend(part.map(|part| (shard, part)));
+            let Some(mut part) = part else { continue };
+            if let Some(place) = part.next.take() {
+                // Nothing of a shard that comes after one which has more.
+                page.next.get_or_insert(HolderFrom { shard, place });
+                room = 0;
+            }
+            room = room.saturating_sub(part.grants.len().max(part.waiting.len()));
+            if !is_first {
+                part.story.clear();
+            }
+            page.parts.push((shard, part));
+            if page.next.is_some() && !is_first {
+                break;
+            }
         }
-        Ok(parts)
+        Ok(page)
     }
 
     /// Those who joined before the opening that drew the order, by the number of their joining, from `from` on; at most `limit`.

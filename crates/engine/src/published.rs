@@ -73,6 +73,8 @@ pub struct ShardStatus {
     pub restarts: u64,
     /// Times the log has been cleaned: everything alive in its oldest part written anew and that part let go.
     pub cleanings: u64,
+    /// Payloads that the disk has refused to read since the engine was opened. Their jobs went back untried.
+    pub reads_refused: u64,
 }
 
 /// A shard's queues at one moment, by name.
@@ -94,6 +96,8 @@ pub(crate) struct Published {
     /// The steady clock when something last became durable, plus one; 0 for never.
     durable_at: AtomicU64,
     waits_for_log: AtomicBool,
+    /// Reads of payloads that the disk has refused.
+    reads_refused: AtomicU64,
     figures: Mutex<Figures>,
     pools: Arc<Availability>,
 }
@@ -136,6 +140,7 @@ impl Published {
             durable: AtomicU64::new(0),
             durable_at: AtomicU64::new(0),
             waits_for_log: AtomicBool::new(false),
+            reads_refused: AtomicU64::new(0),
             figures: Mutex::new(figures),
             pools: Arc::new(Availability::new()),
         }
@@ -182,6 +187,11 @@ impl Published {
         self.waits_for_log.load(Ordering::SeqCst)
     }
 
+    /// The disk has refused to read so many payloads.
+    pub(crate) fn reads_refused(&self, payloads: u64) {
+        self.reads_refused.fetch_add(payloads, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_waits_for_log(&self, waits: bool) {
         self.waits_for_log.store(waits, Ordering::SeqCst);
     }
@@ -211,6 +221,7 @@ impl Published {
             turns: figures.turns,
             restarts: figures.restarts,
             cleanings: figures.cleanings,
+            reads_refused: self.reads_refused.load(Ordering::Relaxed),
         }
     }
 

@@ -52,6 +52,7 @@ impl Engine {
                 Ok(leased) => {
                     answer.value.leased = leased.value.leased;
                     answer.value.damaged = leased.value.damaged;
+                    answer.value.unread = leased.value.unread;
                     answer.replayed = leased.replayed && (answer.replayed || !settles);
                 }
                 // What was settled stands, whatever the lease was told.
@@ -149,7 +150,7 @@ impl Engine {
         loop {
             let found = self.lease_now(&by_shard, lease.max, key).await?;
             let left = until.saturating_duration_since(Instant::now());
-            if !found.value.leased.is_empty() || !found.value.damaged.is_empty() || left.is_zero() {
+            if has_found(&found.value) || left.is_zero() {
                 return Ok(found);
             }
             if !self.watch(&by_shard, left).await? {
@@ -191,13 +192,14 @@ impl Engine {
                 Ok(answer) => {
                     all.value.leased.extend(answer.value.leased);
                     all.value.damaged.extend(answer.value.damaged);
+                    all.value.unread.extend(answer.value.unread);
                     all.replayed &= answer.replayed;
                 }
                 Err(error) => drop(refused.get_or_insert(error)),
             }
         }
         match refused {
-            Some(error) if all.value.leased.is_empty() && all.value.damaged.is_empty() => Err(error),
+            Some(error) if !has_found(&all.value) => Err(error),
             _ => Ok(all),
         }
     }
@@ -218,6 +220,11 @@ impl Engine {
         }
         Ok(false)
     }
+}
+
+/// Whether a lease has found something, readable or not.
+fn has_found(worked: &Worked) -> bool {
+    !(worked.leased.is_empty() && worked.damaged.is_empty() && worked.unread.is_empty())
 }
 
 /// Waits for the first of some answers and takes it out.

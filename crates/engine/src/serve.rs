@@ -99,7 +99,7 @@ impl Shard {
         match waiter.waiting {
             Waiting::Lease(waiting) => {
                 let (worked, replayed) = waiting.settled.unwrap_or((Worked::default(), false));
-                self.answer_outcome(reply, Outcome::Worked(worked), replayed, false);
+                self.answer_outcome(reply, Outcome::Worked(worked), replayed, false, &[]);
             }
             Waiting::Watch { .. } => self.tell(reply, Told::Watched(false)),
             Waiting::Job(id) => self.tell_job(reply, id),

@@ -5,7 +5,7 @@
 //! comes out is at most one frame in the log and one batch in the outbox.
 //!
 //! ```text
-//!   begin_turn ▶ expire ▶ clean a little ▶ decide each call ▶ serve who waits ▶ submit ▶ hand answers to the outbox
+//!   begin_turn ▶ expire ▶ clean a little ▶ hand back ▶ decide each call ▶ serve who waits ▶ submit ▶ hand answers to the outbox
 //! ```
 //!
 //! Promises: what is decided is in the frame, in order; an answer is held until all it saw is durable; a turn
@@ -16,9 +16,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use prost::Message;
+use tidegate_core::command::{Release, Work};
+use tidegate_core::outcome::LeasedJob;
 use tidegate_core::record::RecordMessage;
 use tidegate_core::state::Turn;
-use tidegate_core::{JobId, State, Time};
+use tidegate_core::{Command, JobId, State, Time, sabotage};
 use tidegate_log::{Epoch, Log, Opened, Sequence};
 
 use crate::availability::PoolChange;
@@ -92,6 +94,8 @@ pub(crate) struct Shard {
     publish_at: Option<Time>,
     published_at: Time,
     pub(crate) cleaner: Cleaner,
+    /// Leases that go back once a disk that refused to read has had a rest. If the shard starts over before, they lapse.
+    returns: Vec<(Time, Release)>,
     /// Pools that are shown and that this log knows nothing of, to be shown no more: a damaged disk has lost them since.
     lost_pools: Vec<Arc<str>>,
 }
@@ -181,7 +185,7 @@ impl Shard {
         let shown = doors.published.pools().all().into_iter().map(|seen| Arc::clone(&seen.view.name));
         let lost_pools = shown.filter(|name| state.pool(name).is_none()).collect();
         doors.published.update(|figures| figures.recovery = Some(recovery));
-        Ok(Self {
+        let mut shard = Self {
             number,
             log,
             epoch,
@@ -201,9 +205,24 @@ impl Shard {
             publish_at: Some(Time(0)),
             published_at: Time(0),
             cleaner: Cleaner::new(options.cleaning),
+            returns: Vec::new(),
             lost_pools,
             options: Arc::clone(options),
-        })
+        };
+        shard.show_replayed();
+        Ok(shard)
+    }
+
+    /// Shows what the log has brought back, which is durable. The first turn writes a frame as likely as not (a hold has lapsed
+    /// meanwhile), and until that is synced whoever came through the door would find no pool, no queue, and believe it.
+    fn show_replayed(&mut self) {
+        let time = self.state.now();
+        let pools = self.changed_pools();
+        self.doors.published.pools().show(pools, time);
+        let queues = self.snapshot(time);
+        self.doors.published.set_snapshot(queues);
+        // What the first turn makes of it is shown likewise, as soon as that is durable.
+        self.publish_at = Some(Time(0));
     }
 
     /// Runs one turn over the calls that wait, as far as its bounds allow; the rest stays in `calls`.
@@ -218,6 +237,7 @@ impl Shard {
         let mut more = self.expire();
         self.clean(time);
         let cleaned = self.sink.bytes();
+        self.hand_back(time);
         for taken in 0..limits::TURN_CALLS {
             let Some(call) = calls.front() else { break };
             // The first is taken however long it is, so that no call is kept out for ever.
@@ -235,6 +255,31 @@ impl Shard {
         self.cleaner.pay(self.sink.bytes() - cleaned);
         self.submit(time)?;
         Ok(Turned { more })
+    }
+
+    /// Takes leases that go back later: after a rest, and in any case before they lapse, for that would count as an attempt.
+    pub(crate) fn hand_back_later(&mut self, release: Vec<Release>, time: Time) {
+        for release in release {
+            let lease = self.state.job(release.id).filter(|job| job.token == Some(release.token));
+            if let Some(lapses_at) = lease.and_then(|job| job.lease_expires_at) {
+                let rest_ms = limits::READ_PAUSE_MS.min(lapses_at.since(time) / 2);
+                self.returns.push((time.plus(rest_ms), release));
+            }
+        }
+    }
+
+    /// These jobs are in their worker's hands now, by a repeated answer.
+    pub(crate) fn keep_leased(&mut self, jobs: &[LeasedJob]) {
+        self.returns.retain(|(_, release)| !jobs.iter().any(|job| job.token == release.token));
+    }
+
+    /// Gives back what has rested.
+    fn hand_back(&mut self, time: Time) {
+        if self.returns.iter().any(|(at, _)| *at <= time) {
+            let due = self.returns.extract_if(.., |(at, _)| *at <= time);
+            let release = due.map(|(_, release)| release).collect();
+            self.decide(None, Command::Work(Work { release, ..Work::default() }), &[]);
+        }
     }
 
     /// What time has made due; the first turn of a new log also gives it its seed.
@@ -301,7 +346,8 @@ impl Shard {
     pub(crate) fn next_wake(&self) -> Option<Time> {
         let look_at = (self.disk.seen != self.last).then_some(self.disk.look_at);
         let waiters = self.waiters.next_deadline();
-        [self.state.next_deadline(), waiters, self.publish_at, self.cleaner.next_step(), look_at]
+        let returns = self.returns.iter().map(|(at, _)| *at).min();
+        [self.state.next_deadline(), waiters, returns, self.publish_at, self.cleaner.next_step(), look_at]
             .into_iter()
             .flatten()
             .min()
@@ -337,6 +383,7 @@ impl Shard {
             self.turn(now, calls)?;
         }
         let time = self.state.begin_turn(self.last.next().0, self.pace.time(now));
+        self.hand_back(Time(u64::MAX));
         while let Some(waiter) = self.waiters.take_any() {
             self.lapse(waiter);
         }
@@ -373,7 +420,8 @@ impl Shard {
         }
         // Once full, an eighth more must be free, so that the door does not flap.
         let needed = if self.disk.full { reserve.saturating_add(reserve / 8) } else { reserve };
-        let full = status.free_bytes < needed;
+        let stays = self.disk.full && sabotage::is("disk_full_for_ever");
+        let full = status.free_bytes < needed || stays;
         if full != self.disk.full {
             let (shard, free_bytes) = (self.number, status.free_bytes);
             if full {

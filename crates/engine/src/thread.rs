@@ -194,7 +194,7 @@ impl Runner {
             .map_err(|source| OpenError::Replay { shard, source })
     }
 
-    /// A turn before the door opens: it gives a new log its seed and publishes the first snapshot.
+    /// A turn before the door opens: it gives a new log its seed. What was replayed is shown already, whenever this turn's frame is synced.
     fn first_turn(&mut self, mut shard: Shard) -> Result<Shard, OpenError> {
         match shard.turn(self.options.clock.now(), &mut VecDeque::new()) {
             Ok(_) => Ok(shard),

@@ -6,6 +6,7 @@
 
 use tidegate_core::command::{IdempotencyKey, Lease, Pause, Work};
 use tidegate_core::outcome::{Outcome, Worked};
+use tidegate_core::pool::GrantId;
 use tidegate_core::pool::command::PoolOperation;
 use tidegate_core::state::{Decided, MADE};
 use tidegate_core::{Command, JobId, Request, Time};
@@ -18,6 +19,7 @@ use crate::fingerprint::fingerprint;
 use crate::inbox::Call;
 use crate::limits::WAIT_MS_MAX;
 use crate::payloads::Pinned;
+use crate::pools::given_by;
 use crate::shard::Shard;
 use crate::waiters::{Waiter, Waiting, WaitingLease};
 
@@ -49,8 +51,9 @@ impl Shard {
                     self.work_with_wait(settle, lease, blobs, key, deadline(time, wait_ms), reply);
                 }
                 command => {
-                    let decided = self.decide(key, command, &blobs);
-                    self.answer_decided(reply, decided);
+                    let gives = given_by(&command);
+                    let Decided { outcome, replayed } = self.decide(key, command, &blobs);
+                    self.answer_outcome(reply, outcome, replayed, !replayed, &gives);
                 }
             },
             Ask::Job { id, wait_ms } => self.job(id, deadline(time, wait_ms), time, reply),
@@ -78,6 +81,7 @@ impl Shard {
                 let told = self.tell_pools(ask);
                 self.tell(reply, told);
             }
+            Ask::HandBack { release } => self.hand_back_later(release, time),
             Ask::Probe => {
                 self.probed = true;
                 self.tell(reply, Told::Probed);
@@ -250,7 +254,7 @@ impl Shard {
             // What was settled stands, whatever the lease was told.
             (Some((worked, replayed)), _) => (Outcome::Worked(worked), replayed),
         };
-        self.answer_outcome(reply, outcome, replayed, !leased_before);
+        self.answer_outcome(reply, outcome, replayed, !leased_before, &[]);
     }
 
     /// Answers with a job, or waits for its end.
@@ -289,20 +293,27 @@ impl Shard {
     }
 
     fn answer_decided(&mut self, reply: Option<Reply>, decided: Decided) {
-        self.answer_outcome(reply, decided.outcome, decided.replayed, !decided.replayed);
+        self.answer_outcome(reply, decided.outcome, decided.replayed, !decided.replayed, &[]);
     }
 
     /// Answers with an outcome. Jobs that were leased just now go back if the caller does not pick them up;
-    /// jobs of a repeated answer may be in somebody's hands.
+    /// jobs of a repeated answer may be in somebody's hands. `gives` is what [`given_by`] says of the command.
     pub(crate) fn answer_outcome(
         &mut self,
         reply: Option<Reply>,
         outcome: Outcome,
         replayed: bool,
         leased_now: bool,
+        gives: &[Option<GrantId>],
     ) {
         let leases = matches!(&outcome, Outcome::Worked(worked) if !worked.leased.is_empty());
-        let grants = self.grants_of(&outcome);
+        if let Outcome::Worked(worked) = &outcome
+            && leases
+            && !leased_now
+        {
+            self.keep_leased(&worked.leased);
+        }
+        let grants = self.grants_of(&outcome, gives);
         let told = Told::Decided { outcome, replayed, pinned: Pinned::default(), grants };
         let delivery = if leases && leased_now {
             Delivery::of_leases(told, &self.doors.inbox)

@@ -2,20 +2,21 @@
 //! was leased.
 //!
 //! Promise: a job that was leased is in the answer, given back, or failed with a reason that says what is
-//! wrong with its payload. None is forgotten in between, wherever the future is dropped.
+//! wrong with its payload. None is forgotten in between, wherever the future is dropped. A disk that refuses to read costs no
+//! attempt: nothing is wrong with the job, and its worker has never seen it.
 
 use std::time::Duration;
 
-use tidegate_core::Command;
-use tidegate_core::command::{self, IdempotencyKey};
+use tidegate_core::command::{self, IdempotencyKey, Release};
 use tidegate_core::outcome::{LeasedJob, Outcome};
+use tidegate_core::{Command, sabotage};
 
-use crate::calls::{Answer, Ask, DamagedJob, Leased, Work, Worked};
+use crate::PAYLOAD_DAMAGED;
+use crate::calls::{Answer, Ask, DamagedJob, Leased, UnreadJob, Work, Worked};
 use crate::delivery::Delivery;
 use crate::engine::{Engine, outcome_of, unexpected, wait_ms};
 use crate::error::CallError;
 use crate::payloads::{Read, Unreadable};
-use crate::{PAYLOAD_DAMAGED, PAYLOAD_UNREADABLE};
 
 /// What a shard has answered to a round trip, with the payloads of what it leased, and not picked up yet: if
 /// it is dropped, its jobs go back.
@@ -72,14 +73,12 @@ impl Engine {
         let Brought { shard, delivery, read } = brought;
         match outcome_of(delivery)? {
             (Outcome::Worked(worked), replayed) => {
-                let (leased, damaged) = self.sort_out(shard, worked.leased, read);
                 let value = Worked {
                     complete: worked.complete,
                     fail: worked.fail,
                     extend: worked.extend,
                     release: worked.release,
-                    leased,
-                    damaged,
+                    ..self.sort_out(shard, worked.leased, read)
                 };
                 Ok(Answer { value, replayed })
             }
@@ -87,30 +86,44 @@ impl Engine {
         }
     }
 
-    /// Puts payloads to their jobs. A job without a readable payload is failed: it is not lost, and says why.
-    fn sort_out(&self, shard: u16, jobs: Vec<LeasedJob>, read: Vec<Read>) -> (Vec<Leased>, Vec<DamagedJob>) {
-        let (mut leased, mut damaged, mut fail) = (Vec::with_capacity(jobs.len()), Vec::new(), Vec::new());
+    /// Puts payloads to their jobs. A job whose payload is damaged is failed: it is not lost, and says why. One whose payload the disk
+    /// does not give is handed back.
+    fn sort_out(&self, shard: u16, jobs: Vec<LeasedJob>, read: Vec<Read>) -> Worked {
+        let mut sorted = Worked { leased: Vec::with_capacity(jobs.len()), ..Worked::default() };
+        let (mut fail, mut release) = (Vec::new(), Vec::new());
         for (job, read) in jobs.into_iter().zip(read) {
             match read {
-                Ok(payload) => leased.push(Leased { job, payload }),
-                Err(Unreadable { damaged: is_damage, why }) => {
-                    tracing::error!(job = %job.id, why, "a payload cannot be read; its job is failed");
+                Ok(payload) => sorted.leased.push(Leased { job, payload }),
+                Err(Unreadable { damaged: false, why }) if !sabotage::is("unread_job_failed") => {
+                    release.push(Release { id: job.id, token: job.token });
+                    sorted.unread.push(UnreadJob { id: job.id, why });
+                }
+                Err(Unreadable { why, .. }) => {
+                    tracing::error!(job = %job.id, why, "a payload is damaged; its job is failed");
                     fail.push(command::Fail {
                         id: job.id,
                         token: job.token,
                         message: why.clone(),
-                        kind: Some(if is_damage { PAYLOAD_DAMAGED } else { PAYLOAD_UNREADABLE }.into()),
+                        kind: Some(PAYLOAD_DAMAGED.into()),
                         dependency: None,
                         retry_after_ms: None,
-                        fatal: is_damage,
+                        fatal: true,
                     });
-                    damaged.push(DamagedJob { id: job.id, why });
+                    sorted.damaged.push(DamagedJob { id: job.id, why });
                 }
             }
         }
-        if !fail.is_empty() && !tidegate_core::sabotage::is("damaged_job_forgotten") {
-            self.doors(shard).inbox.offer_own(command::Work { fail, ..Default::default() });
+        let doors = self.doors(shard);
+        if !fail.is_empty() && !sabotage::is("damaged_job_forgotten") {
+            doors.inbox.offer_own(command::Work { fail, ..Default::default() });
         }
-        (leased, damaged)
+        // Whole frames lie beside one another, so that one line tells of all.
+        if let Some(UnreadJob { id, why }) = sorted.unread.first() {
+            let jobs = sorted.unread.len();
+            tracing::error!(shard, jobs, first = %id, why, "the disk refuses to read payloads; their jobs go back untried");
+            doors.published.reads_refused(jobs as u64);
+            doors.inbox.hand_back(release);
+        }
+        sorted
     }
 }

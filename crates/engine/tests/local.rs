@@ -12,14 +12,15 @@ use common::*;
 use tidegate_core::JobId;
 use tidegate_core::command::{self, Lease};
 use tidegate_core::outcome::Item;
-use tidegate_core::policy::QueueConfig;
+use tidegate_core::policy::{QueueConfig, Retry};
 use tidegate_core::pool::PoolConfig;
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::view::PoolItem;
 use tidegate_core::view::{JobFilter, JobState};
+use tidegate_engine::limits::READ_PAUSE_MS;
 use tidegate_engine::{
     CallError, Engine, Envelope, LogSource, OpenError, Options, PAYLOAD_DAMAGED, ShardState, ShardStatus,
-    Stored, shard_of,
+    Stored, Worked, shard_of,
 };
 use tidegate_log::disk::simulated::SimulatedDisk;
 use tidegate_log::{LocalLog, LocalOptions, Log, Opened};
@@ -163,6 +164,112 @@ fn a_damaged_payload_ends_as_a_dead_letter_that_says_so() {
         engine.redrive(redrive, None).await.expect("redriven");
         let worked = engine.lease(wish(&["a"], 10), LONG, None).await.expect("leased").value;
         assert_eq!(texts(&worked), ["\"mended\""]);
+    });
+}
+
+/// A log on a simulated disk that keeps nothing in memory; each opening goes on with what is there.
+fn on(disk: &SimulatedDisk) -> LogSource {
+    let disk = disk.clone();
+    Box::new(move || {
+        let options = LocalOptions { recent_bytes: 0, spares: 0, ..LocalOptions::default() };
+        let Opened { log, recovery } = LocalLog::open_on(Arc::new(disk.clone()), options)?;
+        Ok(Opened { log: Arc::new(log) as Arc<dyn Log>, recovery })
+    })
+}
+
+/// Seen live: while the disk refused to read, all jobs of each lease were failed, and jobs with one attempt died of it.
+#[test]
+fn a_disk_that_refuses_to_read_costs_no_attempt() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(HandClock::new());
+    let open = || {
+        let options = Options { clock: clock.clone(), ..options() };
+        Engine::start(vec![on(&disk)], options).expect("the engine starts")
+    };
+    let expected = ["\"1\"", "\"2\"", "\"3\""];
+    wait(async {
+        let engine = open();
+        let once = Retry { max_attempts: 1, ..Retry::DEFAULT };
+        engine
+            .configure_queue("a", QueueConfig { retry: once, ..QueueConfig::DEFAULT }, None)
+            .await
+            .expect("made");
+        engine.enqueue(jobs("a", &expected), None).await.expect("enqueued");
+        engine.close().await.expect("the engine closes");
+
+        // After a restart nothing of it is in memory.
+        let engine = open();
+        disk.fail_reads(0, u64::MAX);
+        let worked = engine.lease(wish(&["a"], 10), NO_WAIT, None).await.expect("an answer").value;
+        assert_eq!((worked.leased.len(), worked.damaged.len(), worked.unread.len()), (0, 0, 3), "{worked:?}");
+        assert!(worked.unread[0].why.contains("refuses to read"), "{}", worked.unread[0].why);
+        assert_eq!(engine.status().shards[0].reads_refused, 3);
+        let job = engine.job(JobId::new(0, 1), NO_WAIT).await.expect("a read").expect("a job");
+        assert!(matches!(&job.payload, Stored::Damaged(why) if why.contains("refuses to read")), "{job:?}");
+        // They rest, so that whoever asks at once is not given the same again.
+        let again = engine.lease(wish(&["a"], 10), NO_WAIT, None).await.expect("an answer").value;
+        assert_eq!(again, Worked::default());
+        // A repeated call may have better luck: what it gets is its own and does not go back.
+        clock.pass(READ_PAUSE_MS);
+        let ask = || engine.lease(wish(&["a"], 1), NO_WAIT, key("k", 1));
+        let unlucky = ask().await.expect("an answer").value;
+        assert_eq!((unlucky.leased.len(), unlucky.unread.len()), (0, 1));
+        disk.fail_reads(0, 0);
+        let lucky = ask().await.expect("an answer");
+        assert!(lucky.replayed);
+        assert_eq!(texts(&lucky.value), expected[..1]);
+        clock.pass(READ_PAUSE_MS);
+        let settled = engine.work(complete(&lucky.value.leased), NO_WAIT, None).await.expect("settled").value;
+        assert_eq!(ids(&settled.complete), [JobId::new(0, 1)]);
+        // What rests when the engine is closed goes back then.
+        disk.fail_reads(0, u64::MAX);
+        let worked = engine.lease(wish(&["a"], 10), NO_WAIT, None).await.expect("an answer").value;
+        assert_eq!(worked.unread.len(), 2);
+        engine.close().await.expect("the engine closes");
+
+        disk.fail_reads(0, 0);
+        let engine = open();
+        let worked = engine.lease(wish(&["a"], 10), NO_WAIT, None).await.expect("leased").value;
+        assert_eq!(texts(&worked), expected[1..]);
+        assert!(worked.leased.iter().all(|leased| leased.job.attempt == 1), "{worked:?}");
+        engine.close().await.expect("the engine closes");
+    });
+}
+
+#[test]
+fn a_log_is_not_cleaned_while_the_disk_refuses_to_read_and_loses_nothing() {
+    let disk = SimulatedDisk::new();
+    let clock = Arc::new(HandClock::new());
+    let cleaning = tidegate_engine::Cleaning { slack_bytes: 64 << 10, step_bytes: 16 << 10, pause_ms: 1 };
+    let small =
+        LocalOptions { segment_bytes: 64 << 10, recent_bytes: 0, spares: 0, ..LocalOptions::default() };
+    let platter = disk.clone();
+    let source: LogSource = Box::new(move || {
+        let Opened { log, recovery } = LocalLog::open_on(Arc::new(platter.clone()), small.clone())?;
+        Ok(Opened { log: Arc::new(log) as Arc<dyn Log>, recovery })
+    });
+    let options = Options { clock: clock.clone(), cleaning, ..options() };
+    let engine = Engine::start(vec![source], options).expect("the engine starts");
+    let pad = format!("\"{}\"", "x".repeat(30_000));
+    wait(async {
+        engine.enqueue(jobs("stays", &["\"kept\""]), None).await.expect("enqueued");
+        // Jobs that are cancelled unread: nobody but the walk reads.
+        let passes = async || {
+            let items = engine.enqueue(jobs("passes", &[&pad]), None).await.expect("enqueued").value;
+            engine.cancel(ids(&items)[0], None).await.expect("cancelled");
+            clock.pass(100);
+        };
+        disk.fail_reads(0, u64::MAX);
+        while engine.status().shards[0].reads_refused < 3 {
+            passes().await;
+        }
+        assert_eq!(engine.status().shards[0].cleanings, 0);
+        disk.fail_reads(0, 0);
+        while engine.status().shards[0].cleanings == 0 {
+            passes().await;
+        }
+        assert_eq!(work_off(&engine, "stays").await.expect("worked off"), ["\"kept\""]);
+        engine.close().await.expect("the engine closes");
     });
 }
 

@@ -31,18 +31,23 @@ struct World {
 
 impl World {
     fn open(disk: &SimulatedDisk) -> Self {
+        let mut world = Self::open_at(disk, Arc::new(HandClock::new()));
+        world.decide();
+        world.sync();
+        world
+    }
+
+    /// Opened, and its first turn not run yet.
+    fn open_at(disk: &SimulatedDisk, clock: Arc<HandClock>) -> Self {
         let log_options =
             LocalOptions { segment_bytes: 4_096, recent_bytes: 2_000, spares: 0, identity: Some(7) };
         let Opened { log, recovery } =
             LocalLog::open_stepped(Arc::new(disk.clone()), log_options).expect("the log opens");
-        let (log, clock) = (Arc::new(log), Arc::new(HandClock::new()));
+        let log = Arc::new(log);
         let options = Options { clock: clock.clone(), readers: 0, ..options() };
         let opened = Opened { log: Arc::clone(&log) as Arc<dyn Log>, recovery };
         let (engine, solo) = Engine::solo(opened, options).expect("the engine opens");
-        let mut world = Self { engine, solo, log, clock };
-        world.decide();
-        world.sync();
-        world
+        Self { engine, solo, log, clock }
     }
 
     /// Runs turns until there is nothing more to do. Nothing of it is durable before [`sync`](Self::sync).
@@ -107,6 +112,29 @@ fn heard(watch: &mut PoolWatch) -> Vec<(u64, u64)> {
             news.iter().map(told).collect()
         }
     }
+}
+
+/// The first turn wrote that a hold had lapsed, and until that was synced every pool was answered as one that does not exist.
+#[test]
+fn what_was_replayed_is_shown_while_the_first_frame_is_in_flight() {
+    let disk = SimulatedDisk::new();
+    let mut world = World::open(&disk);
+    world.configure("keep", PoolConfig::of(8));
+    world.configure("p", PoolConfig::of(1));
+    world.one(PoolOperation::Hold(Wish { hold_ms: Some(1_000), ..wish_for("p", "anna") }));
+    let clock = Arc::clone(&world.clock);
+    drop(world);
+    clock.pass(5_000);
+    let mut world = World::open_at(&disk, clock);
+    let mut watch = world.engine.watch_pools(vec![("keep".into(), Some(1)), ("p".into(), Some(2))]);
+    world.decide();
+    assert_eq!(world.engine.pool("keep").expect("it exists").view.version, 1);
+    let before = world.engine.pool("p").expect("it exists");
+    assert_eq!((before.view.version, before.view.held), (3, 1), "that it has lapsed is not durable");
+    assert_eq!(heard(&mut watch), [(3, 0)], "nobody is told that a pool has gone");
+    world.sync();
+    assert_eq!(heard(&mut watch), [(4, 1)]);
+    assert_eq!(heard(&mut watch), []);
 }
 
 #[test]

@@ -10,15 +10,18 @@ use crate::history::{Event, History};
 
 /// How long the working off may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Counts are of a moment ago; they are looked at so often until they are of now.
-const LOOKS: u32 = 50;
+/// Counts are of a moment ago; for so long they are looked at until they are of now.
+const COUNTS_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until every job of the queue has ended.
+/// Waits until every job of the queue has ended. Counts are of a moment ago, and may miss what was accepted last: they must say
+/// so twice.
 pub(crate) async fn wait_drained(client: &Client, queue: &str) -> anyhow::Result<()> {
     let since = Instant::now();
+    let mut looks = 0;
     loop {
         let counts = client.show_queue(queue).await?.counts;
-        if unfinished(&counts) == 0 {
+        looks = if unfinished(&counts) == 0 { looks + 1 } else { 0 };
+        if looks == 2 {
             return Ok(());
         }
         if since.elapsed() > PATIENCE {
@@ -44,15 +47,15 @@ pub(crate) async fn audit(client: &Client, queue: &str, history: &History) -> an
             break;
         }
     }
-    let mut counts = client.show_queue(queue).await?.counts;
-    for _ in 0..LOOKS {
+    let since = Instant::now();
+    let counts = loop {
+        let counts = client.show_queue(queue).await?.counts;
         let all = unfinished(&counts) + counts.completed + counts.dead + counts.cancelled;
-        if all == jobs.len() as u64 {
-            break;
+        if all == jobs.len() as u64 || since.elapsed() > COUNTS_PATIENCE {
+            break counts;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
-        counts = client.show_queue(queue).await?.counts;
-    }
+    };
     for job in &jobs {
         history.add("audit", Event::Found { id: job.id.to_string(), state: job.state });
     }

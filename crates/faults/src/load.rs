@@ -6,8 +6,8 @@
 //! something under a token that is over.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -34,12 +34,40 @@ const BACKLOG_MAX: u64 = 1_500;
 pub(crate) struct Progress {
     pub(crate) accepted: AtomicU64,
     pub(crate) ended: AtomicU64,
-    pub(crate) unknown: AtomicU64,
-    pub(crate) disk_full: AtomicU64,
+    /// Calls that were accepted, asked again, and answered again.
+    pub(crate) answered_again: AtomicU64,
+    /// By producer.
+    told: Mutex<Vec<Told>>,
     /// Unfinished jobs in the queue, as it last said.
     backlog: AtomicU64,
     stop_producing: AtomicBool,
     stop_working: AtomicBool,
+}
+
+/// How often a producer was told something. A producer asks one thing after the other: what it asks after it was told so was
+/// asked after that.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    /// That the disk is full. What was accepted before is counted by then.
+    pub(crate) disk_full: u64,
+    /// Nothing certain, or that it may come again.
+    pub(crate) in_vain: u64,
+}
+
+impl Progress {
+    /// What each producer was told so far.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How much more often each producer was told nothing certain than it had been `before`.
+    pub(crate) fn in_vain_since(&self, before: &[Told]) -> Vec<u64> {
+        self.told().iter().zip(before).map(|(now, before)| now.in_vain - before.in_vain).collect()
+    }
+
+    fn tell(&self, producer: usize, told: impl FnOnce(&mut Told)) {
+        told(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner)[producer]);
+    }
 }
 
 /// How much there is to do.
@@ -124,7 +152,8 @@ impl Load {
         seed: u64,
         demand: &Demand,
     ) -> anyhow::Result<Self> {
-        let progress = Arc::<Progress>::default();
+        let told = Mutex::new(vec![Told::default(); demand.producers as usize]);
+        let progress = Arc::new(Progress { told, ..Progress::default() });
         let caller = |who: String| -> anyhow::Result<Caller> {
             let client = Client::connect(url)?.with_deadline(DEADLINE);
             Ok(Caller::new(client, Arc::clone(history), who, queue.to_owned()))
@@ -134,7 +163,8 @@ impl Load {
         for number in 0..demand.producers {
             let who = format!("{queue}-p{number}");
             let chance = Chance::new(seed, &who);
-            let producer = Producer { caller: caller(who.clone())?, who, chance, demand: demand.clone() };
+            let (number, demand) = (number as usize, demand.clone());
+            let producer = Producer { caller: caller(who.clone())?, number, who, chance, demand };
             load.producers.push(tokio::spawn(producer.run(Arc::clone(&load.progress))));
         }
         for number in 0..demand.workers {
@@ -173,8 +203,17 @@ impl Drop for Load {
     }
 }
 
+/// What became of a call.
+#[derive(Debug, Default)]
+struct Known {
+    accepted: u64,
+    /// Something was refused because the disk is full.
+    disk_full: bool,
+}
+
 struct Producer {
     caller: Caller,
+    number: usize,
     who: String,
     chance: Chance,
     demand: Demand,
@@ -182,21 +221,31 @@ struct Producer {
 
 impl Producer {
     async fn run(mut self, progress: Arc<Progress>) {
-        let mut sent: Vec<(String, Vec<Draft>)> = Vec::new();
+        // With whether it was accepted.
+        let mut sent: Vec<(String, Vec<Draft>, bool)> = Vec::new();
         let (mut calls, mut jobs) = (0, 0);
         while !progress.stop_producing.load(Ordering::Relaxed) {
             if progress.backlog.load(Ordering::Relaxed) < BACKLOG_MAX {
                 let again = !sent.is_empty() && self.chance.percent(5);
-                if again {
-                    let (key, drafts) = sent[self.chance.below(sent.len() as u64) as usize].clone();
-                    self.ask_until_known(&key, &drafts, &progress).await;
+                let known = if again {
+                    let (key, drafts, was_accepted) =
+                        sent[self.chance.below(sent.len() as u64) as usize].clone();
+                    let known = self.ask_until_known(&key, &drafts, &progress).await;
+                    let again = was_accepted && known.accepted > 0;
+                    progress.answered_again.fetch_add(u64::from(again), Ordering::Relaxed);
+                    known
                 } else {
                     calls += 1;
                     let key = format!("{}-{calls}", self.who);
                     let drafts = self.draft(&mut jobs);
-                    let accepted = self.ask_until_known(&key, &drafts, &progress).await;
-                    progress.accepted.fetch_add(accepted, Ordering::Relaxed);
-                    sent.push((key, drafts));
+                    let known = self.ask_until_known(&key, &drafts, &progress).await;
+                    progress.accepted.fetch_add(known.accepted, Ordering::Relaxed);
+                    sent.push((key, drafts, known.accepted > 0));
+                    known
+                };
+                if known.disk_full {
+                    progress.tell(self.number, |told| told.disk_full += 1);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
             tokio::time::sleep(Duration::from_millis(self.demand.pause_ms.max(1))).await;
@@ -218,34 +267,30 @@ impl Producer {
         drafts
     }
 
-    /// Asks until something certain is heard; how many jobs were accepted.
-    async fn ask_until_known(&mut self, key: &str, drafts: &[Draft], progress: &Progress) -> u64 {
+    /// Asks until something certain is heard, or it is told to stop and nothing is.
+    async fn ask_until_known(&mut self, key: &str, drafts: &[Draft], progress: &Progress) -> Known {
         let mut told_to_stop = None;
         loop {
             // Half of the calls are left to the client's own tries; of the others every try is in the history.
             let once = self.chance.percent(50);
             match self.caller.enqueue(key, once, drafts).await {
                 Answer::Enqueued(results) => {
-                    if results.contains(&Err(Code::DiskFull)) {
-                        progress.disk_full.fetch_add(1, Ordering::Relaxed);
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                    return results.iter().filter(|result| result.is_ok()).count() as u64;
+                    return Known {
+                        accepted: results.iter().filter(|result| result.is_ok()).count() as u64,
+                        disk_full: results.contains(&Err(Code::DiskFull)),
+                    };
                 }
-                Answer::Refused(Code::DiskFull) => {
-                    progress.disk_full.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    return 0;
+                Answer::Refused(Code::DiskFull) => return Known { accepted: 0, disk_full: true },
+                // Nothing was done, this time, or perhaps; an earlier try may have been.
+                Answer::Refused(_) | Answer::Unknown(_) => {
+                    progress.tell(self.number, |told| told.in_vain += 1);
                 }
-                Answer::Unknown(_) => drop(progress.unknown.fetch_add(1, Ordering::Relaxed)),
-                // Nothing was done, this time; an earlier try may have been.
-                Answer::Refused(_) => {}
-                _ => return 0,
+                _ => return Known::default(),
             }
             if progress.stop_producing.load(Ordering::Relaxed) {
                 let since = *told_to_stop.get_or_insert_with(Instant::now);
                 if since.elapsed() > ASKS_ON {
-                    return 0;
+                    return Known::default();
                 }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

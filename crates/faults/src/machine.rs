@@ -27,6 +27,9 @@ impl std::fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
+/// How long a tracer may take to come, and to go.
+const TRACER_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Asks for the right to mount and to trace.
 pub(crate) fn need_root() -> anyhow::Result<()> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err(Missing("it needs root".into()).into()) }
@@ -218,7 +221,7 @@ impl Tampering {
             if tampering.tracer.ended()?.is_some() {
                 return Err(Missing(format!("strace cannot trace here: {}", words.trim())).into());
             }
-            if since.elapsed() > Duration::from_secs(20) {
+            if since.elapsed() > TRACER_PATIENCE {
                 bail!("strace did not attach");
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -237,7 +240,7 @@ impl Tampering {
     /// Leaves the process alone; how many calls went wrong.
     pub(crate) async fn end(mut self) -> anyhow::Result<usize> {
         self.tracer.signal(Signal::INT)?;
-        self.tracer.wait(Duration::from_secs(20)).await?;
+        self.tracer.wait(TRACER_PATIENCE).await?;
         Ok(self.injected())
     }
 }

@@ -13,7 +13,7 @@ use tidegate::Client;
 use crate::chance::Chance;
 
 /// How long a server may take to be ready, on a machine that has other things to do.
-const READY_PATIENCE: Duration = Duration::from_secs(60);
+const READY_PATIENCE: Duration = Duration::from_secs(90);
 /// Below the ports that the system gives to outgoing connections: one of those could take the port while the server is down.
 const PORTS: std::ops::Range<u64> = 20_000..32_000;
 
@@ -79,12 +79,23 @@ pub(crate) struct Server {
     pub(crate) environment: Vec<(String, String)>,
     process: Option<Process>,
     pub(crate) starts: u32,
+    /// So many bytes had been said before the last start.
+    said_before: usize,
 }
 
 impl Server {
     pub(crate) fn new(binary: &Path, data: PathBuf, log: PathBuf) -> anyhow::Result<Self> {
         let (binary, port) = (binary.to_owned(), free_port()?);
-        Ok(Self { binary, data, port, log, environment: Vec::new(), process: None, starts: 0 })
+        Ok(Self {
+            binary,
+            data,
+            port,
+            log,
+            environment: Vec::new(),
+            process: None,
+            starts: 0,
+            said_before: 0,
+        })
     }
 
     pub(crate) fn url(&self) -> String {
@@ -123,8 +134,30 @@ impl Server {
     /// Starts it and does not wait.
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         self.starts += 1;
+        self.said_before = self.said().len();
         self.process = Some(Process::start(&mut self.command(self.port)?)?);
         Ok(())
+    }
+
+    /// Waits until the server that was started has opened its data and serves, or has ended: whether it serves. That it can
+    /// write is another matter.
+    pub(crate) async fn wait_opened(&mut self) -> anyhow::Result<bool> {
+        let since = Instant::now();
+        loop {
+            // Asked first: what has ended says nothing afterwards.
+            let ended = self.process()?.ended()?.is_some();
+            let said = self.said();
+            if String::from_utf8_lossy(&said[self.said_before..]).contains("listens on http://") {
+                return Ok(!ended);
+            }
+            if ended {
+                return Ok(false);
+            }
+            if since.elapsed() > READY_PATIENCE {
+                bail!("the server neither serves nor ends:\n{}", self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Goes on with a process that was started with this server's data at its port.
@@ -176,7 +209,11 @@ impl Server {
 
     /// Everything it has said.
     pub(crate) fn words(&self) -> String {
-        fs::read(&self.log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+        String::from_utf8_lossy(&self.said()).into_owned()
+    }
+
+    fn said(&self) -> Vec<u8> {
+        fs::read(&self.log).unwrap_or_default()
     }
 
     /// The end of it.

@@ -165,6 +165,9 @@ impl Stage {
     pub(crate) async fn end(mut self) -> anyhow::Result<Verdict> {
         self.note("the faults are over: draining");
         self.server.wait_ready().await?;
+        // However few calls a slow machine has made until now.
+        let again = &self.load.progress.answered_again;
+        self.wait_for("a call that is answered again", || again.load(Ordering::Relaxed) > 0).await?;
         self.load.stop_producing().await?;
         let client = self.server.client()?;
         audit::wait_drained(&client, QUEUE).await.with_context(|| self.server.last_words())?;

@@ -99,4 +99,11 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Says that what is durable of the file need not stay in memory: the next reader may have to ask the disk. A
     /// disk that keeps nothing in memory has nothing to do.
     fn let_go_of_cache(&self) {}
+
+    /// Says that reads come from anywhere in the file: the system should read what it is asked for and nothing ahead. A disk
+    /// that never reads ahead has nothing to do.
+    fn never_read_ahead(&self) {}
+
+    /// Says that these bytes will be read soon. Waits for nothing; a disk that has no use for it has nothing to do.
+    fn will_read(&self, _offset: u64, _len: u64) {}
 }

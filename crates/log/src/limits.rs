@@ -55,6 +55,10 @@ pub const PAYLOAD_GAP_BYTES: u64 = 16 * KIB;
 /// The longest coalesced payload read, in bytes. A single longer payload is read alone and whole.
 pub const PAYLOAD_READ_BYTES_MAX: u64 = MIB;
 
+/// How far ahead of those who read payloads in a row the system is told to read, in bytes: a quarter of a millisecond of the
+/// disk, not the many that its own habit may take (8 MiB at once on some machines), for which a flush would have to wait.
+pub const AHEAD_BYTES: u64 = MIB / 4;
+
 /// How much of a spare is zero-filled between two pauses, in bytes.
 pub const FILL_CHUNK_BYTES: u64 = MIB / 4;
 

@@ -124,7 +124,7 @@ impl PayloadSource {
                 return Err(segment.damage(area_at + u64::from(offset.0), defect).into());
             }
             let mut run = BytesMut::zeroed((end - start) as usize);
-            segment.read_exact_at(&mut run, area_at + start)?;
+            segment.read_in_passing(&mut run, area_at + start)?;
             let run = run.freeze();
             for &index in group {
                 let (offset, len) = wanted[index];

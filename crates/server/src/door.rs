@@ -2,6 +2,7 @@
 //!
 //! The door parses syntax and sizes, asks the engine, and writes down what it answers. It judges no meaning.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
@@ -9,8 +10,8 @@ use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::Request;
 use http::request::Parts;
+use http::{Method, Request};
 use tidegate_api::convert::{answer, pool};
 use tidegate_api::id::{GrantId, JobId};
 use tidegate_api::idempotency::{IDEMPOTENCY_KEY, read_idempotency_key};
@@ -25,25 +26,35 @@ use crate::body::{self, Intake, Media, RequestBody, Whole};
 use crate::calls::pools::pool_name;
 use crate::calls::watch::{self as watching, Watchers};
 use crate::calls::{dead, enqueue, grants, health, jobs, pools, queues, stream, transactions, work};
-use crate::reply::{Reply, marked, problem};
+use crate::reply::{Reply, ReplyBody, marked, problem};
 use crate::route::{Call, nowhere, route};
 use crate::row::{Answers, Row};
+use crate::unread::Unread;
+use crate::watch_room::Viewer;
 
-/// What every request needs. Clones share it.
+/// What every request of a connection needs. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Door(Arc<Shared>);
+pub(crate) struct Door(Arc<OfConnection>);
 
+#[derive(Debug)]
+struct OfConnection {
+    shared: Arc<Shared>,
+    viewer: Viewer,
+}
+
+/// What all connections share.
 #[derive(Debug)]
 struct Shared {
     engine: Engine,
     intake: Intake,
+    unread: Unread,
     openapi: Bytes,
     watchers: Watchers,
     bench: bool,
 }
 
 impl Door {
-    /// A door to the engine. `stop` says when whoever watches is to go.
+    /// A door to the engine, for a connection that comes from nowhere. `stop` says when whoever watches is to go.
     pub(crate) fn new(engine: Engine, options: &Options, stop: watch::Receiver<bool>) -> Self {
         // Made once: it takes some milliseconds, and whoever opens many doors would feel it.
         static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| {
@@ -52,8 +63,17 @@ impl Door {
         });
         let openapi = OPENAPI.clone();
         let intake = Intake::new(options.bodies_bytes_max, options.body_piece_timeout);
+        let unread = Unread::new(options.answers_bytes_max);
         let watchers = Watchers::new(stop);
-        Self(Arc::new(Shared { engine, intake, openapi, watchers, bench: options.bench }))
+        let viewer = watchers.viewer(Ipv4Addr::UNSPECIFIED.into());
+        let shared = Arc::new(Shared { engine, intake, unread, openapi, watchers, bench: options.bench });
+        Self(Arc::new(OfConnection { shared, viewer }))
+    }
+
+    /// The same door, for another connection.
+    pub(crate) fn of_connection(&self, from: IpAddr) -> Self {
+        let (shared, viewer) = (Arc::clone(&self.0.shared), self.watchers().viewer(from));
+        Self(Arc::new(OfConnection { shared, viewer }))
     }
 
     /// Answers a request. A bug that panics is answered too, and logged.
@@ -71,13 +91,32 @@ impl Door {
     async fn answer_or_panic(&self, request: Request<RequestBody>) -> Reply {
         let (head, body) = request.into_parts();
         let Some((call, variable)) = route(&head.method, head.uri.path()) else {
-            if self.0.bench && head.uri.path() == "/bench/bare" {
+            if self.0.shared.bench && head.uri.path() == "/bench/bare" {
                 return health::bare(self, body).await;
             }
             return nowhere(&head.method, head.uri.path());
         };
         let asked = Asked { door: self, head: &head, body };
-        self.dispatch(call, &variable, asked).await.unwrap_or_else(Refusing::into_reply)
+        let answer = self.dispatch(call, &variable, asked).await;
+        // That document is there once, however many read it.
+        let is_shared = matches!(call, Call::OpenApi);
+        answer
+            .and_then(
+                |reply| if is_shared { Ok(reply) } else { self.counted(reply, head.method == Method::GET) },
+            )
+            .unwrap_or_else(Refusing::into_reply)
+    }
+
+    /// The reply, counted while it is in memory if it is long; or a refusal if it may be refused and there are too many.
+    fn counted(&self, reply: Reply, may_be_refused: bool) -> Result<Reply, Refusing> {
+        let (head, body) = reply.into_parts();
+        let body = match body {
+            ReplyBody::Whole(Some(answer)) => {
+                ReplyBody::Whole(Some(self.0.shared.unread.count(answer, may_be_refused)?))
+            }
+            other => other,
+        };
+        Ok(Reply::from_parts(head, body))
     }
 
     async fn dispatch(&self, call: Call, variable: &str, asked: Asked<'_>) -> Result<Reply, Refusing> {
@@ -150,22 +189,27 @@ impl Door {
 
     /// The engine.
     pub(crate) fn engine(&self) -> &Engine {
-        &self.0.engine
+        &self.0.shared.engine
     }
 
     /// How bodies are taken in.
     pub(crate) fn intake(&self) -> &Intake {
-        &self.0.intake
+        &self.0.shared.intake
     }
 
     /// The room that all who watch share.
     pub(crate) fn watchers(&self) -> &Watchers {
-        &self.0.watchers
+        &self.0.shared.watchers
+    }
+
+    /// Whose connection it is, for those who watch.
+    pub(crate) fn viewer(&self) -> Viewer {
+        self.0.viewer
     }
 
     /// The OpenAPI document's text.
     pub(crate) fn openapi(&self) -> Bytes {
-        self.0.openapi.clone()
+        self.0.shared.openapi.clone()
     }
 }
 

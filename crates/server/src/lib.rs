@@ -10,6 +10,7 @@
 //! | `route` | from method and path to a call |
 //! | `body` | request bodies, bounded before memory is taken |
 //! | `written` | pools that have been written as JSON |
+//! | `watch_room` | how many pools may be watched, and by whom |
 //! | `reply` | answers, problems, streams of results |
 //! | `calls/` | a file for each room of the API |
 //! | [`limits`] | every bound |
@@ -31,6 +32,8 @@ mod reply;
 mod route;
 mod row;
 mod serve;
+mod unread;
+mod watch_room;
 mod written;
 
 pub use serve::{Options, ServeError, Server};

@@ -59,9 +59,18 @@ pub const STREAM_BYTES: usize = 2 * (CHUNK_BYTES + LINE_BYTES_MAX);
 /// Answers to chunks that wait for a client to read them, before the stream is read on.
 pub const STREAM_ANSWERS: usize = 4;
 
-/// Pools that are watched at a time, each counted once for each watcher: some 300 bytes each. They are anybody's: one client with
-/// 200 watchers of 1,000 pools has them all.
+/// Pools that are watched at a time, each counted once for each watcher: some 300 bytes each. One address has at most as many as it
+/// leaves free for others.
 pub const WATCHED_POOLS: usize = 200_000;
+
+/// Of these, on one connection. One of HTTP/1.1 has one watcher; this is for HTTP/2, where a proxy may have many callers on one.
+pub const WATCHED_POOLS_OF_CONNECTION: usize = 20_000;
+
+/// Of those that an address may have, so many are kept for watchers of [`FEW_POOLS`]: large ones do not crowd them out.
+pub const WATCHED_POOLS_KEPT: usize = 20_000;
+
+/// Pools that a small watcher has at most.
+pub const FEW_POOLS: usize = 10;
 
 /// How long a watcher hears nothing after it has heard something. What changes meanwhile it hears of at once, as it is then.
 pub const WATCH_PAUSE: Duration = Duration::from_millis(100);
@@ -77,6 +86,15 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long a client may take from one piece of a body to the next.
 pub const BODY_PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long what is written to a connection may go nowhere before the connection is given up: its caller does not read, or is gone.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer of so many bytes is long: it is counted while it is in memory.
+pub const LONG_ANSWER_BYTES: usize = 64 * KIB;
+
+/// Bytes of all long answers that are in memory; beyond it further long reads are refused until some are read.
+pub const ANSWERS_BYTES: usize = 256 * MIB;
 
 /// A write that became durable within this time shows that writing works.
 pub const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -97,6 +115,9 @@ const _: () = assert!(
 );
 // The largest watcher finds room, and so do many.
 const _: () = assert!(100 * (*WATCHED_NAMES.end() as usize) < WATCHED_POOLS);
+const _: () = assert!(10 * (*WATCHED_NAMES.end() as usize) < WATCHED_POOLS_OF_CONNECTION);
+// No connection has what an address may have, and large watchers have most of that.
+const _: () = assert!(2 * WATCHED_POOLS_OF_CONNECTION + WATCHED_POOLS_KEPT < WATCHED_POOLS / 2);
 // A list on the short way finds room where the general server would.
 const _: () = assert!(LANE_READ_BYTES <= CONNECTION_BUFFER_BYTES);
 // A readiness check that asks for a probe does not outlast the wait of an impatient prober, nor a long poll's.

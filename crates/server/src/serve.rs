@@ -31,6 +31,7 @@ use crate::body::RequestBody;
 use crate::door::Door;
 use crate::lane::{Lane, Left, Stream};
 use crate::limits;
+use crate::unread::Patient;
 
 /// How a server is set up.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,11 @@ pub struct Options {
     pub bodies_bytes_max: usize,
     /// How long a client may take from one piece of a body to the next.
     pub body_piece_timeout: Duration,
+    /// Bytes of all long answers (64 KiB or more) that are in memory because their callers have not read them yet. Beyond it
+    /// long reads are refused.
+    pub answers_bytes_max: usize,
+    /// How long what is written to a connection may go nowhere before the connection is given up.
+    pub answer_patience: Duration,
     /// How long requests that were begun may take to end when the server stops.
     pub grace: Duration,
     /// Answers `POST /bench/bare` without asking the engine, for measuring what HTTP alone costs.
@@ -53,6 +59,8 @@ impl Default for Options {
             connections_max: limits::CONNECTIONS,
             bodies_bytes_max: limits::BODIES_BYTES,
             body_piece_timeout: limits::BODY_PIECE_TIMEOUT,
+            answers_bytes_max: limits::ANSWERS_BYTES,
+            answer_patience: limits::ANSWER_PATIENCE,
             grace: limits::GRACE,
             bench: false,
         }
@@ -142,7 +150,7 @@ impl Server {
     {
         let (_going_on, stop) = watch::channel(false);
         let door = Door::new(engine, &options, stop.clone());
-        let lane = Lane::new(stream, door.clone(), stop);
+        let lane = Lane::new(Patient::new(stream, options.answer_patience), door.clone(), stop);
         let graceful = GracefulShutdown::new();
         if let Err(error) = connection(lane, &Builders::new(), door, graceful.watcher()).await {
             tracing::debug!(%error, "a connection ended early");
@@ -186,8 +194,9 @@ async fn accept(
             tracing::debug!(%peer, %error, "a connection was gone before it was served");
             continue;
         }
-        let (builders, door, watcher) = (Arc::clone(&builders), door.clone(), graceful.watcher());
-        let lane = Lane::new(stream, door.clone(), stop.clone());
+        let (builders, watcher) = (Arc::clone(&builders), graceful.watcher());
+        let door = door.of_connection(peer.ip());
+        let lane = Lane::new(Patient::new(stream, options.answer_patience), door.clone(), stop.clone());
         tokio::spawn(async move {
             if let Err(error) = connection(lane, &builders, door, watcher).await {
                 // A client that goes away in the middle, or does not speak HTTP, is no event.

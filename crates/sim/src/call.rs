@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::damage::DAMAGED;
 use crate::pools::call::{PoolCall, PoolReply, transacted};
-use bytes::Bytes;
 use tidegate_core::command::{DeadFilter, Pause, Redrive};
 use tidegate_core::id::Blob;
 use tidegate_core::outcome::{Item, LeasedJob};
@@ -75,9 +74,11 @@ pub struct Worked {
     pub fail: Vec<Item>,
     pub extend: Vec<Item>,
     pub release: Vec<Item>,
-    pub leased: Vec<(LeasedJob, Bytes)>,
+    pub leased: Vec<(LeasedJob, Envelope)>,
     /// Leased, and failed because their payloads are damaged; and why.
     pub damaged: Vec<(JobId, String)>,
+    /// Leased, and handed back because the disk refused to read their payloads; and what it said.
+    pub unread: Vec<(JobId, String)>,
     pub replayed: bool,
 }
 
@@ -86,8 +87,8 @@ pub struct Worked {
 #[allow(missing_docs)]
 pub struct SeenJob {
     pub view: JobView,
-    pub payload: Option<Bytes>,
-    pub result: Option<Bytes>,
+    pub payload: Option<Envelope>,
+    pub result: Option<Envelope>,
 }
 
 /// A queue, as far as the twin knows.
@@ -302,11 +303,11 @@ pub fn plain(view: JobView) -> JobView {
     JobView { payload: Blob::default(), result: Blob::default(), position: None, ..view }
 }
 
-fn stored(stored: Stored) -> Option<Bytes> {
+fn stored(stored: Stored) -> Option<Envelope> {
     match stored {
         Stored::None => None,
-        Stored::Here(envelope) => Some(envelope.payload),
-        Stored::Damaged(why) => Some(format!("{DAMAGED}{why}").into()),
+        Stored::Here(envelope) => Some(envelope),
+        Stored::Damaged(why) => Some(Envelope::bytes(format!("{DAMAGED}{why}"))),
     }
 }
 
@@ -332,9 +333,10 @@ fn worked(answer: Result<Answer<tidegate_engine::Worked>, CallError>) -> Reply {
             leased: value
                 .leased
                 .into_iter()
-                .map(|leased| (LeasedJob { blob: Blob::default(), ..leased.job }, leased.payload.payload))
+                .map(|leased| (LeasedJob { blob: Blob::default(), ..leased.job }, leased.payload))
                 .collect(),
             damaged: value.damaged.into_iter().map(|damaged| (damaged.id, damaged.why)).collect(),
+            unread: value.unread.into_iter().map(|unread| (unread.id, unread.why)).collect(),
             replayed,
         }))
     })

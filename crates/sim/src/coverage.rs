@@ -11,10 +11,12 @@ use tidegate_core::command::{
     Redrive, Work,
 };
 use tidegate_core::id::When;
+use tidegate_core::limits;
 use tidegate_core::outcome::{Item, Refusal};
-use tidegate_core::policy::{OnConflict, OnFailure, Unique, UniqueUntil};
+use tidegate_core::policy::{OnConflict, OnFailure, QueueConfig, Retry, Unique, UniqueUntil};
 use tidegate_core::record::{EndReason, RedriveEnd};
 use tidegate_core::view::{JobFilter, JobView, WaitingFor};
+use tidegate_engine::{Content, Enqueue, Envelope};
 
 use crate::call::{Call, Reply};
 use crate::pools::coverage as pools;
@@ -203,6 +205,24 @@ const OPTIONS: &[&str] = &[
     "retry",
     "dependency",
     "result",
+    "metadata",
+    "traceparent",
+    "bytes",
+    "lease_ms of a queue",
+    "lease_ms of a queue, below the least",
+    "on_failure of a queue",
+    "jobs_max of a queue",
+    "no jobs_max of a queue",
+    "retain_max of a queue",
+    "retain_max of none",
+    "one attempt",
+    "several attempts",
+    "no delay of a retry",
+    "delay of a retry",
+    "a constant delay of retries",
+    "a rising delay of retries",
+    "jitter",
+    "no jitter",
     "lease_ms of a lease",
     "kinds of a lease",
     "lease_ms of an extension",
@@ -243,6 +263,9 @@ const FAULTS: &[&str] = &[
     "process dies at an operation",
     "somebody looks at everything",
     "disk fills up",
+    "what is new is refused for want of room",
+    "there is room again",
+    "reads fail",
     "sync is slow",
     "frames gather behind a slow sync",
     "clock set forward",
@@ -259,6 +282,7 @@ const DISK: &[&str] = &[
     "a write is torn",
     "a write overtakes an earlier one",
     "a sync fails",
+    "a read fails",
     "there is no room",
     "a name is lost",
     "a file cannot be made",
@@ -285,6 +309,8 @@ const DAMAGE: &[&str] = &[
     "the last frames are reported as torn",
     "a job is failed because its payload is damaged",
     "a read says that a payload is damaged",
+    "a job goes back because the disk refuses to read",
+    "a read says that the disk refuses",
 ];
 
 const ANSWERS: &[&str] = &["duplicate", "replayed", "leased", "leased after waiting", "leased again"];
@@ -296,13 +322,172 @@ const RECOVERIES: &[&str] = &[
     "trimmed log",
     "closed log",
     "after a failed log",
+    "a start stops as the disk refuses to read",
+    "a log gets short",
 ];
+
+const PUBLISHED: &[&str] = &["queues", "queues, and newer wait"];
 
 /// What is named above and cannot be reached, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("answer: other", "it would be a bug"),
     ("redrive: redrive taken over", "whoever looks sees the one that took over"),
     ("refusal of pools: unknown", "only a later version's log can say it"),
+];
+
+/// Under a key, any command can be told these.
+const KEYED: &[&str] = &["idempotency_full", "idempotency_mismatch"];
+const OF_LEASES: &[&str] = &["job_ended", "job_not_found", "not_leased", "stale_token"];
+
+/// Which refusals each part of a call is told; all of them must be reached. What is told beside these and [`SELDOM_REFUSED`] is a
+/// rule that nobody has written down here.
+pub const REFUSED: &[(&str, &[&str])] = &[
+    ("complete refused", OF_LEASES),
+    ("fail refused", OF_LEASES),
+    ("extend refused", OF_LEASES),
+    ("release refused", OF_LEASES),
+    ("transaction completes refused", OF_LEASES),
+    ("work refused", KEYED),
+    ("transaction refused", KEYED),
+    ("pools refused", KEYED),
+    ("enqueue refused", KEYED),
+    (
+        "enqueue refused",
+        &[
+            "already_expired",
+            "queue_full",
+            "shard_full",
+            "too_far_ahead",
+            "too_many_kinds",
+            "too_many_queues",
+            "unique_conflict",
+        ],
+    ),
+    (
+        "transaction enqueues refused",
+        &[
+            "already_expired",
+            "contradicts",
+            "queue_full",
+            "shard_full",
+            "too_far_ahead",
+            "too_many_kinds",
+            "too_many_queues",
+            "unique_conflict",
+        ],
+    ),
+    ("cancel refused", KEYED),
+    ("cancel refused", &["job_ended", "job_not_found"]),
+    ("edit refused", KEYED),
+    ("edit refused", &["job_not_found", "not_dead"]),
+    ("configure refused", KEYED),
+    ("configure refused", &["too_many_queues"]),
+    ("pause refused", KEYED),
+    ("pause refused", &["queue_not_found"]),
+    ("redrive refused", KEYED),
+    ("redrive refused", &["queue_not_found"]),
+    ("delete dead refused", KEYED),
+    ("delete dead refused", &["queue_not_found"]),
+    ("configure pool refused", KEYED),
+    (
+        "configure pool refused",
+        &["below_granted", "never_open", "pool_in_use", "too_far_ahead", "too_many_pools"],
+    ),
+    ("resize pool refused", &["below_granted", "idempotency_full", "pool_not_found"]),
+    ("delete pool refused", &["idempotency_full", "pool_in_use", "pool_not_found"]),
+    (
+        "hold of a pool refused",
+        &[
+            "closed",
+            "group_unknown",
+            "limit_reached",
+            "not_open",
+            "pool_not_found",
+            "quota_full",
+            "sold_out",
+            "too_many_grants",
+            "too_many_holders",
+        ],
+    ),
+    (
+        "take of a pool refused",
+        &[
+            "closed",
+            "group_unknown",
+            "limit_reached",
+            "not_open",
+            "pool_not_found",
+            "quota_full",
+            "sold_out",
+            "too_many_grants",
+            "too_many_holders",
+        ],
+    ),
+    (
+        "join of a pool refused",
+        &[
+            "closed",
+            "group_unknown",
+            "limit_reached",
+            "never_fits",
+            "not_open",
+            "pool_not_found",
+            "too_many_holders",
+            "waitlist_full",
+            "waitlist_off",
+        ],
+    ),
+    (
+        "swap of a pool refused",
+        &[
+            "already_waiting",
+            "closed",
+            "grant_ended",
+            "grant_unknown",
+            "group_unknown",
+            "hold_lapsed",
+            "limit_reached",
+            "same_pool",
+            "sold_out",
+            "waitlist_off",
+        ],
+    ),
+    ("confirm of a pool refused", &["grant_ended", "grant_unknown", "hold_lapsed"]),
+    ("extend of a pool refused", &["grant_ended", "grant_unknown", "hold_lapsed", "not_held"]),
+    ("release of a pool refused", &["grant_ended", "grant_unknown", "hold_lapsed"]),
+    ("leave of a pool refused", &["not_waiting", "pool_not_found"]),
+    ("a pool's version refused", &["pool_not_found", "version_changed"]),
+    ("a holder has all refused", &["lacks_pool"]),
+    ("a holder has none refused", &["has_pool"]),
+    ("a holder's units are below refused", &["units_reached"]),
+    ("a job's state refused", &["job_not_found", "job_state_changed"]),
+];
+
+/// What can be told too, and so seldom that no number of seeds for every day reaches it for sure.
+pub const SELDOM_REFUSED: &[(&str, &[&str])] = &[
+    ("configure pool refused", &["below_granted, of a quota", "group_unknown"]),
+    ("resize pool refused", &["idempotency_mismatch", "pool_in_use"]),
+    ("delete pool refused", &["idempotency_mismatch"]),
+    ("hold of a pool refused", &["contradicts"]),
+    ("take of a pool refused", &["contradicts"]),
+    ("join of a pool refused", &["contradicts", "quota_full", "sold_out", "too_many_grants"]),
+    (
+        "swap of a pool refused",
+        &[
+            "contradicts",
+            "never_fits",
+            "not_open",
+            "pool_not_found",
+            "quota_full",
+            "too_many_grants",
+            "too_many_holders",
+            "waitlist_full",
+        ],
+    ),
+    ("confirm of a pool refused", &["closed", "contradicts", "not_held"]),
+    ("extend of a pool refused", &["closed", "contradicts"]),
+    ("release of a pool refused", &["contradicts"]),
+    ("leave of a pool refused", &["contradicts"]),
 ];
 
 /// What must be reached over enough seeds, by kind.
@@ -326,6 +511,7 @@ pub const MUST_BE_REACHED: &[(&str, &[&str])] = &[
     ("flip", FLIPS),
     ("damage", DAMAGE),
     ("recovery", RECOVERIES),
+    ("published", PUBLISHED),
     ("command", pools::POOL_READS),
     ("pool operation", pools::POOL_OPERATIONS),
     ("condition", pools::CONDITIONS),
@@ -358,10 +544,21 @@ impl Coverage {
     /// What must be reached and was not.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let all = MUST_BE_REACHED.iter();
+        let all = MUST_BE_REACHED.iter().chain(REFUSED);
         let names = all.flat_map(|(kind, names)| names.iter().map(move |name| format!("{kind}: {name}")));
         let here = |name: &String| !ELSEWHERE.iter().any(|(elsewhere, _)| elsewhere == name);
         names.filter(here).filter(|name| !self.0.contains_key(name)).collect()
+    }
+
+    /// Refusals that were told and that no table names.
+    #[must_use]
+    pub fn unforeseen(&self) -> Vec<&str> {
+        let tables = || REFUSED.iter().chain(SELDOM_REFUSED);
+        let is_foreseen = |(asked, why): (&str, &str)| {
+            tables().any(|(of, whys)| of.strip_suffix(" refused") == Some(asked) && whys.contains(&why))
+        };
+        let told = self.0.keys().map(String::as_str);
+        told.filter(|name| name.split_once(" refused: ").is_some_and(|pair| !is_foreseen(pair))).collect()
     }
 
     fn options(&mut self, options: &[(&str, bool)]) {
@@ -376,10 +573,14 @@ impl Coverage {
         self.note("command", call.name());
         self.options(&[("idempotency key", call.key().is_some())]);
         match call {
-            Call::Enqueue { ask, key: _ } => ask.command.jobs.iter().for_each(|job| self.note_job(job)),
+            Call::Enqueue { ask: Enqueue { command, payloads }, key: _ } => {
+                command.jobs.iter().for_each(|job| self.note_job(job));
+                payloads.iter().for_each(|payload| self.note_envelope(payload));
+            }
             Call::Transact { ask, key: _ } => {
                 for (one, blob) in ask.command.operations.iter().zip(&ask.blobs) {
                     self.note("operation", operation(one));
+                    self.note_envelope(blob);
                     match one {
                         Operation::Enqueue(EnqueueOne { queue: _, kind: _, job }) => self.note_job(job),
                         Operation::Complete(Complete { id: _, token: _, result_len: _ }) => {
@@ -402,6 +603,7 @@ impl Coverage {
                     ("result", ask.results.iter().any(|result| result.stored_len() > 0)),
                 ]);
                 self.note_work(&ask.command);
+                ask.results.iter().for_each(|result| self.note_envelope(result));
             }
             Call::Pause { pause: Pause { queue: _, ordering_key, paused }, key: _ } => self.options(&[
                 ("pause of a queue", ordering_key.is_none() && *paused),
@@ -432,12 +634,48 @@ impl Coverage {
                     ("list cursor", *cursor > 0),
                 ]);
             }
-            Call::Cancel { .. }
-            | Call::Edit { .. }
-            | Call::Configure { .. }
-            | Call::Queue { .. }
-            | Call::Causes { .. } => {}
+            Call::Configure { queue: _, config, key: _ } => self.note_queue_config(config),
+            Call::Edit { id: _, payload, key: _ } => self.note_envelope(payload),
+            Call::Cancel { id: _, key: _ } | Call::Queue { name: _ } | Call::Causes { queue: _ } => {}
         }
+    }
+
+    fn note_queue_config(&mut self, config: &QueueConfig) {
+        let QueueConfig { retry, lease_ms, on_failure: ends, jobs_max, retain_ms: _, retain_max } = config;
+        self.note_retry(retry);
+        let ends = OnFailure::try_from(*ends).unwrap_or(OnFailure::Block);
+        self.options(&[
+            ("lease_ms of a queue, below the least", *lease_ms < limits::LEASE_MS_MIN),
+            ("lease_ms of a queue", *lease_ms >= limits::LEASE_MS_MIN),
+            ("on_failure of a queue", ends != OnFailure::Block),
+            ("jobs_max of a queue", *jobs_max > 0),
+            ("no jobs_max of a queue", *jobs_max == 0),
+            ("retain_max of a queue", *retain_max > 0),
+            ("retain_max of none", *retain_max == 0),
+        ]);
+    }
+
+    fn note_retry(&mut self, retry: &Retry) {
+        let Retry { max_attempts, delay_ms, factor_permille, delay_ms_max: _, jitter_percent } = retry;
+        self.options(&[
+            ("one attempt", *max_attempts == 1),
+            ("several attempts", *max_attempts > 1),
+            ("no delay of a retry", *delay_ms == 0),
+            ("delay of a retry", *delay_ms > 0),
+            ("a constant delay of retries", *factor_permille == 1_000),
+            ("a rising delay of retries", *factor_permille > 1_000),
+            ("jitter", *jitter_percent > 0),
+            ("no jitter", *jitter_percent == 0),
+        ]);
+    }
+
+    fn note_envelope(&mut self, envelope: &Envelope) {
+        let Envelope { payload: _, content, metadata, traceparent } = envelope;
+        self.options(&[
+            ("metadata", !metadata.is_empty()),
+            ("traceparent", traceparent.is_some()),
+            ("bytes", *content == Content::Bytes as i32),
+        ]);
     }
 
     fn note_job(&mut self, job: &NewJob) {
@@ -461,6 +699,7 @@ impl Coverage {
             ("retry", retry.is_some()),
             ("dependency", dependency.is_some()),
         ]);
+        retry.iter().for_each(|retry| self.note_retry(retry));
         for when in run_at.iter().chain(&expires_at) {
             self.note("option", moment(when));
         }
@@ -508,21 +747,27 @@ impl Coverage {
         ]);
     }
 
-    /// Counts what a caller heard.
-    pub fn note_reply(&mut self, heard: &Reply) {
+    /// Counts what a caller heard of what it asked.
+    pub fn note_reply(&mut self, call: &Call, heard: &Reply) {
         self.note("answer", reply(heard));
         let replayed = match heard {
             Reply::Items { items, replayed } => {
-                self.note_items(items);
+                self.note_items(call.name(), items);
                 *replayed
             }
             Reply::Item { item, replayed } => {
-                self.note_items(&[*item]);
+                self.note_items(call.name(), &[*item]);
                 *replayed
             }
             Reply::Worked(worked) => {
-                for part in [&worked.complete, &worked.fail, &worked.extend, &worked.release] {
-                    self.note_items(part);
+                let parts = [
+                    ("complete", &worked.complete),
+                    ("fail", &worked.fail),
+                    ("extend", &worked.extend),
+                    ("release", &worked.release),
+                ];
+                for (asked, part) in parts {
+                    self.note_items(asked, part);
                 }
                 if !worked.leased.is_empty() {
                     self.note("answer", if worked.replayed { "leased again" } else { "leased" });
@@ -534,13 +779,31 @@ impl Coverage {
                 *replayed
             }
             Reply::Done { replayed } | Reply::Deleted { replayed, .. } => *replayed,
-            Reply::Refused { refusal: why, replayed }
-            | Reply::OperationRefused { refusal: why, replayed, .. }
-            | Reply::ConditionRefused { refusal: why, replayed, .. } => {
-                self.note_refusal(why);
+            Reply::Refused { refusal: why, replayed } => {
+                self.note_refusal(call.name(), why);
                 *replayed
             }
-            Reply::Pools(heard) => self.note_pool_reply(heard),
+            Reply::OperationRefused { operation: at, refusal: why, replayed } => {
+                let asked = match call {
+                    Call::Transact { ask, .. } => match ask.command.operations.get(*at as usize) {
+                        Some(Operation::Pool(one)) => pools::asked_of_pool(one),
+                        Some(one) => operation(one),
+                        None => "an operation that is not there",
+                    },
+                    _ => "no transaction",
+                };
+                self.note_refusal(asked, why);
+                *replayed
+            }
+            Reply::ConditionRefused { condition: at, refusal: why, replayed } => {
+                let asked = match call {
+                    Call::Transact { ask, .. } => ask.command.conditions.get(*at as usize),
+                    _ => None,
+                };
+                self.note_refusal(asked.map_or("a condition that is not there", pools::condition), why);
+                *replayed
+            }
+            Reply::Pools(heard) => self.note_pool_reply(call, heard),
             Reply::Job(job) => return job.iter().for_each(|job| self.note_view(&job.view)),
             Reply::Page { jobs, .. } => return jobs.iter().for_each(|job| self.note_view(job)),
             Reply::Queue(queue) => {
@@ -576,21 +839,27 @@ impl Coverage {
         }
     }
 
-    fn note_refusal(&mut self, why: &Refusal) {
+    fn note_refusal(&mut self, asked: &str, why: &Refusal) {
         self.note("refusal", refusal(why));
+        let mut name = refusal(why);
         if let Refusal::Pool(refusal) = why {
-            self.note("refusal of pools", pools::why(&refusal.why));
+            name = pools::why(&refusal.why);
+            self.note("refusal of pools", name);
         }
+        self.note(&format!("{asked} refused"), name);
     }
 
-    pub(crate) fn note_items(&mut self, items: &[Item]) {
-        for item in items {
-            match item {
-                Item::Is { .. } => {}
-                Item::Pool(item) => self.note_pool_item(item),
-                Item::Duplicate { .. } => self.note("answer", "duplicate"),
-                Item::Refused(why) => self.note_refusal(why),
-            }
+    /// Counts what came of each part of what was `asked`.
+    pub(crate) fn note_items(&mut self, asked: &str, items: &[Item]) {
+        items.iter().for_each(|item| self.note_item(asked, item));
+    }
+
+    pub(crate) fn note_item(&mut self, asked: &str, item: &Item) {
+        match item {
+            Item::Is { .. } => {}
+            Item::Pool(item) => self.note_pool_item(item),
+            Item::Duplicate { .. } => self.note("answer", "duplicate"),
+            Item::Refused(why) => self.note_refusal(asked, why),
         }
     }
 }
@@ -611,12 +880,16 @@ mod tests {
     #[test]
     fn what_is_elsewhere_is_named_and_nothing_else_is_missing_from_a_full_table() {
         let mut coverage = Coverage::default();
-        let every: usize = MUST_BE_REACHED.iter().map(|(_, names)| names.len()).sum();
+        let all = || MUST_BE_REACHED.iter().chain(REFUSED);
+        let every: usize = all().map(|(_, names)| names.len()).sum();
         assert_eq!(coverage.missing().len(), every - ELSEWHERE.len());
-        for (kind, names) in MUST_BE_REACHED {
+        for (kind, names) in all() {
             names.iter().for_each(|name| coverage.note(kind, name));
         }
         assert_eq!(coverage.missing(), Vec::<String>::new());
         assert!(ELSEWHERE.iter().all(|(name, _)| coverage.0.contains_key(*name)));
+        assert_eq!(coverage.unforeseen(), Vec::<&str>::new());
+        coverage.note("cancel refused", "sold_out");
+        assert_eq!(coverage.unforeseen(), ["cancel refused: sold_out"]);
     }
 }

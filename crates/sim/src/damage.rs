@@ -8,6 +8,9 @@
 //! | the meta file | the other slot holds, or the start stops |
 //! | a spare, or what lies behind the last frame | nothing |
 //!
+//! A disk that refuses to read says nothing about what lies there: whoever leases such a job does not get it, and it goes back with its
+//! attempt uncounted; whoever looks is told so.
+//!
 //! Promise: what is neither detected nor harmless is found. A payload that was hit may still come out right, from memory or
 //! because it was restated before; it may never come out as something else. Left out: bytes that were not synced yet, which a
 //! crash may turn into anything. And where a payload lay that cleaning found damaged and carried on as damaged: of those it is only
@@ -15,9 +18,8 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
 use prost::Message as _;
-use tidegate_core::outcome::LeasedJob;
+use tidegate_core::JobId;
 use tidegate_engine::Envelope;
 use tidegate_log::disk::Disk;
 use tidegate_log::disk::simulated::SimulatedDisk;
@@ -32,6 +34,9 @@ use crate::chance::Chance;
 const AROUND: usize = 12;
 /// What a read begins with whose bytes are not what was written.
 pub(crate) const DAMAGED: &str = "damaged: ";
+
+/// What a reader says of a blob that the disk refused to read, after where it lies.
+const REFUSED: &str = ": the simulated disk refuses to read";
 
 /// What a reader says of a blob that cleaning has carried on as damaged.
 const NO_ENVELOPE: &str = "the stored blob is not an envelope";
@@ -84,7 +89,7 @@ pub(crate) struct Flips {
     /// Payloads that may be read as damaged, until a start finds their bytes mended or written anew.
     hits: Vec<Hit>,
     /// Those of all times: cleaning may have carried them on as damaged, and that no mending heals.
-    carried: Vec<Bytes>,
+    carried: Vec<Envelope>,
 }
 
 /// A payload that a flip is in, or whose frame's header is hit.
@@ -98,7 +103,7 @@ struct Hit {
     /// Where a reader may find damage: the payload's beginning as the header has it, or had it; the header itself.
     named: Vec<u64>,
     /// None where lies what was carried on as damaged: of that it is not known whose it was.
-    payload: Option<Bytes>,
+    payload: Option<Envelope>,
 }
 
 /// A frame in a file.
@@ -335,7 +340,7 @@ impl Flips {
     }
 
     /// Whether a payload may be read as damaged, for this reason: it lies where the reason says, and was hit there.
-    fn is_hit(&self, payload: &Bytes, why: &str) -> bool {
+    fn is_hit(&self, payload: &Envelope, why: &str) -> bool {
         if why.starts_with(NO_ENVELOPE) {
             return self.carried.contains(payload);
         }
@@ -349,23 +354,23 @@ impl Flips {
         self.hits.iter().filter(is_of).any(named)
     }
 
-    /// Whether a caller heard what he must: what is expected, but for payloads that were hit.
-    pub(crate) fn fits(&self, heard: &Reply, expected: &Reply) -> bool {
+    /// Whether a caller heard what he must: what is expected, but for payloads that were hit, or, if `refused`, that the disk refused
+    /// to read for him.
+    pub(crate) fn fits(&self, heard: &Reply, expected: &Reply, refused: bool) -> bool {
         match (heard, expected) {
-            (Reply::Worked(heard), Reply::Worked(expected)) => self.worked_fits(heard, expected),
-            (Reply::Job(Some(heard)), Reply::Job(Some(expected))) => self.job_fits(heard, expected),
+            (Reply::Worked(heard), Reply::Worked(expected)) => self.worked_fits(heard, expected, refused),
+            (Reply::Job(Some(heard)), Reply::Job(Some(expected))) => self.job_fits(heard, expected, refused),
             (heard, expected) => heard == expected,
         }
     }
 
-    fn job_fits(&self, heard: &SeenJob, expected: &SeenJob) -> bool {
-        let fits = |heard: &Option<Bytes>, expected: &Option<Bytes>| {
+    fn job_fits(&self, heard: &SeenJob, expected: &SeenJob, refused: bool) -> bool {
+        let is_why =
+            |expected: &Envelope, why: &str| (refused && is_refusal(why)) || self.is_hit(expected, why);
+        let fits = |heard: &Option<Envelope>, expected: &Option<Envelope>| {
             heard == expected
                 || match (heard, expected) {
-                    (Some(heard), Some(expected)) => heard
-                        .strip_prefix(DAMAGED.as_bytes())
-                        .and_then(|why| str::from_utf8(why).ok())
-                        .is_some_and(|why| self.is_hit(expected, why)),
+                    (Some(heard), Some(expected)) => why(heard).is_some_and(|why| is_why(expected, why)),
                     _ => false,
                 }
         };
@@ -374,22 +379,42 @@ impl Flips {
             && fits(&heard.result, &expected.result)
     }
 
-    fn worked_fits(&self, heard: &Worked, expected: &Worked) -> bool {
-        let missing: Vec<&(LeasedJob, Bytes)> = expected
-            .leased
-            .iter()
-            .filter(|(job, _)| heard.damaged.iter().any(|(id, _)| *id == job.id))
-            .collect();
-        let there =
-            expected.leased.iter().filter(|(job, _)| !missing.iter().any(|(other, _)| other.id == job.id));
-        let rest =
-            Worked { leased: there.cloned().collect(), damaged: heard.damaged.clone(), ..expected.clone() };
-        missing.len() == heard.damaged.len()
-            && missing.iter().all(|(job, payload)| {
-                heard.damaged.iter().any(|(id, why)| *id == job.id && self.is_hit(payload, why))
-            })
-            && *heard == rest
+    fn worked_fits(&self, heard: &Worked, expected: &Worked, refused: bool) -> bool {
+        let is_of = |id: JobId| move |(other, _): &&(JobId, String)| *other == id;
+        let mut left = Vec::new();
+        let mut missing = 0;
+        for leased in &expected.leased {
+            let (job, payload) = leased;
+            let damaged = heard.damaged.iter().find(is_of(job.id));
+            let unread = heard.unread.iter().find(is_of(job.id));
+            let is_right = match (damaged, unread) {
+                (None, None) => {
+                    left.push(leased.clone());
+                    continue;
+                }
+                (Some((_, why)), None) => self.is_hit(payload, why),
+                (None, Some((_, why))) => refused && is_refusal(why),
+                (Some(_), Some(_)) => false,
+            };
+            if !is_right {
+                return false;
+            }
+            missing += 1;
+        }
+        let (damaged, unread) = (heard.damaged.clone(), heard.unread.clone());
+        missing == damaged.len() + unread.len()
+            && *heard == Worked { leased: left, damaged, unread, ..expected.clone() }
     }
+}
+
+/// What a read says that could not be done.
+pub(crate) fn why(read: &Envelope) -> Option<&str> {
+    read.payload.strip_prefix(DAMAGED.as_bytes()).and_then(|why| str::from_utf8(why).ok())
+}
+
+/// Whether a reader says that the disk refused to read, and where.
+pub(crate) fn is_refusal(why: &str) -> bool {
+    why.ends_with(REFUSED) && why.contains(" at byte ")
 }
 
 impl Hit {
@@ -425,8 +450,7 @@ fn hits(flip: &Flip, frame: &FrameAt, healed: &[u8], now: &[u8]) -> Vec<Hit> {
                 named.push(frame.at as u64 + found.payloads_at() + (from - area_at) as u64);
             }
             // What was carried on as damaged is no envelope.
-            let envelope = Envelope::decode(&healed[from + PAYLOAD_PREFIX_BYTES..to]);
-            let payload = envelope.ok().map(|envelope| envelope.payload);
+            let payload = Envelope::decode(&healed[from + PAYLOAD_PREFIX_BYTES..to]).ok();
             let (place, file, frame) = (flip.place, flip.file.clone(), flip.frame);
             hits.push(Hit { place, file, frame, at, named, payload });
         }
@@ -480,7 +504,7 @@ mod tests {
         Flips { live: vec![flip], hits, carried }
     }
 
-    fn why(at: u64) -> String {
+    fn told(at: u64) -> String {
         format!("{DAMAGED}{FILE}, byte {at}: the payload's checksum is wrong")
     }
 
@@ -488,22 +512,22 @@ mod tests {
     fn only_the_payload_that_was_hit_may_be_damaged_and_only_where_it_lies() {
         let (bytes, begins) = file(&["[1,{}]", "1", "{}"]);
         let flips = flipped(Place::Payload, begins[0] + 10, &bytes);
-        assert!(flips.is_hit(&"[1,{}]".into(), &why(begins[0])));
-        assert!(!flips.is_hit(&"[1,{}]".into(), &why(begins[1])), "another place");
-        assert!(!flips.is_hit(&"1".into(), &why(begins[0])), "a part of what was hit");
-        assert!(!flips.is_hit(&"{}".into(), &why(begins[2])), "its neighbour");
-        assert!(!flips.is_hit(&"{}".into(), NO_ENVELOPE));
-        assert!(flips.is_hit(&"[1,{}]".into(), NO_ENVELOPE));
+        assert!(flips.is_hit(&Envelope::json("[1,{}]"), &told(begins[0])));
+        assert!(!flips.is_hit(&Envelope::json("[1,{}]"), &told(begins[1])), "another place");
+        assert!(!flips.is_hit(&Envelope::json("1"), &told(begins[0])), "a part of what was hit");
+        assert!(!flips.is_hit(&Envelope::json("{}"), &told(begins[2])), "its neighbour");
+        assert!(!flips.is_hit(&Envelope::json("{}"), NO_ENVELOPE));
+        assert!(flips.is_hit(&Envelope::json("[1,{}]"), NO_ENVELOPE));
     }
 
     #[test]
     fn a_hit_header_puts_its_payloads_in_doubt_until_it_is_mended() {
         let (bytes, begins) = file(&["[1,{}]", "1"]);
         let mut flips = flipped(Place::Header, 0, &bytes);
-        assert!(flips.is_hit(&"1".into(), &why(0)));
-        assert!(flips.is_hit(&"1".into(), &why(begins[1])));
-        assert!(!flips.is_hit(&"{}".into(), &why(0)), "no payload of the frame");
-        assert!(!flips.is_hit(&"1".into(), &why(begins[0])), "where the other lies");
+        assert!(flips.is_hit(&Envelope::json("1"), &told(0)));
+        assert!(flips.is_hit(&Envelope::json("1"), &told(begins[1])));
+        assert!(!flips.is_hit(&Envelope::json("{}"), &told(0)), "no payload of the frame");
+        assert!(!flips.is_hit(&Envelope::json("1"), &told(begins[0])), "where the other lies");
         flips.live.clear();
         let recovery = RecoveryReport {
             first: Sequence(1),
@@ -514,6 +538,6 @@ mod tests {
             torn: None,
         };
         flips.started(&recovery, &SimulatedDisk::new()).expect("nothing is flipped");
-        assert!(!flips.is_hit(&"1".into(), &why(0)), "it was mended");
+        assert!(!flips.is_hit(&Envelope::json("1"), &told(0)), "it was mended");
     }
 }

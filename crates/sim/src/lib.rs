@@ -32,6 +32,8 @@ mod judge;
 pub mod operations;
 pub mod plan;
 pub mod pools;
+mod queues;
+mod room;
 pub mod run;
 #[cfg(feature = "sabotage")]
 pub mod sabotage;

@@ -46,8 +46,15 @@ pub struct Plan {
     pub disk_bytes: u64,
     pub disk_reserve_bytes: u64,
     pub state: StateLimits,
+    /// Of a hundred payloads and results, how many have metadata, a trace, or are no JSON.
+    pub with_metadata: u64,
+    /// Of a thousand steps, before how many the disk begins to refuse to read for a while.
+    pub reads_fail: u64,
     pub pools: PoolPlan,
 }
+
+/// Sets a generator apart from all others of its seed.
+const APART: u64 = 0x7265_6164_7320_6661;
 
 /// What can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +182,17 @@ impl Plan {
                 pools: pools.limits,
                 ..StateLimits::default()
             },
+            with_metadata: [0, 30, 80][Chance::of_step(seed, APART + 1).below(3) as usize],
+            reads_fail: [0, 0, 3, 12][Chance::of_step(seed, APART).below(4) as usize],
             pools,
         }
+    }
+
+    /// Whether the disk begins to refuse to read before this step, and for how many steps. Drawn apart, so that everything else is
+    /// as it would be without.
+    #[must_use]
+    pub fn reads_fail_before(&self, seed: u64, step: u64) -> Option<u64> {
+        let mut chance = Chance::of_step(seed ^ APART, step);
+        (chance.below(1_000) < self.reads_fail).then(|| chance.between(2, 60))
     }
 }

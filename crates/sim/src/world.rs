@@ -32,12 +32,14 @@ use crate::call::{Asked, Call, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::coverage::Coverage;
-use crate::damage::{DAMAGED, Flip, Flips, Place};
+use crate::damage::{self, Flip, Flips, Place, is_refusal};
 use crate::judge::judge;
 use crate::operations::{FAMILIES, POOL_FAMILIES, Scene};
 use crate::plan::{Event, Fault, Plan};
 use crate::pools::judge::Progress;
 use crate::pools::published::Published;
+use crate::queues::Queues;
+use crate::room::Room;
 use crate::twin::{CallNumber, Taken, Told, Twin};
 
 /// Leases and keyed calls that callers remember.
@@ -48,6 +50,12 @@ const STORY_LINES: usize = 60;
 const PAYLOADS_OF_STEP: u64 = 10_000;
 /// Turns that may follow one another because each says that more is due.
 const TURNS_MAX: usize = 200;
+/// At the end a log may have so many times what is alive in it, and so many bytes beside: its last segment, and what its frames cost.
+const LOG_PER_ALIVE: u64 = 4;
+const LOG_SLACK_BYTES: u64 = 49_152;
+/// Seconds within which it has come down to that, and steps of a walk in each.
+const QUIET_S: u64 = 30;
+const STEPS_OF_WALK: u64 = 5;
 /// What a digest of nothing is.
 const DIGEST: u64 = 0xcbf2_9ce4_8422_2325;
 /// The file that a log reads first.
@@ -92,8 +100,13 @@ pub struct World {
     /// Whether the log was closed and not opened since.
     is_closed: bool,
     slow: Option<SlowSync>,
+    /// Steps for which the disk goes on refusing to read.
+    refuses: u64,
     flips: Flips,
     progress: Progress,
+    queues: Queues,
+    room: Room,
+    was_full: bool,
     published: Published,
     story: VecDeque<String>,
     /// What callers ask and hear is not told.
@@ -162,8 +175,9 @@ impl World {
         let (engine, solo) = Engine::solo(opened, options).map_err(|error| error.to_string())?;
         let twin = Twin::new(log_seed, plan.state, plan.waiters_max);
         let now = clock.now();
+        let room = Room::new(plan.disk_reserve_bytes);
         let published = Published::new(&engine, plan.pools.pools);
-        let world = Self {
+        let mut world = Self {
             chance,
             plan,
             seed,
@@ -190,14 +204,19 @@ impl World {
             faults_end: false,
             is_closed: false,
             slow: None,
+            refuses: 0,
             flips: Flips::default(),
             progress: Progress::default(),
+            queues: Queues::default(),
+            room,
+            was_full: false,
             published,
             story: VecDeque::new(),
             is_quiet: false,
             coverage: Coverage::default(),
             digest: DIGEST,
         };
+        world.queues.recovered(&world.engine)?;
         world.limit_disk();
         Ok(world)
     }
@@ -248,6 +267,7 @@ impl World {
                 self.sync_ends()?;
             }
         }
+        self.reads_fail_or_not(step);
         let event = Event::ALL[self.chance.weighted(&self.plan.events)];
         match event {
             Event::Call => self.call(),
@@ -304,6 +324,22 @@ impl World {
                 Ok(())
             }
             Event::Fault => self.fault(),
+        }
+    }
+
+    /// The disk begins to refuse to read, or ends.
+    fn reads_fail_or_not(&mut self, step: u64) {
+        if self.refuses > 0 {
+            self.refuses -= 1;
+            if self.refuses == 0 {
+                self.tell("the disk reads again".into());
+                self.disk.fail_reads(0, 0);
+            }
+        } else if let Some(steps) = self.plan.reads_fail_before(self.seed, step) {
+            self.coverage.note("fault", "reads fail");
+            self.tell("the disk refuses to read".into());
+            self.disk.fail_reads(0, u64::MAX);
+            self.refuses = steps;
         }
     }
 
@@ -367,11 +403,11 @@ impl World {
         match (poll(&mut asked), full) {
             (None, false) => {}
             (Some(Reply::TooLarge), _) if call.is_too_large() => {
-                self.coverage.note_reply(&Reply::TooLarge);
+                self.coverage.note_reply(&call, &Reply::TooLarge);
                 return Ok(());
             }
             (Some(Reply::InboxFull), true) => {
-                self.coverage.note_reply(&Reply::InboxFull);
+                self.coverage.note_reply(&call, &Reply::InboxFull);
                 return Ok(());
             }
             (heard, _) => {
@@ -382,7 +418,7 @@ impl World {
                 return Err(why);
             }
         }
-        self.inbox.push(Taken { number: Some(number), call: call.clone(), gone: false });
+        self.inbox.push(Taken { number: Some(number), call: call.clone(), gone: false, rests: false });
         self.pending.push(Pending { number, asked: Some(asked), stage: Stage::InInbox, call });
         Ok(())
     }
@@ -417,13 +453,17 @@ impl World {
         for _ in 0..TURNS_MAX {
             let calls = std::mem::take(&mut self.inbox);
             let time = self.next_time();
+            // As the turn finds it.
+            let disk_full = self.room.turn(time, self.disk.free_bytes().unwrap_or(0));
+            let in_flight = self.in_flight_bytes();
             match self.solo.turn(self.clock.now()) {
                 Err(why) => {
                     self.tell(format!("the turn finds that the log has failed: {why}"));
                     return self.log_failed(false);
                 }
                 Ok(turned) => {
-                    self.after_turn(time, &calls)?;
+                    self.room.submitted(self.in_flight_bytes() - in_flight);
+                    self.after_turn(time, disk_full, &calls)?;
                     if !turned.more {
                         return self.check_sleep();
                     }
@@ -433,13 +473,32 @@ impl World {
         Err("turn after turn says that more is due".into())
     }
 
-    fn after_turn(&mut self, time: u64, calls: &[Taken]) -> Result<(), String> {
+    /// What the log has been given and has not synced yet.
+    fn in_flight_bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.in_flight_bytes())
+    }
+
+    fn after_turn(&mut self, time: u64, disk_full: bool, calls: &[Taken]) -> Result<(), String> {
         let state = self.solo.state().ok_or("the shard is not open after a turn")?;
         if state.now() != Time(time) {
             return Err(format!("the turn's time is {}, the clocks say {time}", state.now().0));
         }
         let status = &self.engine.status().shards[0];
-        let (last, disk_full) = (status.last, status.disk_full);
+        let last = status.last;
+        if status.disk_full != disk_full {
+            return Err(format!(
+                "the shard says {} of a full disk and must say {disk_full}: {:?} and {:?} free",
+                status.disk_full,
+                self.room,
+                self.disk.free_bytes()
+            ));
+        }
+        if disk_full {
+            self.coverage.note("fault", "what is new is refused for want of room");
+        } else if std::mem::take(&mut self.was_full) {
+            self.coverage.note("fault", "there is room again");
+        }
+        self.was_full = disk_full;
         let waiting: Vec<CallNumber> = self.twin.waiters.iter().map(|waiter| waiter.number).collect();
         self.twin.last_frame = self.last;
         if self.twin.pools_turn_together(time) {
@@ -461,6 +520,7 @@ impl World {
             .step(state, &self.twin)
             .map_err(|why| format!("after the turn of frame {last}: {why}"))?;
         self.published.turned(last);
+        self.queues.turned(time, last, last > self.last, &self.twin);
         if last > self.last {
             let mut copy = self.twin.clone();
             copy.forget_callers();
@@ -498,7 +558,10 @@ impl World {
 
     /// A shard that sleeps wakes up in time for what is due.
     fn check_sleep(&mut self) -> Result<(), String> {
-        let Some((due, what)) = self.twin.next_due() else { return Ok(()) };
+        let published = self.queues.next_due().map(|at| (at, "what is published of queues".into()));
+        let Some((due, what)) = self.twin.next_due().into_iter().chain(published).min() else {
+            return Ok(());
+        };
         let sleep = self.solo.sleep_ms(self.clock.now());
         match sleep {
             Some(ms) if self.time + ms <= due.max(self.time) => Ok(()),
@@ -586,8 +649,9 @@ impl World {
         Ok(())
     }
 
-    /// Looks at what is published of pools: it is what the last durable frame left.
+    /// Looks at what is published: of queues the last snapshot, of pools what the last durable frame left.
     fn look_at_published(&mut self) -> Result<(), String> {
+        self.queues.look(&self.engine, self.durable, &mut self.coverage)?;
         if self.plan.pools.share == 0 {
             return Ok(());
         }
@@ -634,10 +698,12 @@ impl World {
                 continue;
             }
             let asked = pending.asked.as_mut().ok_or("its caller is here")?;
+            let failed_reads = self.disk.failed_reads();
             let heard = poll(asked).ok_or_else(|| {
                 format!("#{} has no answer though frame {} is durable", told.number, self.durable)
             })?;
-            if !self.flips.fits(&heard, &told.reply) {
+            let refused = self.disk.failed_reads() > failed_reads;
+            if !self.flips.fits(&heard, &told.reply, refused) {
                 return Err(format!(
                     "#{} ({})\n  heard    {heard:?}\n  expected {:?}",
                     told.number,
@@ -646,8 +712,9 @@ impl World {
                 ));
             }
             self.coverage.note_joining(&pending.call, &heard);
-            self.hear(told.number, &heard);
+            self.hear(told.number, &pending.call, &heard);
             self.fail_damaged(&heard, &told.reply);
+            self.hand_back_unread(&heard, &told.reply);
         }
         // Nobody else may have heard anything, unless the log has failed: that is judged when the shard goes.
         if self.is_failed() {
@@ -664,18 +731,19 @@ impl World {
         Ok(())
     }
 
-    fn hear(&mut self, number: CallNumber, reply: &Reply) {
+    fn hear(&mut self, number: CallNumber, call: &Call, reply: &Reply) {
         let text = format!("{reply:?}");
         mix(&mut self.digest, text.as_bytes());
         self.tell(format!("#{number} hears {}", cut(&text)));
-        self.coverage.note_reply(reply);
-        if let Reply::Job(Some(job)) = reply
-            && [&job.payload, &job.result]
-                .into_iter()
-                .flatten()
-                .any(|read| read.starts_with(DAMAGED.as_bytes()))
-        {
-            self.coverage.note("damage", "a read says that a payload is damaged");
+        self.coverage.note_reply(call, reply);
+        if let Reply::Job(Some(job)) = reply {
+            for read in [&job.payload, &job.result].into_iter().flatten() {
+                match damage::why(read).map(is_refusal) {
+                    Some(true) => self.coverage.note("damage", "a read says that the disk refuses"),
+                    Some(false) => self.coverage.note("damage", "a read says that a payload is damaged"),
+                    None => {}
+                }
+            }
         }
         reply.grants().into_iter().for_each(|grant| self.progress.hear(grant));
         if let Reply::Worked(worked) = reply {
@@ -692,7 +760,7 @@ impl World {
         }
         let command = WorkCommand { release: fresh.to_vec(), ..WorkCommand::default() };
         let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
-        self.inbox.push(Taken { number: None, call, gone: false });
+        self.inbox.push(Taken { number: None, call, gone: false, rests: false });
     }
 
     /// The engine fails jobs whose payloads it cannot hand out.
@@ -716,7 +784,22 @@ impl World {
         });
         let command = WorkCommand { fail: fail.collect(), ..WorkCommand::default() };
         let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
-        self.inbox.push(Taken { number: None, call, gone: false });
+        self.inbox.push(Taken { number: None, call, gone: false, rests: false });
+    }
+
+    /// The engine gives jobs back, after a rest, whose payloads the disk does not give.
+    fn hand_back_unread(&mut self, heard: &Reply, expected: &Reply) {
+        let (Reply::Worked(heard), Reply::Worked(expected)) = (heard, expected) else { return };
+        if heard.unread.is_empty() {
+            return;
+        }
+        self.coverage.note("damage", "a job goes back because the disk refuses to read");
+        let leased = expected.leased.iter().map(|(job, _)| job);
+        let unread = leased.filter(|job| heard.unread.iter().any(|(id, _)| *id == job.id));
+        let release = unread.map(|job| Release { id: job.id, token: job.token }).collect();
+        let command = WorkCommand { release, ..WorkCommand::default() };
+        let call = Call::Work { ask: command.into(), wait_ms: 0, key: None };
+        self.inbox.push(Taken { number: None, call, gone: false, rests: true });
     }
 
     // ---- what goes wrong ----
@@ -905,7 +988,7 @@ impl World {
                     pending.number
                 ));
             }
-            self.hear(pending.number, &heard);
+            self.hear(pending.number, &pending.call, &heard);
         }
         Ok(())
     }
@@ -914,12 +997,19 @@ impl World {
     fn recover(&mut self) -> Result<(), String> {
         let frames = self.frames.iter().map(|kept| (kept.frame, &kept.twin));
         self.published.before_recovery(&self.engine, self.durable, frames)?;
+        self.queues.recovered(&self.engine)?;
         if self.chance.percent(10) && !self.faults_end {
             match self.chance.percent(30) {
                 true => self.disk.crash_in(META),
                 false => self.disk.crash_at(self.disk.operations() + self.chance.between(1, 12)),
             }
         }
+        self.refuses = 0;
+        self.disk.fail_reads(0, 0);
+        if self.plan.reads_fail > 0 && self.chance.percent(10) && !self.faults_end {
+            self.disk.fail_reads(self.chance.below(12), 1);
+        }
+        let failed_reads = self.disk.failed_reads();
         self.flips.forget_overwritten(&self.disk);
         let mut unclaimed = self.flips.unclaimed(&self.disk);
         let nameless: Vec<u64> =
@@ -939,6 +1029,12 @@ impl World {
                     self.flips.forget_overwritten(&self.disk);
                     unclaimed.extend(self.flips.unclaimed(&self.disk));
                 }
+                Err(OpenError::Io { .. }) if self.disk.failed_reads() > failed_reads => {
+                    self.coverage.note("recovery", "a start stops as the disk refuses to read");
+                    self.tell("the log does not open: the disk refuses to read".into());
+                    interrupted = true;
+                    self.disk.fail_reads(0, 0);
+                }
                 Err(error) => {
                     self.tell(format!("the log does not open: {error}"));
                     if before.is_some_and(|before| before != self.disk_digest()) {
@@ -949,6 +1045,7 @@ impl World {
                 }
             }
         };
+        self.disk.fail_reads(0, 0);
         self.flips.started(&recovery, &self.disk)?;
         // What the recovery did not come to may come later.
         self.limit_disk();
@@ -1006,6 +1103,7 @@ impl World {
         }
         self.twin.adopt_order(&state.places());
         (self.last, self.durable, self.first) = (last, last, 0);
+        (self.room, self.was_full) = (Room::new(self.plan.disk_reserve_bytes), false);
         self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
         let now = self.clock.now();
         (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
@@ -1049,6 +1147,7 @@ impl World {
                 if let Some(place) = self.twin.waits_for_nothing() {
                     return Err(format!("this one waits at the end for no reason: {place:?}"));
                 }
+                self.log_gets_short()?;
                 self.crash(Survival::Everything)?;
                 return self.look_at_all();
             }
@@ -1060,6 +1159,35 @@ impl World {
         }
         let held = self.twin.pools_are_settled();
         Err(format!("{} jobs never come to their ends (pools have: {held})", self.twin.unfinished()))
+    }
+
+    /// With time, and nobody asking anything, a log comes down to a few times what is alive in it: no job pins it.
+    fn log_gets_short(&mut self) -> Result<(), String> {
+        let bytes = |world: &Self| world.log.as_ref().map_or(0, |log| log.status().bytes);
+        let before = bytes(self);
+        let mut passed = 0;
+        loop {
+            let most = LOG_PER_ALIVE * self.twin.alive_bytes() + 2 * self.plan.slack_bytes + LOG_SLACK_BYTES;
+            if bytes(self) <= most {
+                if passed > 0 {
+                    self.coverage.note("recovery", "a log gets short");
+                }
+                return Ok(());
+            }
+            if passed == QUIET_S {
+                return Err(format!(
+                    "the log has {} bytes, {before} before nobody asked anything, and must have {most} at most",
+                    bytes(self)
+                ));
+            }
+            passed += 1;
+            self.clock.pass(1_000);
+            // A walk makes a step each time it is asked after its pause.
+            for _ in 0..STEPS_OF_WALK {
+                self.clock.pass(20);
+                self.settle_down()?;
+            }
+        }
     }
 
     /// Resumes every queue and every ordering key that holds something up.

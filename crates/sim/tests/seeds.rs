@@ -27,6 +27,7 @@ fn nothing_is_found_and_everything_in_the_table_is_reached() {
     go_on(&mut coverage, 1..SEEDS + 1, STEPS);
     go_on(&mut coverage, LONG_SEEDS, LONG_STEPS);
     assert!(coverage.missing().is_empty(), "never reached: {:?}\n{coverage}", coverage.missing());
+    assert!(coverage.unforeseen().is_empty(), "no table names {:?}\n{coverage}", coverage.unforeseen());
 }
 
 /// Runs these, finds nothing, and adds what they have reached.

@@ -525,7 +525,7 @@ async fn a_seat_is_swapped_only_when_it_was_asked() {
     browser.until("the focus to stay", "document.activeElement.matches('.asking [data-sure=swap]')").await;
     browser.press(".asking [data-no=swap]").await;
     browser.until("the question to be gone", "!document.querySelector('.asking')").await;
-    assert_eq!(enrolled_in(&portal, &have), [student.clone()]);
+    assert_eq!(enrolled_in(&portal, &have), std::slice::from_ref(&student));
     answer_by_keyboard(&browser, &swap).await;
     browser.find(&button(&want, "drop")).await;
     assert_eq!((enrolled_in(&portal, &have), enrolled_in(&portal, &want)), (vec![], vec![student]));
@@ -554,7 +554,7 @@ async fn a_swap_that_a_refusal_offers_is_asked_too() {
     browser.find(&way).await;
     assert_asks(&browser, &way, &told).await;
     browser.press(".asking [data-no=swap]").await;
-    assert_eq!(enrolled_in(&portal, &have), [student.clone()]);
+    assert_eq!(enrolled_in(&portal, &have), std::slice::from_ref(&student));
     browser.press(&way).await;
     browser.press(".asking [data-sure=swap]").await;
     browser.find(&button(&want, "drop")).await;

@@ -1,17 +1,18 @@
 //! Pools: from requests to commands, and from what became of them to answers.
 //!
-//! What the engine says of a step is short: an id, a state, a version. The rest of the answer is what the request named
+//! What the engine says of a step is short: an id, a state, numbers, moments. The rest of the answer is what the request named
 //! ([`Named`]) and what is known of the grant. So an answer that is repeated under its idempotency key is the first one, however
-//! the grant has fared since; only what nobody remembers any more is left out.
+//! the grant has fared since; only names that the request did not say are left out when nobody remembers the grant any more, and what goes
+//! with an offer when it is no offer any more.
 
 use tidegate_core::outcome::{self, Item};
 use tidegate_core::pool::command::{self, PoolOperation, Wish};
 use tidegate_core::pool::refusal::{PoolRefusal, Why};
-use tidegate_core::pool::view::{self, GrantView, HolderView, LinePlace, PoolItem, PoolView, Verb};
+use tidegate_core::pool::view::{self, GrantView, HolderPlace, LinePlace, PoolItem, PoolView, Verb};
 use tidegate_core::pool::{self, GrantEnd};
 use tidegate_core::view::JobState as CoreJobState;
 use tidegate_core::{Time, limits as core_limits};
-use tidegate_engine::{CallError, PoolSeen, Transacted};
+use tidegate_engine::{CallError, HolderFrom, HolderParts, PoolSeen, Transacted};
 
 use crate::convert::answer::{call_error, refusal};
 use crate::convert::command::{cursor, unknown_cursor};
@@ -302,6 +303,11 @@ pub fn transaction_error(error: &CallError, said: &Said<'_>, now: Time) -> Refus
             detail: format!("The holder has no units of {pool}."),
             ..pool_refusal(refused)
         },
+        (Why::PoolNotFound, Some(pool)) => Refusal {
+            value: Some(String::from(pool.clone()).into()),
+            detail: format!("There is no pool {pool}."),
+            ..pool_refusal(refused)
+        },
         _ => pool_refusal(refused),
     };
     refusal.of_condition(condition)
@@ -341,6 +347,7 @@ fn code(why: Why) -> Code {
         Why::AlreadyWaiting => Code::AlreadyWaiting,
         Why::TooFarAhead => Code::TooFarAhead,
         Why::NeverFits => Code::NeverFits,
+        Why::IsOffer => Code::IsOffer,
     }
 }
 
@@ -365,6 +372,11 @@ pub(super) fn pool_refusal(refused: PoolRefusal) -> Refusal {
             (format!("The grant is over: {}.", word.unwrap_or("ended")), word.map(Into::into))
         }
         Why::NotHeld => ("The grant is taken, not held.".to_owned(), None),
+        Why::IsOffer => {
+            let detail =
+                format!("The grant is an offer until {moment}: it is confirmed or declined, not extended.");
+            (detail, Some(moment.to_string().into()))
+        }
         Why::NotOpen => (format!("The pool opens at {moment}."), None),
         Why::Closed => (format!("The pool is closed since {moment}."), Some(moment.to_string().into())),
         Why::SoldOut => {
@@ -490,7 +502,7 @@ fn answer(named: &Named<'_>, item: PoolItem, grant: Option<&GrantView>) -> PoolA
     let text = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().to_owned();
     let waiting = |state, number, ahead, version| Waiting {
         pool: text(&named.pool),
-        holder: text(&named.holder),
+        holder: named.holder.as_deref().or(grant.map(|grant| &*grant.holder)).unwrap_or_default().to_owned(),
         state,
         number,
         ahead,
@@ -516,12 +528,12 @@ fn answer(named: &Named<'_>, item: PoolItem, grant: Option<&GrantView>) -> PoolA
 
 /// A grant as a step has left it; none if the step was about a line.
 fn parts<'a>(named: &'a Named<'_>, item: PoolItem, grant: Option<&'a GrantView>) -> Option<GrantParts<'a>> {
-    let (id, state, units, (expires_at, extendable_until), version) = match item {
-        PoolItem::Grant { id, state, units, expires_at, extendable_until, version } => {
-            (id, GrantState::from(state), units, (expires_at, extendable_until), version)
+    let (id, state, units, granted_at, (expires_at, extendable_until), version) = match item {
+        PoolItem::Grant { id, state, units, granted_at, expires_at, extendable_until, version } => {
+            (id, GrantState::from(state), units, granted_at, (expires_at, extendable_until), version)
         }
-        PoolItem::Ended { id, end, version } => {
-            (id, GrantState::from(end), grant.map_or(0, |grant| grant.units), (None, None), version)
+        PoolItem::Ended { id, end, units, granted_at, version } => {
+            (id, GrantState::from(end), units, granted_at, (None, None), version)
         }
         PoolItem::Waits { .. } | PoolItem::Left { .. } => return None,
     };
@@ -535,7 +547,7 @@ fn parts<'a>(named: &'a Named<'_>, item: PoolItem, grant: Option<&'a GrantView>)
         units,
         group: of_request(&named.group).or(as_left.and_then(|grant| grant.group.as_deref())),
         state,
-        granted_at: grant.map(|grant| grant.granted_at.into()),
+        granted_at: granted_at.map(Into::into),
         expires_at: expires_at.map(Into::into),
         extendable_until: extendable_until.map(Into::into),
         offered: as_left.is_some_and(|grant| grant.offered),
@@ -667,11 +679,13 @@ pub fn entrants(mut entrants: Vec<view::Entrant>, limit: usize) -> EntrantPage {
     EntrantPage { entrants: entrants.into_iter().map(entrant).collect(), cursor: next }
 }
 
-/// One holder's whole story, of the parts that the shards know. What happened in one shard is in its order; what happened in two is
-/// in the order of the moments.
-pub fn holder(name: &str, parts: Vec<(u16, HolderView)>) -> HolderStory {
-    let mut whole =
-        HolderStory { holder: name.to_owned(), grants: Vec::new(), waiting: Vec::new(), story: Vec::new() };
+/// A page of what is known of a holder, of the parts that the shards know. What happened in one shard is in its order; what happened in
+/// two is in the order of the moments.
+pub fn holder(name: &str, HolderParts { parts, next }: HolderParts) -> HolderStory {
+    let cursor =
+        next.map(|HolderFrom { shard, place }| format!("{shard:x}-{:x}-{:x}", place.grant, place.pool));
+    let (grants, waiting, story) = (Vec::new(), Vec::new(), Vec::new());
+    let mut whole = HolderStory { holder: name.to_owned(), grants, waiting, story, cursor };
     for (shard, part) in parts {
         whole.grants.extend(part.grants.iter().map(grant));
         whole.waiting.extend(part.waiting.into_iter().map(|wait| waiting_of(name, wait)));
@@ -681,6 +695,26 @@ pub fn holder(name: &str, parts: Vec<(u16, HolderView)>) -> HolderStory {
     // Stable: within a shard moments never go back.
     whole.story.sort_by_key(|entry| entry.at);
     whole
+}
+
+/// Where the page of a holder begins that a cursor names; the first if there is none.
+///
+/// # Errors
+/// A cursor that no page has named.
+pub fn holder_cursor(text: Option<&str>) -> Result<HolderFrom, Refused> {
+    let Some(text) = text else { return Ok(HolderFrom::default()) };
+    let mut parts = text.split('-').map(|part| cursor(Some(part)).ok());
+    let mut part = || parts.next().flatten();
+    let from = part().zip(part()).zip(part()).and_then(|((shard, grant), pool)| {
+        let place = HolderPlace { grant, pool: pool.try_into().ok()? };
+        Some(HolderFrom { shard: shard.try_into().ok()?, place })
+    });
+    from.filter(|_| parts.next().is_none()).ok_or_else(|| unknown_cursor(text))
+}
+
+/// How many grants, and places in line, a page of a holder has at most: as many as can be, if nothing is said.
+pub fn holder_page(limit: Option<u32>) -> usize {
+    limit.map_or(*limits::PAGE_JOBS.end() as usize, |limit| limit as usize)
 }
 
 fn waiting_of(holder: &str, wait: view::WaitView) -> Waiting {

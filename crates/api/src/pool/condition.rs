@@ -53,7 +53,7 @@ pub struct HolderPools<'a> {
     /// The holder.
     #[serde(borrow)]
     pub holder: Text<'a>,
-    /// The pools, 1 to 100. One that does not exist is one that nobody has units of.
+    /// The pools, 1 to 100. One that does not exist is refused (`pool_not_found`).
     #[serde(borrow)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub pools: Vec<Text<'a>>,
@@ -96,7 +96,8 @@ impl Condition<'static> {
         Self::HasAll(HolderPools::of(holder.into(), pools))
     }
 
-    /// The holder has units of none of these pools.
+    /// The holder has units of none of these pools. One that does not exist is refused (`pool_not_found`): a name with a typing
+    /// mistake guards nothing.
     pub fn has_none<N: Into<String>>(holder: impl Into<String>, pools: impl IntoIterator<Item = N>) -> Self {
         Self::HasNone(HolderPools::of(holder.into(), pools))
     }

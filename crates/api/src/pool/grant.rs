@@ -20,14 +20,14 @@ use crate::write;
 pub struct Grant {
     /// Its id.
     pub id: GrantId,
-    /// The pool. Left out, as holder and units, only where an answer is repeated for a grant that has been forgotten: an hour
-    /// after its end.
+    /// The pool. Left out, as the holder, only where a step that named nothing but the grant's id is answered again, and the grant has been
+    /// forgotten: an hour after its end.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pool: String,
     /// Who has it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub holder: String,
-    /// How many units.
+    /// How many units. Left out only of an answer that was kept without them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub units: u32,
     /// The group it counts for.
@@ -38,7 +38,7 @@ pub struct Grant {
     /// The fencing number: of two grants of a pool, the later one has the higher. Who guards the thing itself refuses one that is
     /// lower than another it has seen.
     pub fence: u64,
-    /// When it was given.
+    /// When it was given, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<Timestamp>,
     /// While held: until when.

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 use crate::words::{Asked, Happened};
 
 /// What a holder has, where it waits, and what happened to it (`GET /v1/holders/{holder}`). Of a holder that nobody has heard
-/// of, all lists are empty.
+/// of, all lists are empty. Of one that has very much it is a page: `cursor` names the next, with more of what it has and waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HolderStory {
@@ -17,10 +17,15 @@ pub struct HolderStory {
     pub holder: String,
     /// What it has.
     pub grants: Vec<Grant>,
-    /// Where it waits, by pool.
+    /// Where it waits, by pool. On a page with very long lines `ahead` may be left out.
     pub waiting: Vec<Waiting>,
-    /// What happened, in order: the latest 200 entries of the last seven days.
+    /// What happened, in order: what is told of grants that have not ended (the latest 1,000 entries), and of the last seven days the
+    /// latest 200 entries and the latest 50 refusals.
+    /// On the first page alone.
     pub story: Vec<StoryEntry>,
+    /// Names the next page; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// One thing that happened to a holder.

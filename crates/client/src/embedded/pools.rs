@@ -277,9 +277,17 @@ impl Embedded {
         self.step(settings, path, wish, convert::swap(id, wish.clone())).await
     }
 
-    pub(crate) async fn holder(&self, settings: &Settings, holder: &str) -> Result<HolderStory, Error> {
+    pub(crate) async fn holder(
+        &self,
+        settings: &Settings,
+        holder: &str,
+        query: &PageQuery,
+    ) -> Result<HolderStory, Error> {
         check_holder(holder)?;
-        let ask = || self.engine.holder_parts(holder);
+        let query = PageQuery::read(&query.write())?;
+        let (limit, from) =
+            (convert::holder_page(query.limit), convert::holder_cursor(query.cursor.as_deref())?);
+        let ask = || self.engine.holder_parts(holder, from, limit);
         Ok(convert::holder(holder, self.ask(settings, Duration::ZERO, ask).await?))
     }
 

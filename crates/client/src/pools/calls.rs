@@ -14,6 +14,7 @@ use tidegate_api::pool::query::{GrantsQuery, PageQuery, PoolsQuery};
 use tidegate_api::pool::request::PoolRequest;
 use tidegate_api::pool::view::{EntrantPage, GrantPage, LinePage, Pool, PoolDeleted, PoolList};
 use tidegate_api::pool::wish::{ExtendWish, HoldWish, LeaveWish, SwapWish, TakeWish};
+use tidegate_api::refusal::Code;
 use tidegate_api::syntax;
 
 use crate::calls::{either, with_query};
@@ -146,8 +147,14 @@ impl Client {
     }
 
     /// Up to 1,000 steps over any pools and grants, each for itself. The results are in the order of the steps; one that
-    /// is refused does not keep the others out. On a server with several shards all must lie in one: the call has an idempotency
-    /// key, which each shard remembers for itself (`transaction_spans_shards`).
+    /// is refused does not keep the others out.
+    ///
+    /// Where all of them lie in one shard, as they do on a server that has one, the call has an idempotency key and is tried again like any other. Over several
+    /// shards there is no key that holds for all: each shard does its part, and the call is said once. It is tried again only
+    /// if nothing was done for certain; else the error ([`Error::Timeout`], [`Error::Transport`]) leaves open which steps were done. What a single shard
+    /// refuses or does not know stands in the places of its steps (`inbox_full`, `outcome_unknown`). Whoever needs to say such steps
+    /// again makes a list of each place, with a key each. Under a key of the caller's own
+    /// ([`Client::with_idempotency_key`]) a list over several shards is refused (`transaction_spans_shards`), and nothing is done.
     ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {
@@ -166,7 +173,16 @@ impl Client {
         let settings = &self.settings;
         either!(self,
             http => {
-                let answer: PoolResults = http.post(settings, REQUESTS, requests, AT_ONCE).await?;
+                let answer: PoolResults = match http.post(settings, REQUESTS, requests, AT_ONCE).await {
+                    // The server knows what lies where. It has done nothing, and takes such a list without a key.
+                    Err(Error::Refused(problem))
+                        if problem.refusal.code == Code::TransactionSpansShards
+                            && settings.idempotency_key.is_none() =>
+                    {
+                        http.once(settings, REQUESTS, requests).await?
+                    }
+                    answered => answered?,
+                };
                 self.one_each(answer.results, requests.len())
             },
             engine => engine.pool_requests(settings, REQUESTS, requests).await)
@@ -213,7 +229,8 @@ impl Client {
     }
 
     /// One holder's whole story, in order: what was granted, offered, refused, and which jobs came of it. Of a holder whom nobody knows,
-    /// all lists are empty.
+    /// all lists are empty. Who has more than 1,000 grants, or waits in more than 1,000 lines, is read page by page, between
+    /// which it may change; [`holder_page`](Self::holder_page) reads one.
     ///
     /// ```
     /// # tidegate::testing::example(async |engine, client| {
@@ -229,10 +246,27 @@ impl Client {
     /// # Ok(()) });
     /// ```
     pub async fn holder(&self, holder: &str) -> Result<HolderStory, Error> {
+        let mut whole = self.holder_page(holder, &PageQuery::default()).await?;
+        while let Some(cursor) = whole.cursor.take() {
+            let query = PageQuery { cursor: Some(cursor), ..PageQuery::default() };
+            let page = self.holder_page(holder, &query).await?;
+            whole.grants.extend(page.grants);
+            whole.waiting.extend(page.waiting);
+            whole.cursor = page.cursor;
+            if whole.cursor.is_none() {
+                whole.waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+            }
+        }
+        Ok(whole)
+    }
+
+    /// A page of what a holder has and waits for, at most 1,000 of each; what happened to it is on the first.
+    pub async fn holder_page(&self, holder: &str, query: &PageQuery) -> Result<HolderStory, Error> {
         let settings = &self.settings;
+        let path = with_query(format!("/v1/holders/{}", encode(holder)), query.write());
         either!(self,
-            http => http.get(settings, &format!("/v1/holders/{}", encode(holder)), AT_ONCE).await,
-            engine => engine.holder(settings, holder).await)
+            http => http.get(settings, &path, AT_ONCE).await,
+            engine => engine.holder(settings, holder, query).await)
     }
 
     /// An answer of the right shape that says something else than was asked for.

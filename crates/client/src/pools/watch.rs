@@ -45,6 +45,7 @@ struct Remote {
     transport: Arc<Transport>,
     settings: Settings,
     path: String,
+    names: Vec<String>,
     seen: Seen,
     stream: Option<Stream>,
     text: BytesMut,
@@ -83,7 +84,8 @@ impl Client {
                 transport: Arc::clone(transport),
                 settings: self.settings.clone(),
                 path: with_query("/v1/pools/watch".to_owned(), query.write()),
-                seen: Seen::default(),
+                seen: Seen::nothing(&query.names),
+                names: query.names,
                 stream: None,
                 text: BytesMut::new(),
             })),
@@ -146,7 +148,9 @@ impl Remote {
             Some(stream) => stream,
             None => {
                 let mut seen = Vec::new();
-                self.seen.write(&mut seen);
+                if !self.seen.is_nothing() {
+                    self.seen.write(&mut seen);
+                }
                 self.stream.insert(self.transport.stream(&self.path, &seen, time).await?)
             }
         };
@@ -179,10 +183,14 @@ impl Remote {
         let news: PoolNews = serde_json::from_str(data.trim_start())
             .map_err(|error| self.transport.unreadable(200, error.to_string()))?;
         if let Some(pool) = &news.pool {
-            if self.seen.of(&news.name).is_some_and(|seen| seen >= pool.version) {
+            let Some(place) = self.names.iter().position(|name| *name == news.name) else {
+                let why = format!("it tells of {}, which is not watched", news.name);
+                return Err(self.transport.unreadable(200, why));
+            };
+            if self.seen.versions()[place].is_some_and(|seen| seen >= pool.version) {
                 return Ok(None);
             }
-            self.seen.set(&news.name, pool.version);
+            self.seen.set(place, pool.version);
         }
         Ok(Some(news))
     }

@@ -20,7 +20,7 @@ use tidegate_engine::Engine;
 use tidegate_server::{Options, Server};
 use tokio::{
     io::AsyncReadExt,
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -32,16 +32,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct House {
     pub(crate) client: Client,
     pub(crate) address: SocketAddr,
+    /// Bound and never listened on: nobody else has the port while the server is away, and the server may listen on it.
+    _port: TcpSocket,
     directory: TempDir,
+    shards: u16,
     serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl House {
     pub(crate) async fn open() -> House {
+        House::with_shards(1).await
+    }
+
+    pub(crate) async fn with_shards(shards: u16) -> House {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let (address, serving) = serve(&directory, "127.0.0.1:0".parse().expect("an address")).await;
+        let (port, address) = own_port();
+        let serving = serve(&directory, shards, address).await;
         let client = Client::connect(&format!("http://{address}")).expect("an address");
-        House { client, address, directory, serving: Some(serving) }
+        House { client, address, _port: port, directory, shards, serving: Some(serving) }
     }
 
     /// Stops the server and its engine.
@@ -54,8 +62,7 @@ impl House {
 
     /// Starts it again: the same port, the same data.
     pub(crate) async fn start(&mut self) {
-        let (_, serving) = serve(&self.directory, self.address).await;
-        self.serving = Some(serving);
+        self.serving = Some(serve(&self.directory, self.shards, self.address).await);
     }
 
     pub(crate) async fn enqueue(&self, queue: &str, kind: &str, payload: serde_json::Value) -> JobId {
@@ -110,19 +117,29 @@ impl House {
     }
 }
 
+/// A port that is nobody else's as long as the socket is there.
+pub(crate) fn own_port() -> (TcpSocket, SocketAddr) {
+    let port = TcpSocket::new_v4().expect("a socket");
+    port.set_reuseaddr(true).expect("a socket's setting");
+    port.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let address = port.local_addr().expect("an address");
+    (port, address)
+}
+
 async fn serve(
     directory: &TempDir,
+    shards: u16,
     address: SocketAddr,
-) -> (SocketAddr, (oneshot::Sender<()>, JoinHandle<()>)) {
-    let server = Server::listen(address, Options::default()).await.expect("a free port");
-    let address = server.local_address();
+) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let server = Server::listen(address, Options::default()).await.expect("our own port");
     let path = directory.path().to_owned();
-    let open = move || Engine::open(path, tidegate_engine::Options::default());
+    let options = tidegate_engine::Options { shards, ..tidegate_engine::Options::default() };
+    let open = move || Engine::open(path, options);
     let engine = tokio::task::spawn_blocking(open).await.expect("no panic").expect("an engine");
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };
     let serving = tokio::spawn(async move { server.serve(engine, stopped).await.expect("it ends well") });
-    (address, (stop, serving))
+    (stop, serving)
 }
 
 /// A worker that runs in a task of its own.

@@ -83,14 +83,14 @@ pub enum Condition {
         /// The version.
         version: u64,
     },
-    /// The holder has units in each of these pools.
+    /// The holder has units in each of these pools. One that does not exist refuses.
     HasAll {
         /// The holder.
         holder: String,
         /// The pools.
         pools: Vec<String>,
     },
-    /// The holder has units in none of these pools.
+    /// The holder has units in none of these pools. One that does not exist refuses: nothing would be guarded by it.
     HasNone {
         /// The holder.
         holder: String,

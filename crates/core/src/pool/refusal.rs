@@ -24,7 +24,7 @@ impl PoolRefusal {
 pub enum Why {
     /// None; the number of a reason that this version does not know.
     Unknown = 0,
-    /// No such pool.
+    /// No such pool. Value: which of a condition's pools.
     PoolNotFound = 1,
     /// No such grant, or one that ended long ago.
     GrantUnknown = 2,
@@ -38,7 +38,7 @@ pub enum Why {
     NotOpen = 6,
     /// The pool is closed. Value: since when, in ms since 1970.
     Closed = 7,
-    /// There are not as many units that nobody has or waits for. Value: units that nobody has.
+    /// There are not as many units that nobody has, or somebody in line is about to be offered of them. Value: units that nobody has.
     SoldOut = 8,
     /// The holder has, or waits for, as many units as one may. Value: the limit.
     LimitReached = 9,
@@ -87,6 +87,9 @@ pub enum Why {
     /// The transaction was refused for something that is not about pools. Value: for what, as
     /// [`Refusal::number`](crate::Refusal::number) says.
     Elsewhere = 31,
+    /// The grant is an offer that a job tells of, or that another grant is promised for: it is confirmed or declined in time, and not
+    /// extended. Value: its deadline, in ms since 1970.
+    IsOffer = 32,
 }
 
 impl Why {
@@ -124,6 +127,7 @@ impl Why {
             Self::TooFarAhead => "too_far_ahead",
             Self::NeverFits => "never_fits",
             Self::Elsewhere => "elsewhere",
+            Self::IsOffer => "is_offer",
         }
     }
 

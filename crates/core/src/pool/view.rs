@@ -19,6 +19,8 @@ pub enum PoolItem {
         state: GrantState,
         /// Its units.
         units: u32,
+        /// When it was given; none in an answer that was kept without it.
+        granted_at: Option<Time>,
         /// While held: until when.
         expires_at: Option<Time>,
         /// While held: how far it can be extended.
@@ -32,6 +34,10 @@ pub enum PoolItem {
         id: GrantId,
         /// How it ended.
         end: GrantEnd,
+        /// Its units; 0 in an answer that was kept without them.
+        units: u32,
+        /// When it was given, likewise.
+        granted_at: Option<Time>,
         /// The pool's version after that.
         version: u64,
     },
@@ -187,15 +193,28 @@ pub struct LinePage {
     pub next: Option<LinePlace>,
 }
 
-/// One holder's whole story.
+/// Where a page of a holder begins, or the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct HolderPlace {
+    /// The sequence of the first grant that may be on it.
+    pub grant: u64,
+    /// The first pool whose place in line may be on it, as the state numbers pools.
+    pub pool: u32,
+}
+
+/// One holder's whole story, or a page of it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct HolderView {
     /// What it has, by rising id.
     pub grants: Vec<GrantView>,
-    /// Where it waits, by pool.
+    /// Where it waits, by pool: on a page, those of the page.
     pub waiting: Vec<WaitView>,
-    /// What happened, in order; the latest [`limits::STORY_ENTRIES_PER_HOLDER`](crate::limits::STORY_ENTRIES_PER_HOLDER) of
-    /// the last [`limits::STORY_MS`](crate::limits::STORY_MS), as long as the shard has room.
+    /// Where the next page begins; none at the end.
+    pub next: Option<HolderPlace>,
+    /// What happened, in order: the latest [`STORY_LIVING_PER_HOLDER`](crate::limits::STORY_LIVING_PER_HOLDER) entries that are told of
+    /// grants that have not ended; and of the last [`STORY_MS`](crate::limits::STORY_MS), as long as the shard has room, the latest
+    /// [`STORY_ENTRIES_PER_HOLDER`](crate::limits::STORY_ENTRIES_PER_HOLDER) others and
+    /// [`STORY_REFUSALS_PER_HOLDER`](crate::limits::STORY_REFUSALS_PER_HOLDER) refusals.
     pub story: Vec<StoryEntry>,
 }
 

@@ -3,6 +3,9 @@
 use crate::support::World;
 use crate::support::script::{check, check_in};
 use tidegate_core::command::Command;
+use tidegate_core::outcome::{Item, Outcome};
+use tidegate_core::pool::command::{PoolOperation, Wish};
+use tidegate_core::pool::view::PoolItem;
 use tidegate_core::state::{PoolLimits, StateLimits};
 
 #[test]
@@ -212,36 +215,6 @@ fn a_pool_is_never_made_smaller_than_what_is_granted() {
          take bert                          -> 2 taken
          resize 4                           -> done
          resize 1 pool=none                 -> refused pool_not_found",
-    );
-}
-
-#[test]
-fn a_pool_is_configured_only_over_the_version_that_was_seen() {
-    check(
-        "pool seats=2 if_version=1          -> refused version_changed
-         show_pool units                    -> no such pool
-         pool seats=2 if_version=0          -> done
-         show_pool version                  -> 1
-         # Not over one that is there, unless it is so already.
-         pool seats=5 if_version=0          -> refused version_changed
-         pool seats=2 if_version=0          -> done
-         show_pool units version            -> 0 held 0 taken 2 free, 1
-         # Somebody else was faster.
-         resize 3                           -> done
-         pool seats=9 if_version=1          -> refused version_changed
-         show_pool units version            -> 0 held 0 taken 3 free, 2
-         pool seats=9 if_version=2          -> done
-         show_pool units version            -> 0 held 0 taken 9 free, 3
-         # Also by a grant, and by whoever deleted it and made it anew.
-         take anna                          -> 1 taken
-         pool seats=8 if_version=3          -> refused version_changed
-         give_back 1                        -> 1 released
-         delete_pool                        -> done
-         pool seats=8 if_version=5          -> refused version_changed
-         pool seats=9 if_version=0          -> done
-         pool seats=8 if_version=3          -> refused version_changed
-         pool seats=8                       -> done
-         show_pool units                    -> 0 held 0 taken 8 free",
     );
 }
 
@@ -496,4 +469,49 @@ fn an_extension_that_changes_nothing_is_not_written_down() {
         "hold_on 1 -> 1 held +1000\n hold_on 1 for=500 -> 1 held +1000\n confirm 1 -> 1 taken",
     );
     assert_eq!(world.frames.len(), frames + 1, "only that it is taken");
+}
+
+#[test]
+fn what_is_held_is_answered_with_how_long_it_can_be_and_what_is_taken_is_not() {
+    let mut world = check_in(World::new(), "pool seats=2 hold=1000 hold_max=5000");
+    let wish =
+        |holder: &str| Wish { pool: "p".into(), holder: holder.into(), units: 1, group: None, hold_ms: None };
+    let operations = vec![PoolOperation::Hold(wish("anna")), PoolOperation::Take(wish("bert"))];
+    let Outcome::Pooled(items) = world.decide(Command::Pools(operations)) else { panic!("items") };
+    let until = |item: &Item| match item {
+        Item::Pool(PoolItem::Grant { expires_at, extendable_until, .. }) => (*expires_at, *extendable_until),
+        other => panic!("a grant, not {other:?}"),
+    };
+    let ahead = |ms| Some(world.now.plus(ms));
+    assert_eq!(items.iter().map(until).collect::<Vec<_>>(), [(ahead(1_000), ahead(5_000)), (None, None)]);
+}
+
+#[test]
+fn a_pool_is_configured_only_over_the_version_that_was_seen() {
+    check(
+        "pool seats=2 if_version=1          -> refused version_changed
+         show_pool units                    -> no such pool
+         pool seats=2 if_version=0          -> done
+         show_pool version                  -> 1
+         # Not over one that is there, unless it is so already.
+         pool seats=5 if_version=0          -> refused version_changed
+         pool seats=2 if_version=0          -> done
+         show_pool units version            -> 0 held 0 taken 2 free, 1
+         # Somebody else was faster.
+         resize 3                           -> done
+         pool seats=9 if_version=1          -> refused version_changed
+         show_pool units version            -> 0 held 0 taken 3 free, 2
+         pool seats=9 if_version=2          -> done
+         show_pool units version            -> 0 held 0 taken 9 free, 3
+         # Also by a grant, and by whoever deleted it and made it anew.
+         take anna                          -> 1 taken
+         pool seats=8 if_version=3          -> refused version_changed
+         give_back 1                        -> 1 released
+         delete_pool                        -> done
+         pool seats=8 if_version=5          -> refused version_changed
+         pool seats=9 if_version=0          -> done
+         pool seats=8 if_version=3          -> refused version_changed
+         pool seats=8                       -> done
+         show_pool units                    -> 0 held 0 taken 8 free",
+    );
 }

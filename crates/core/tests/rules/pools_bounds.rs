@@ -5,7 +5,7 @@ use crate::support::pools::SEED;
 use crate::support::script::check_in;
 use prost::Message as _;
 use tidegate_core::command::{Command, Request};
-use tidegate_core::limits::EXPIRE_PER_TURN;
+use tidegate_core::limits::{ENTRANTS_MS, EXPIRE_PER_TURN, STORY_MS};
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::{Opening, PoolConfig};
 use tidegate_core::record::{Record, RecordMessage};
@@ -133,6 +133,61 @@ fn a_lapse_and_the_offers_that_it_makes_share_a_turn() {
     assert_eq!(world.state.holder("h-2048").unwrap().grants.len(), 1);
     let view = world.state.pool("p").unwrap();
     assert_eq!((view.held, view.waiting), (u64::from(holds), 0));
+}
+
+/// What is left of it must be found by the next turn.
+#[test]
+fn a_line_that_is_longer_than_a_turn_is_let_go_in_several_when_its_pool_closes() {
+    let mut world = World::new();
+    let line = EXPIRE_PER_TURN as u32 + 10;
+    let closes_at = world.now.plus(1_000).0;
+    let config = PoolConfig { closes_at, waitlist_max: line, ..PoolConfig::of(0) };
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        seed: SEED,
+        if_version: None,
+    });
+    world.decide(Command::Pools((0..line).map(|n| PoolOperation::Join(wish("p", n))).collect()));
+    world.now = world.now.plus(1_000);
+    assert_eq!(turns(&mut world), [1 + EXPIRE_PER_TURN, 10], "it closes, and lets the first ones go");
+    assert_eq!(world.state.pool("p").unwrap().waiting, 0);
+}
+
+#[test]
+fn a_large_draw_is_forgotten_over_several_turns() {
+    let mut world = World::new();
+    let all = 1_000..1_010 + EXPIRE_PER_TURN as u32;
+    let (opens_at, opening) = (world.now.plus(1_000), Opening::Shuffle as i32);
+    let config = PoolConfig { opens_at: opens_at.0, opening, waitlist_max: 10_000, ..PoolConfig::of(0) };
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        seed: SEED,
+        if_version: None,
+    });
+    world.decide(Command::Pools(all.clone().map(|n| PoolOperation::Join(wish("p", n))).collect()));
+    world.after(1_000);
+    let leave = |n| PoolOperation::Leave { pool: "p".into(), holder: format!("h-{n}") };
+    world.decide(Command::Pools(all.map(leave).collect()));
+    // Their stories are over long before.
+    world.after(STORY_MS);
+    (0..3).for_each(|_| _ = world.after(0));
+    let entrants = |world: &World| world.state.entrants("p", 0, 10_000).expect("there is the pool").len();
+    assert_eq!(entrants(&world), EXPIRE_PER_TURN + 10);
+    assert!(world.state.digest_text().contains("\nwaiter "));
+    world.now = opens_at.plus(ENTRANTS_MS);
+    let sequence = world.next_frame();
+    let forgotten = [(); 3].map(|()| {
+        let before = world.state.pool_bytes();
+        world.state.begin_turn(sequence, world.now);
+        assert_eq!(entrants(&world), 0, "none is shown, though some are still there");
+        assert!(!world.state.digest_text().contains("\nwaiter "), "nor is it in the digest");
+        before - world.state.pool_bytes()
+    });
+    let each = forgotten[1] / 10;
+    assert!(each > 0);
+    assert_eq!(forgotten, [EXPIRE_PER_TURN as u64 * each, 10 * each, 0]);
 }
 
 #[test]

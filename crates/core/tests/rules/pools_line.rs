@@ -3,7 +3,7 @@
 use crate::support::World;
 use crate::support::pools::SEED;
 use crate::support::script::{check, check_in};
-use tidegate_core::command::Command;
+use tidegate_core::command::{Command, Request};
 use tidegate_core::limits::{ENTRANTS_MS, EXPIRE_PER_TURN, PLACES_COUNTED};
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::order::rank;
@@ -48,6 +48,54 @@ fn an_offer_that_is_declined_or_lapses_goes_to_the_next() {
          confirm 3                          -> refused hold_lapsed
          confirm 4                          -> 4 taken
          holder b grants waits              -> none, none",
+    );
+}
+
+/// It could be held for an hour by being extended, while its job had expired and the line waited.
+#[test]
+fn an_offer_that_a_job_tells_of_or_something_is_given_for_lasts_as_long_as_was_told() {
+    check(
+        "pool name=a seats=1 waitlist=3 offer=60000 offers=tell
+         pool name=b seats=1 waitlist=3 offer=60000
+         pool name=c seats=1
+         join anna pool=a                   -> 1 held +60000
+         show_grant 1 until ceiling         -> +60000, +60000
+         hold_on 1                          -> refused is_offer +60000
+         transact hold_on 1 for=100         -> operation 0 refused is_offer +60000
+         after 20000
+         swap 1 pool=c                      -> 2 held +40000
+         show_grant 2 ceiling               -> +40000
+         hold_on 2 for=300000               -> 2 held +40000
+         join bert pool=b                   -> 3 held +60000
+         hold_on 3 for=3600000              -> 3 held +3600000   # nobody was told: so locks take it up
+         join carl pool=b                   -> waits 2 behind 0
+         take carl pool=a                   -> 4 taken
+         swap 4 pool=b when_offered         -> refused already_waiting 2
+         leave carl pool=b
+         swap 4 pool=b when_offered         -> waits 3 behind 0
+         give_back 3
+         show_grant 5 holder until ceiling gives -> carl, +60000, +60000, 4
+         hold_on 5                          -> refused is_offer +60000
+         confirm 5                          -> 5 taken
+         hold_on 5                          -> refused not_held",
+    );
+}
+
+/// No unit lies idle for somebody who cannot use it: docs/pools.md says so, and what it costs.
+#[test]
+fn what_nobody_in_line_can_use_now_is_anybodys() {
+    check(
+        "pool seats=2 limit=2 waitlist=9
+         all take anna ; take emil          -> 1 taken, 2 taken
+         all join bert units=2 ; join carl units=2
+         give_back 1
+         take dora                          -> 3 taken
+         give_back 2
+         join emma                          -> 4 held +300000   # passes them in line
+         give_back 3
+         holder bert waits                  -> p 1 behind 0
+         give_back 4                        -> 4 declined
+         holder bert grants                 -> 5",
     );
 }
 
@@ -215,6 +263,23 @@ fn a_grant_is_promised_once() {
          swap 4 pool=c when_offered         -> waits 1 behind 0
          leave anna pool=c                  -> left 1
          swap 4 pool=c when_offered         -> waits 2 behind 0            # it is promised no more",
+    );
+}
+
+#[test]
+fn who_promises_a_grant_again_hears_which_joining_it_is_promised_for() {
+    check(
+        "pool name=a waitlist=5
+         pool name=b waitlist=5
+         pool name=c waitlist=5
+         all take anna pool=a ; take bert pool=b ; take carl pool=c -> 1 taken, 2 taken, 3 taken
+         join zoe pool=b                    -> waits 1 behind 0
+         swap 1 pool=b when_offered         -> waits 2 behind 1
+         swap 1 pool=c when_offered         -> refused already_waiting 2
+         leave zoe pool=b
+         give_back 2
+         show_grant 4 holder gives          -> anna, 1
+         swap 1 pool=c when_offered         -> refused already_waiting 2   # also when it is an offer",
     );
 }
 
@@ -604,6 +669,18 @@ fn a_line_is_let_go_by_closing_its_pool() {
 }
 
 #[test]
+fn a_pool_that_has_let_its_line_go_wakes_nobody() {
+    let world = check_in(
+        World::new(),
+        "pool seats=1 waitlist=5
+         take zoe                           -> 1 taken
+         join anna                          -> waits 1 behind 0
+         pool seats=1 waitlist=5 closes_in=0",
+    );
+    assert_eq!(world.state.next_deadline(), None);
+}
+
+#[test]
 fn a_draw_that_nobody_wants_any_more_is_let_go_by_closing_its_pool() {
     check(
         "pool seats=1 waitlist=5 opens_in=9000 shuffle
@@ -673,6 +750,38 @@ fn a_draw_can_be_drawn_again_for_thirty_days() {
         ENTRANTS_MS - 1,
         1 + ["anna", "bert", "carl"].iter().position(|name| *name == third).expect("it is one of them"),
     ));
+}
+
+/// It is remembered from its opening on, not from the moment at which it was configured.
+#[test]
+fn a_draw_that_is_more_than_thirty_days_away_is_not_forgotten_before_it() {
+    check(&format!(
+        "pool seats=0 waitlist=9 opens_in={} shuffle
+         join anna                          -> waits 1 behind ?
+         after {ENTRANTS_MS}
+         after 1000
+         entrants                           -> anna",
+        ENTRANTS_MS + 1_000
+    ));
+}
+
+/// The draw before is forgotten at once, and those who come in the same turn are not.
+#[test]
+fn who_comes_for_a_second_opening_is_in_its_draw() {
+    let mut world = check_in(World::new(), "pool seats=0 waitlist=9 opens_in=1000 shuffle\nafter 1000");
+    let (opens_at, opening) = (world.now.plus(1_000).0, Opening::Shuffle as i32);
+    let config = Box::new(PoolConfig { opens_at, opening, waitlist_max: 9, ..PoolConfig::of(0) });
+    let anna = Wish { pool: "p".into(), holder: "anna".into(), units: 1, group: None, hold_ms: None };
+    let opens_again = Command::ConfigurePool { pool: "p".into(), config, seed: SEED, if_version: None };
+    let joins = Command::Pools(vec![PoolOperation::Join(anna)]);
+    world.turn(|state, turn| {
+        for command in [opens_again, joins] {
+            state.decide(Request { idempotency: None, command }, turn);
+        }
+    });
+    world.after(1).after(999);
+    let entrants = world.state.entrants("p", 0, 9).expect("there is the pool");
+    assert_eq!(entrants.iter().map(|entrant| &*entrant.holder).collect::<Vec<_>>(), ["anna"]);
 }
 
 /// Else no line would take anybody after some large openings.

@@ -4,10 +4,10 @@ use crate::support::World;
 use crate::support::pools::SEED;
 use crate::support::script::{check, check_in};
 use tidegate_core::command::Command;
-use tidegate_core::limits::{LIST_VISITS_MAX, PLACES_COUNTED};
+use tidegate_core::limits::{LIST_VISITS_MAX, PLACES_COUNTED, PLACES_COUNTED_OF_PAGE};
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::order::rank;
-use tidegate_core::pool::view::LinePlace;
+use tidegate_core::pool::view::{HolderPlace, LinePlace};
 use tidegate_core::pool::{GrantState, PoolConfig};
 
 #[test]
@@ -196,6 +196,92 @@ fn places_on_a_page_are_what_each_holder_is_told() {
         }
     }
     assert_eq!(seen, count);
+}
+
+/// A holder with a million grants stopped its shard for seconds.
+#[test]
+fn what_a_holder_has_and_waits_for_comes_in_pages_and_each_thing_once() {
+    let mut world = World::new();
+    let wish = |pool: String, holder: &str| Wish {
+        pool,
+        holder: holder.into(),
+        units: 1,
+        group: None,
+        hold_ms: None,
+    };
+    let config = PoolConfig { holder_units_max: 0, ..PoolConfig::of(100_000) };
+    world.decide(Command::ConfigurePool {
+        pool: "p".into(),
+        config: Box::new(config),
+        seed: SEED,
+        if_version: None,
+    });
+    world.decide(Command::Pools((0..2_500).map(|_| PoolOperation::Take(wish("p".into(), "w"))).collect()));
+    for n in 0..1_200 {
+        let config = PoolConfig { waitlist_max: 9, ..PoolConfig::of(0) };
+        world.decide(Command::ConfigurePool { pool: format!("q-{n}"), config: Box::new(config), seed: SEED });
+    }
+    world.decide(Command::Pools(
+        (0..1_200).map(|n| PoolOperation::Join(wish(format!("q-{n}"), "w"))).collect(),
+    ));
+    let whole = world.state.holder("w").expect("it has something");
+    assert_eq!((whole.grants.len(), whole.waiting.len(), whole.next), (2_500, 1_200, None));
+    for (max, sizes) in
+        [(9_999, &[(1_000, 1_000), (1_000, 200), (500, 0)][..]), (1_250, &[(1_000, 1_000); 1]), (700, &[])]
+    {
+        let (mut from, mut pages) = (HolderPlace::default(), Vec::new());
+        loop {
+            let page = world.state.holder_page("w", from, max).expect("it has something");
+            assert!(page.waiting.is_sorted_by(|a, b| a.pool < b.pool));
+            pages.push(page.clone());
+            match page.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        for (page, &size) in pages.iter().zip(sizes) {
+            assert_eq!((page.grants.len(), page.waiting.len()), size);
+        }
+        assert!(pages.iter().all(|page| page.grants.len().max(page.waiting.len()) <= max));
+        let grants: Vec<_> = pages.iter().flat_map(|page| page.grants.clone()).collect();
+        assert_eq!(grants, whole.grants);
+        let mut waiting: Vec<_> = pages.iter().flat_map(|page| page.waiting.clone()).collect();
+        waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+        assert_eq!(waiting, whole.waiting);
+        assert_eq!(pages[0].story, whole.story);
+        assert!(pages[1..].iter().all(|page| page.story.is_empty()), "it is told once");
+    }
+    let nothing = world.state.holder_page("w", HolderPlace::default(), 0).expect("it has something");
+    assert_eq!((nothing.grants, nothing.waiting.len(), nothing.story), (vec![], 0, whole.story));
+    assert!(nothing.next.is_some(), "there is more than nothing");
+    assert_eq!(world.state.holder_page("nobody", HolderPlace::default(), 9), None);
+}
+
+#[test]
+fn a_page_of_a_holder_counts_so_many_places_in_line_and_no_more() {
+    let mut world = World::new();
+    let before = PLACES_COUNTED as u32 - 400;
+    let lines = PLACES_COUNTED_OF_PAGE / before as usize + 2;
+    for line in 0..lines {
+        let pool = format!("p-{line:02}");
+        let config = PoolConfig { waitlist_max: 100_000, holder_units_max: 0, ..PoolConfig::of(0) };
+        world.decide(Command::ConfigurePool {
+            pool: pool.clone(),
+            config: Box::new(config),
+            seed: SEED,
+            if_version: None,
+        });
+        let join = |n: u32| {
+            let holder = if n == before { String::from("w") } else { format!("h-{n}") };
+            PoolOperation::Join(Wish { pool: pool.clone(), holder, units: 1, group: None, hold_ms: None })
+        };
+        world.decide(Command::Pools((0..before + 100).map(join).collect()));
+    }
+    let page = world.state.holder_page("w", HolderPlace::default(), 1_000).expect("it waits");
+    let ahead: Vec<Option<u32>> = page.waiting.iter().map(|wait| wait.ahead).collect();
+    let counted = ahead.iter().flatten().count();
+    assert_eq!((ahead.len(), counted), (lines, lines - 2), "{ahead:?}");
+    assert!(ahead.iter().flatten().all(|&ahead| ahead == before));
 }
 
 /// Which of two is first is a matter of their names, and of nothing that a restart does not know.

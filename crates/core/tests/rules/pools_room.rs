@@ -6,9 +6,9 @@ use crate::support::script::check_in;
 use tidegate_core::command::Command;
 use tidegate_core::limits::STORY_MS;
 use tidegate_core::outcome::{Item, Outcome, Refusal};
-use tidegate_core::pool::PoolConfig;
 use tidegate_core::pool::command::{PoolOperation, Wish};
 use tidegate_core::pool::view::PoolItem;
+use tidegate_core::pool::{Attribute, PoolConfig};
 use tidegate_core::state::{PoolLimits, StateLimits};
 
 fn with_limits(pools: PoolLimits) -> World {
@@ -85,6 +85,12 @@ fn names_and_what_a_pool_says_count() {
         let grown = growth(before, &longer) - growth(before, plain);
         assert!((990..=2_100).contains(&grown), "{what}: {grown} bytes more for a text of {}", long.len());
     }
+    let had = growth("pool seats=1", &format!("take {long}\ngive_back 1"))
+        - growth("pool seats=1", "take a\ngive_back 1");
+    assert_eq!(had, 2 * 999, "who had something is a holder, and named with the grant that has ended");
+    let group =
+        growth("configure", &format!("pool quotas={long}:1")) - growth("configure", "pool quotas=g:1");
+    assert_eq!(group, 2 * 999, "a group is in the quotas and in the counts");
     let grown = growth("pool seats=1", "transact take anna ; enqueue ; enqueue")
         - growth("pool seats=1", "transact take anna ; enqueue");
     assert_eq!(grown, 76 + 8, "a job, and its number in the story");
@@ -150,4 +156,23 @@ fn a_shard_refuses_what_takes_of_pools_beyond_its_memory() {
     assert_eq!(world.state.pool("p").map(|pool| pool.taken), Some(0));
     world.after(STORY_MS);
     assert!(matches!(take(&mut world, "h"), Item::Pool(PoolItem::Grant { .. })));
+}
+
+#[test]
+fn a_pool_may_say_no_more_of_itself_where_there_is_no_memory_but_less() {
+    let mut world = World::with_limits(StateLimits { memory_bytes_max: 2_000, ..StateLimits::default() });
+    let mut says = |texts: usize| {
+        let said = |n| Attribute { name: format!("a-{n}"), value: "x".repeat(500) };
+        let config = PoolConfig { attributes: (0..texts).map(said).collect(), ..PoolConfig::of(1) };
+        world.decide(Command::ConfigurePool {
+            pool: "p".into(),
+            config: Box::new(config),
+            seed: SEED,
+            if_version: None,
+        })
+    };
+    assert!(matches!(says(2), Outcome::PoolConfigured { .. }), "it is full only afterwards");
+    assert!(matches!(says(3), Outcome::Refused(Refusal::ShardFull(_))));
+    assert!(matches!(says(1), Outcome::PoolConfigured { .. }));
+    assert!(matches!(says(3), Outcome::PoolConfigured { .. }), "there is room again");
 }

@@ -1,12 +1,14 @@
 //! A holder's story: all that happened to it, in order, bounded.
 
-use crate::support::World;
 use crate::support::script::{check, check_in};
+use crate::support::{START, World};
 use tidegate_core::command::Command;
 use tidegate_core::limits::{STORY_ENTRIES_PER_HOLDER, STORY_MS};
 use tidegate_core::pool::PoolConfig;
 use tidegate_core::pool::command::{PoolOperation, Wish};
-use tidegate_core::state::{PoolLimits, StateLimits};
+use tidegate_core::pool::record::{Granted, StoryEntryRestated, StoryRestated};
+use tidegate_core::record::Record;
+use tidegate_core::state::{PoolLimits, State, StateLimits};
 
 fn with_limits(pools: PoolLimits) -> World {
     World::with_limits(StateLimits { pools, ..StateLimits::default() })
@@ -158,9 +160,11 @@ fn what_is_wanted_of_a_pool_that_is_not_there_is_not_told() {
          leave anna pool=no                 -> refused pool_not_found
          take bert pool=no                  -> refused pool_not_found
          swap 1 pool=no                     -> refused pool_not_found
-         transact if has=bert:no            -> condition 0 refused lacks_pool 0
+         transact if has=bert:no            -> condition 0 refused pool_not_found
+         transact if lacks=bert:no ; take carl -> condition 0 refused pool_not_found
          holder anna story                  -> taken 1 p
-         holder bert                        -> unknown",
+         holder bert                        -> unknown
+         holder carl                        -> unknown",
     );
 }
 
@@ -223,6 +227,34 @@ fn what_is_told_of_a_grant_stays_as_long_as_the_grant() {
     );
 }
 
+/// It was dropped after seven days, and a student of the second week had a seat of which nothing told where it came from.
+#[test]
+fn what_is_told_of_a_grant_is_told_for_as_long_as_it_has_not_ended() {
+    let script = format!(
+        "pool seats=9 limit=9
+         hold anna                          -> 1 held +300000
+         confirm 1
+         take anna                          -> 2 taken
+         give_back 2
+         leave anna                         -> refused not_waiting
+         after {STORY_MS}
+         holder anna grants story           -> 1, held 1 p -604500000; confirmed 1 p
+         give_back 1
+         holder anna story                  -> released 1 p
+         after {STORY_MS}
+         holder anna                        -> unknown"
+    );
+    let mut world = check_in(World::new(), script.split_once("give_back 1").expect("it is in it").0);
+    let target = world.next_frame();
+    world.walk(target, |_| ());
+    for from in [0, target] {
+        let replayed = world.replayed_from(from);
+        assert_eq!(replayed.digest_text(), world.state.digest_text());
+        assert_eq!(replayed.holder("anna").expect("she has a unit").story.len(), 2);
+    }
+    check(&script);
+}
+
 #[test]
 fn of_very_many_grants_the_latest_are_told_of() {
     let limits = PoolLimits { story_living_per_holder: 3, ..PoolLimits::default() };
@@ -248,4 +280,53 @@ fn a_story_names_the_first_jobs_of_a_transaction() {
          transact take anna{enqueues} -> 1 taken{ready}
          holder anna story -> taken 1 p; enqueued{told}"
     ));
+}
+
+/// The end of a grant may be told no more, and a record from before it have brought back how it was given. That would have a place
+/// among what stays as long as its grant, for ever.
+#[test]
+fn what_a_replay_brings_back_of_a_grant_that_is_gone_is_of_the_past() {
+    let pools = PoolLimits { story_entries_per_holder: 1, ..PoolLimits::default() };
+    let mut state = State::new(0, StateLimits { pools, ..StateLimits::default() });
+    state.begin_turn(1, START);
+    let entry = |number, happened, grant| StoryEntryRestated {
+        number,
+        at: START.0,
+        happened,
+        grant,
+        ..StoryEntryRestated::default()
+    };
+    let (taken, joined) = (2, 6);
+    let entries = vec![entry(1, taken, 7), entry(2, joined, 0)];
+    state.apply(&Record::StoryRestated(StoryRestated { holder: "anna".into(), entries }));
+    let (pool, holder) = ("p".into(), "anna".into());
+    state.apply(&Record::Granted(Granted {
+        pool,
+        holder,
+        grant: 8,
+        units: 1,
+        event: 3,
+        ..Granted::default()
+    }));
+    let told = |state: &State| -> Vec<u64> {
+        state.holder("anna").expect("it has a grant").story.iter().map(|entry| entry.number).collect()
+    };
+    assert_eq!(told(&state), [1, 2, 3]);
+    state.finish_replay();
+    assert_eq!(told(&state), [2, 3], "there is room for one thing that is of the past");
+}
+
+/// The number is the one on disk, and stays it.
+#[test]
+fn a_story_tells_by_number_which_refusal_of_a_job_it_was() {
+    let world = check_in(
+        World::new(),
+        "pool seats=2
+         configure queue=q jobs_max=1
+         enqueue queue=q
+         transact take anna ; enqueue queue=q -> operation 1 refused queue_full 1
+         transact take bert ; complete 9    -> operation 1 refused job_not_found",
+    );
+    let told = |holder| world.state.holder(holder).expect("it was refused").story[0].value;
+    assert_eq!((told("anna"), told("bert")), (8, 1));
 }

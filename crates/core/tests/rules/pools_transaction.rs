@@ -29,12 +29,13 @@ fn conditions_are_judged_before_operations_and_the_first_is_named() {
     check(
         "pool name=a seats=5 limit=5
          pool name=b@x seats=5 limit=5
+         pool name=c
          take anna pool=a units=2
          take anna pool=b@x units=3
          show_pool pool=a version           -> 2
          transact if version=a:2            ->
          transact if version=a:1 ; take carl pool=a -> condition 0 refused version_changed
-         transact if version=c:2            -> condition 0 refused pool_not_found
+         transact if version=no:2           -> condition 0 refused pool_not_found
          transact if has=anna:a,b@x ; if has=anna:a,c -> condition 1 refused lacks_pool 1
          transact if has=bert:a             -> condition 0 refused lacks_pool 0
          transact if lacks=bert:a,b@x ; if lacks=anna:c,a -> condition 1 refused has_pool 1
@@ -45,6 +46,27 @@ fn conditions_are_judged_before_operations_and_the_first_is_named() {
          transact if job=1:ready            ->
          transact if job=1:leased           -> condition 0 refused job_state_changed ready
          transact if job=2:ready ; confirm 9 -> condition 0 refused job_not_found",
+    );
+}
+
+/// A name with a typing mistake let everything pass: nobody has units of a pool that does not exist.
+#[test]
+fn a_condition_on_a_pool_that_is_not_there_is_refused_by_its_place_in_the_list() {
+    check(
+        "pool name=a limit=2 seats=2
+         take anna pool=a
+         transact if lacks=bert:no ; take bert pool=a -> condition 0 refused pool_not_found
+         transact if lacks=bert:a ; if lacks=bert:a,no,nor ; take bert pool=a -> condition 1 refused pool_not_found 1
+         transact if has=anna:a,no ; take anna pool=a -> condition 0 refused pool_not_found 1
+         transact if lacks=anna:a,no        -> condition 0 refused has_pool 0
+         transact if has=bert:a,no          -> condition 0 refused lacks_pool 0
+         pool name=no
+         transact if lacks=bert:a,no ; take bert pool=a -> 2 taken
+         delete_pool pool=no
+         transact if lacks=anna:no          -> condition 0 refused pool_not_found
+         as k/1 transact if lacks=anna:no   -> condition 0 refused pool_not_found
+         pool name=no
+         as k/1 transact if lacks=anna:no   -> again: condition 0 refused pool_not_found",
     );
 }
 
@@ -149,6 +171,49 @@ fn a_grant_is_in_one_operation_only() {
          hold dora pool=b
          hold emil pool=b
          transact confirm 2 ; confirm 3     -> 2 taken, 3 taken",
+    );
+}
+
+/// A seat was released and its place in another line asked for in one transaction: the answer was the place, which had gone with the
+/// seat. And an offer was extended that was declined a moment later.
+#[test]
+fn what_a_grant_is_promised_for_ends_with_it_and_is_in_no_other_operation() {
+    check(
+        "pool name=a
+         pool name=b waitlist=5
+         pool name=c
+         take anna pool=a                   -> 1 taken
+         take bert pool=b                   -> 2 taken
+         swap 1 pool=b when_offered         -> waits 1 behind 0
+         transact give_back 1 ; join anna pool=b -> operation 1 refused invalid_value 0
+         transact join anna pool=b ; give_back 1 -> operation 1 refused invalid_value 0
+         transact give_back 1 ; leave anna pool=b -> operation 1 refused invalid_value 0
+         transact swap 1 pool=c ; join anna pool=b -> operation 1 refused invalid_value 0
+         transact join anna pool=b ; swap 1 pool=c -> operation 1 refused invalid_value 0
+         transact swap 1 pool=b when_offered ; take carl pool=c -> waits 1 behind 0, 3 taken
+         give_back 3
+         give_back 2
+         holder anna grants                 -> 1 4
+         transact give_back 1 ; hold_on 4   -> operation 1 refused invalid_value 0
+         transact hold_on 4 ; give_back 1   -> operation 0 refused is_offer +300000
+         transact swap 1 pool=c ; hold_on 4 -> operation 1 refused invalid_value 0
+         transact give_back 1 ; give_back 4 -> operation 1 refused invalid_value 0
+         transact give_back 4 ; take carl pool=c -> 4 declined, 5 taken
+         give_back 5
+         transact swap 1 pool=c ; take carl pool=b -> 6 taken, 7 taken
+         holder anna grants waits           -> 6, none",
+    );
+}
+
+/// It was answered with a place in line that nobody stood at any more.
+#[test]
+fn who_waits_and_is_served_by_the_same_transaction_is_answered_with_the_offer() {
+    check(
+        "pool waitlist=5
+         take bert                          -> 1 taken
+         join anna                          -> waits 1 behind 0
+         transact join anna ; give_back 1   -> 2 held +300000, 1 released
+         holder anna grants waits           -> 2, none",
     );
 }
 

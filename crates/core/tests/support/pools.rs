@@ -166,12 +166,13 @@ pub fn item(item: &PoolItem, now: Time) -> String {
 /// What goes with a refusal, where scripts care.
 pub fn refused_value(refusal: PoolRefusal, now: Time) -> String {
     match refusal.why {
-        Why::NotOpen | Why::Closed => ahead(Time(refusal.value), now),
+        Why::NotOpen | Why::Closed | Why::IsOffer => ahead(Time(refusal.value), now),
         Why::GrantEnded => GrantEnd::try_from(refusal.value as i32).map_or("?", |end| end.as_str()).into(),
         Why::JobStateChanged => {
             JobState::from_number(refusal.value as u32).map_or("?", |state| state.as_str()).into()
         }
         Why::QuotaBelowGranted => format!("quota {}: {}", refusal.value >> 32, refusal.value & 0xffff_ffff),
+        Why::PoolNotFound if refusal.value > 0 => refusal.value.to_string(),
         Why::PoolNotFound
         | Why::GrantUnknown
         | Why::HoldLapsed

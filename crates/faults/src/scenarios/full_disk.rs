@@ -2,7 +2,6 @@
 //! worked off; then to the last byte, where writes fail. When there is room again, everything goes on.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -34,15 +33,15 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     let data = image.mounted_at.join("data");
     let mut stage = Stage::set(run, folder, data, Vec::new(), &DEMAND).await?;
     stage.wait_more(100, 50).await?;
-    let client = stage.server.client()?.with_deadline(Duration::from_secs(15)).without_retries();
+    let client = stage.server.client()?.with_deadline(Duration::from_secs(60)).without_retries();
     let noise = lease_noise(&client).await?;
 
     image.fill_up_to(BELOW_RESERVE)?;
     stage.note(format!("{} MiB are free", image.free_bytes()? / MIB));
     let progress = std::sync::Arc::clone(&stage.load.progress);
-    stage.wait_for("refusals by name", || progress.disk_full.load(Ordering::Relaxed) >= 5).await?;
-    // What was accepted just before is heard of by now.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Who is refused asked nothing before that is not heard of by then.
+    let all_refused = || progress.told().iter().all(|told| told.disk_full > 0);
+    stage.wait_for("every producer to be refused by name", all_refused).await?;
     let accepted = stage.accepted();
     audit::wait_drained(&stage.server.client()?, QUEUE).await?;
     stage.note("what was accepted is worked off, while new jobs are refused");
@@ -63,10 +62,10 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     stage.server.kill()?;
     stage.note("killed on the full disk, and started");
     stage.server.start()?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let serves = stage.server.wait_opened().await?;
     image.make_room()?;
     stage.note("there is room again");
-    if stage.server.process()?.ended()?.is_some() {
+    if !serves {
         stage.note("the server did not start on the full disk; it is started again");
         stage.server.start()?;
     }

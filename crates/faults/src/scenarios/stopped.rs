@@ -16,9 +16,6 @@ const LEASE_MS: u64 = 1_000;
 /// has the job when the first goes on.
 const WORK_MS: u64 = 250;
 const WORKER_STOPS: u32 = 6;
-/// Longer than a lease and than the callers' deadline.
-const SERVER_STOP: Duration = Duration::from_millis(4_000);
-
 pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     // No more than slow workers can do.
     let demand =
@@ -37,7 +34,11 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
         stage.wait_more(30, 15).await?;
         stage.server.process()?.signal(Signal::STOP)?;
         stage.note(format!("the server stands still, {stop} of 2"));
-        tokio::time::sleep(SERVER_STOP).await;
+        // Until somebody's patience ends, which is longer than a lease.
+        let progress = std::sync::Arc::clone(&stage.load.progress);
+        let before = progress.told();
+        let gave_up = || progress.in_vain_since(&before).iter().any(|&times| times > 0);
+        stage.wait_for("a caller whose patience ends", gave_up).await?;
         stage.server.process()?.signal(Signal::CONT)?;
         stage.note("the server goes on");
     }

@@ -35,7 +35,7 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
         stage.note(format!("{calls}: {how}"));
         let since = Instant::now();
         while since.elapsed() < Duration::from_millis(ms) || tampering.injected() == 0 {
-            expect(since.elapsed() < Duration::from_secs(60), "a call that goes wrong")?;
+            expect(since.elapsed() < Duration::from_secs(90), "a call that goes wrong")?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if kill {

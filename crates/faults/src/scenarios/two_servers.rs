@@ -16,7 +16,7 @@ use crate::stage::Stage;
 const SECONDS: usize = 3;
 const RACERS: usize = 5;
 /// How long a race may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     let mut stage = Stage::set(run, folder, folder.join("data"), Vec::new(), &DEMAND).await?;
@@ -24,7 +24,7 @@ pub(super) async fn play(run: &Run, folder: &Path) -> anyhow::Result<Verdict> {
     for tried in 1..=SECONDS {
         stage.wait_more(40, 20).await?;
         let mut second = Process::start(&mut stage.server.command(free_port()?)?)?;
-        let status = second.wait(Duration::from_secs(30)).await?;
+        let status = second.wait(PATIENCE).await?;
         stage.note(format!("a second server on the same directory ended: {status}"));
         expect(!status.success(), "a second server that is refused")?;
         let owner = format!("is in use by process {first};");

@@ -5,11 +5,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
 use super::{Disk, DiskFile};
@@ -170,7 +171,15 @@ impl DiskFile for RealFile {
 
     fn let_go_of_cache(&self) {
         // It is advice. Where it is not taken, the system lets go when it wants the room.
-        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed);
+    }
+
+    fn never_read_ahead(&self) {
+        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::Random);
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        let _ = rustix::fs::fadvise(&self.0, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 }
 

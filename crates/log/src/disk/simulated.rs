@@ -16,6 +16,9 @@ use super::{Disk, DiskFile};
 /// What a disk mostly writes whole or not at all, in bytes.
 pub const SECTOR_BYTES: usize = 512;
 
+/// What is noted when a read fails.
+const READ_FAILS: &str = "a read fails";
+
 /// One sector of so many that a crash leaves is torn.
 const TORN_SECTORS: usize = 8;
 
@@ -55,6 +58,8 @@ struct World {
     /// A write that is to fail does so after its first half.
     fails_half_way: bool,
     fail_next_sync: bool,
+    /// Reads that still go well, and how many fail then.
+    fail_reads: Option<(u64, u64)>,
     syncs_held: bool,
     /// Syncs that block because of it.
     syncs_waiting: usize,
@@ -133,6 +138,17 @@ impl SimulatedDisk {
     /// The next sync of a file's data will fail.
     pub fn fail_next_sync(&self) {
         self.lock().fail_next_sync = true;
+    }
+
+    /// After `well` more reads of file data the next `count` will fail; with a `count` of 0 all go well from now on.
+    pub fn fail_reads(&self, well: u64, count: u64) {
+        self.lock().fail_reads = Some((well, count));
+    }
+
+    /// Reads of file data that have failed so far, over all crashes.
+    #[must_use]
+    pub fn failed_reads(&self) -> u64 {
+        self.lock().happened.get(READ_FAILS).copied().unwrap_or(0)
     }
 
     /// Syncs of file data block from now on (true), or go on (false).
@@ -470,8 +486,17 @@ impl DiskFile for SimulatedFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let world = self.disk.lock();
+        let mut world = self.disk.lock();
         world.alive()?;
+        match &mut world.fail_reads {
+            Some((0, 0)) | None => {}
+            Some((0, count)) => {
+                *count -= 1;
+                world.note(READ_FAILS);
+                return Err(io::Error::other("the simulated disk refuses to read"));
+            }
+            Some((well, _)) => *well -= 1,
+        }
         let bytes = world.files[self.id].seen.get(offset as usize..).unwrap_or_default();
         let len = buffer.len().min(bytes.len());
         buffer[..len].copy_from_slice(&bytes[..len]);

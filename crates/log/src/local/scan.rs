@@ -114,9 +114,14 @@ impl Scanner {
             if self.buffer.len() < wanted {
                 self.buffer.resize(wanted, 0);
             }
+            let goes_on = held.contains(&at) || at == held.end;
             self.filled = 0;
             self.start = at;
             self.filled = segment.read_at(&mut self.buffer[..wanted], at)?;
+            let filled_to = at + self.filled as u64;
+            if goes_on && filled_to < end {
+                segment.file().will_read(filled_to, (end - filled_to).min(READ_AHEAD_BYTES as u64));
+            }
             if self.filled < len {
                 return Err(segment.damage(at, FrameDefect::FileEnds).into());
             }

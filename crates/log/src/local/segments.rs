@@ -156,11 +156,24 @@ impl Segments {
             slices.push(IoSlice::new(frame.bytes()));
             end = frame_end;
         }
+        let taken = slices.len();
+        slices.push(IoSlice::new(self.rest_of_block(end)));
         let written = self.active.file().write_at(&slices, self.end);
         written.map_err(|error| self.fail(LogFailure::new("writing", self.active.name(), &error)))?;
         self.end = end;
-        self.previous = frames[slices.len() - 1].header().checksum;
-        Ok(slices.len())
+        self.previous = frames[taken - 1].header().checksum;
+        Ok(taken)
+    }
+
+    /// Zeros from `end` to the end of its block, if nothing has been written to that block yet. A block of a spare that is
+    /// not in memory would have to be read first if only a part of it were written.
+    fn rest_of_block(&self, end: u64) -> &'static [u8] {
+        static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
+        let block_end = end.next_multiple_of(BLOCK_BYTES);
+        if block_end == self.end.next_multiple_of(BLOCK_BYTES) {
+            return &[];
+        }
+        &ZEROS[..(block_end.min(self.capacity) - end) as usize]
     }
 
     /// Makes what was appended durable, shows it to readers, and returns the last durable sequence.

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use tidegate_api::convert::pool as convert;
 use tidegate_api::id::GrantId;
+use tidegate_api::pool::query::PageQuery;
 use tidegate_api::pool::wish::{ExtendWish, SwapWish};
 use tidegate_api::read::{read, read_utf8};
 use tidegate_core::outcome::Refusal;
@@ -50,6 +51,8 @@ pub(crate) async fn swap(asked: Asked<'_>, id: GrantId) -> Result<Reply, Refusin
 
 /// Of a holder that nobody has heard of there is nothing to tell, which is an answer.
 pub(crate) async fn holder(asked: Asked<'_>, name: &str) -> Result<Reply, Refusing> {
-    let parts = asked.door.engine().holder_parts(name).await?;
-    Ok(json(StatusCode::OK, &convert::holder(name, parts)))
+    let query = PageQuery::read(asked.query())?;
+    let (limit, from) = (convert::holder_page(query.limit), convert::holder_cursor(query.cursor.as_deref())?);
+    let page = asked.door.engine().holder_parts(name, from, limit).await?;
+    Ok(json(StatusCode::OK, &convert::holder(name, page)))
 }

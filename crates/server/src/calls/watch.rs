@@ -4,9 +4,11 @@
 //! thousand times a second it hears ten times, and how many versions it has missed. What it hears is looked up when there is
 //! room to send it: whoever reads slowly gets the newest later, and costs no more memory than who reads fast.
 //!
-//! Promises: of one pool no watcher hears a version that is not higher than the last, also across connections if it comes back
-//! with the id of the last event. Left out: every version in between.
+//! Promises: of one pool no watcher hears on a connection a version that is not higher than the last, unless it was told in between that
+//! the pool was gone. Who comes back with the id of the last event that had one hears again at most what was sent since: the last event of
+//! a piece has an id, so that is the piece in which the connection was lost. No client has all the room (`watch_room`). Left out: every version in between.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,56 +17,51 @@ use tidegate_api::pool::watch::{EVENT, LAST_EVENT_ID, Seen};
 use tidegate_api::refusal::{Code, Refusal};
 use tidegate_api::write;
 use tidegate_engine::{PoolNews, PoolWatch};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::door::{Asked, Refusing};
-use crate::limits::{WATCH_HEARTBEAT, WATCH_PATIENCE, WATCH_PAUSE, WATCHED_POOLS};
+use crate::limits::{WATCH_HEARTBEAT, WATCH_PATIENCE, WATCH_PAUSE};
 use crate::reply::{Reply, event_stream};
+use crate::watch_room::{Places, Viewer, WatchRoom};
 use crate::written;
 
 /// The room that all watchers share, and the sign that it is over.
 #[derive(Debug)]
 pub(crate) struct Watchers {
-    room: Arc<Semaphore>,
+    room: Arc<WatchRoom>,
     stop: watch::Receiver<bool>,
 }
 
 impl Watchers {
     /// Nobody watches yet. `stop` says when all are to go.
     pub(crate) fn new(stop: watch::Receiver<bool>) -> Self {
-        Self { room: Arc::new(Semaphore::new(WATCHED_POOLS)), stop }
+        Self { room: Arc::default(), stop }
+    }
+
+    /// Somebody on a connection of its own.
+    pub(crate) fn viewer(&self, address: IpAddr) -> Viewer {
+        self.room.viewer(address)
     }
 }
 
 pub(crate) fn pools(asked: Asked<'_>) -> Result<Reply, Refusing> {
     let names = WatchQuery::read(asked.query())?.names;
     let seen = match asked.head.headers.get(LAST_EVENT_ID) {
-        Some(header) => Seen::read(&String::from_utf8_lossy(header.as_bytes()))?,
-        None => Seen::default(),
+        Some(header) => Seen::read(&String::from_utf8_lossy(header.as_bytes()), &names)?,
+        None => Seen::nothing(&names),
     };
     let watchers = asked.door.watchers();
-    let room = Arc::clone(&watchers.room).try_acquire_many_owned(names.len() as u32).map_err(|_| {
-        let detail =
-            format!("As many pools are watched as may be ({WATCHED_POOLS}, each once for each watcher).");
-        Refusal::new(Code::WaitersFull, detail).with_retry_after_ms(1_000)
-    })?;
+    let places = watchers.room.take(asked.door.viewer(), names.len())?;
     if *watchers.stop.borrow() {
         return Err(Refusal::new(Code::ShuttingDown, "The server is shutting down.").into());
     }
-    let known: Vec<(String, Option<u64>)> = names
-        .into_iter()
-        .map(|name| {
-            let version = seen.of(&name);
-            (name, version)
-        })
-        .collect();
-    let told = known.iter().filter_map(|(name, version)| Some((name.clone(), (*version)?))).collect();
+    let known = names.into_iter().zip(seen.versions().iter().copied()).collect();
     let watcher = Watcher {
         watch: asked.door.engine().watch_pools(known),
-        told: Seen(told),
+        told: seen,
         stop: watchers.stop.clone(),
-        _room: room,
+        _places: places,
     };
     let (sender, pieces) = mpsc::channel(1);
     tokio::spawn(watcher.tell(sender));
@@ -76,7 +73,7 @@ struct Watcher {
     watch: PoolWatch,
     told: Seen,
     stop: watch::Receiver<bool>,
-    _room: OwnedSemaphorePermit,
+    _places: Places,
 }
 
 impl Watcher {
@@ -104,7 +101,8 @@ impl Watcher {
             let piece = tokio::select! {
                 news = news => {
                     earliest = Instant::now() + WATCH_PAUSE;
-                    events(&mut self.told, &news)
+                    self.told.tell(watch.told());
+                    events(&self.told, &news)
                 }
                 () = tokio::time::sleep(WATCH_HEARTBEAT) => Bytes::from_static(b":\n\n"),
                 () = pieces.closed() => return,
@@ -116,15 +114,10 @@ impl Watcher {
 }
 
 /// An event for each piece of news. The last of them says what has been told with it.
-fn events(told: &mut Seen, news: &[PoolNews]) -> Bytes {
-    for one in news {
-        if let Some(seen) = &one.seen {
-            told.set(&one.name, seen.view.version);
-        }
-    }
+fn events(told: &Seen, news: &[PoolNews]) -> Bytes {
     let mut out = Vec::with_capacity(news.len() * 512);
     for (left, one) in (0..news.len()).rev().zip(news) {
-        if left == 0 && !told.0.is_empty() {
+        if left == 0 && !told.is_nothing() {
             out.extend_from_slice(b"id: ");
             told.write(&mut out);
             out.push(b'\n');

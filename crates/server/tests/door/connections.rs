@@ -1,12 +1,14 @@
 //! Connections: pipelining, HTTP/2, their bound, and the graceful end.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tidegate_server::Options;
 
-use crate::support::{House, JSON, request, until};
+use crate::support::{Connection, House, JSON, request, until};
 
 const JOBS: &str = "/v1/queues/q/jobs";
 
@@ -79,6 +81,60 @@ fn a_connection_too_many_is_told_so() {
         connection.send("GET", "/healthz", &[], b"");
         connection.hear_unchecked(false).status == 200
     });
+}
+
+/// A job whose answer is far longer than 64 KiB, and the path to ask for it.
+fn long_job(house: &House) -> String {
+    format!("/v1/jobs/{}", house.enqueue("q", &format!(r#"{{"payload":"{}"}}"#, "x".repeat(900 << 10))))
+}
+
+/// So many answers that no socket has room for them, on their way to somebody who does not read.
+fn ask_without_reading(house: &House, path: &str) -> Connection {
+    let mut connection = house.connect();
+    for _ in 0..60 {
+        connection.send("GET", path, &[], b"");
+    }
+    connection
+}
+
+#[test]
+fn who_does_not_read_is_given_up() {
+    let options =
+        Options { connections_max: 1, answer_patience: Duration::from_millis(100), ..Options::default() };
+    let house = House::with(Default::default(), options);
+    // One is answered on the short way, the other by the general server.
+    let is_served = |connection: &Connection| {
+        let mut start = [0; 12];
+        connection.stream.peek(&mut start).is_ok_and(|_| start == *b"HTTP/1.1 200")
+    };
+    for path in [long_job(&house), "/openapi.json".to_owned()] {
+        // Until the connection of the request before is counted no longer.
+        let mut connections = std::iter::repeat_with(|| ask_without_reading(&house, &path));
+        let _held = connections.find(is_served);
+        until("whoever does not read is gone", || {
+            let mut connection = house.connect();
+            connection.send("GET", "/healthz", &[], b"");
+            connection.hear_unchecked(false).status == 200
+        });
+    }
+}
+
+#[test]
+fn long_answers_that_nobody_reads_are_bounded() {
+    let options = Options { answers_bytes_max: 1 << 20, ..Options::default() };
+    let house = House::with(Default::default(), options);
+    let path = long_job(&house);
+    assert_eq!(house.get(&path).status, 200);
+    let unread = ask_without_reading(&house, &path);
+    // One may be refused because of an answer that goes out just now; ten in a row because of one that does not.
+    until("an answer lies there", || (0..10).all(|_| house.get(&path).status == 429));
+    let said = house.get(&path);
+    assert_eq!((said.code(), said.header("retry-after")), ("inbox_full", Some("1")));
+    let small = house.enqueue("q", "{}");
+    assert_eq!(house.get(&format!("/v1/jobs/{small}")).status, 200, "short answers are not counted");
+    assert_eq!(format!("/v1/jobs/{}", house.lease("q").0), path, "what changes something is answered");
+    drop(unread);
+    until("the answer is let go", || house.get(&path).status == 200);
 }
 
 #[test]

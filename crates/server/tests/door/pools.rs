@@ -258,14 +258,15 @@ fn units_are_held_confirmed_extended_and_given_back() {
 fn a_hold_lapses_at_its_deadline_and_what_is_free_then_is_offered() {
     let house = House::open();
     pool(&house, "p@s", r#"{"capacity":1,"waitlist_max":5,"offer_queue":"offers@s"}"#);
-    let held = ask(&house, "p@s", "hold", r#"{"holder":"anna","hold_ms":1000}"#);
-    let waits = ask(&house, "p@s", "join", r#"{"holder":"bert"}"#);
+    // In one request, so that no time passes between.
+    let both = house.post(
+        "/v1/pools/requests",
+        r#"[{"hold":{"pool":"p@s","holder":"anna","hold_ms":1000}},{"join":{"pool":"p@s","holder":"bert"}}]"#,
+    );
+    let [held, waits] = [0, 1].map(|at| &both.json["results"][at]);
     assert_eq!(
-        (waits.status, &waits.json),
-        (
-            202,
-            &json!({ "pool": "p@s", "holder": "bert", "state": "waiting", "number": 1, "ahead": 0, "version": 3 })
-        )
+        waits,
+        &json!({ "pool": "p@s", "holder": "bert", "state": "waiting", "number": 1, "ahead": 0, "version": 3 })
     );
     let job = house.post("/v1/leases", r#"{"queues":["offers@s"],"wait_ms":60000}"#).json["jobs"][0].clone();
     assert_eq!((&job["kind"], &job["payload"]["holder"]), (&json!("offer"), &json!("bert")));
@@ -274,7 +275,7 @@ fn a_hold_lapses_at_its_deadline_and_what_is_free_then_is_offered() {
         some(&offer, &["state", "holder", "offered", "offer_job"]),
         json!({ "state": "held", "holder": "bert", "offered": true, "offer_job": job["id"] })
     );
-    let late = grant(&house, held.json["id"].as_str().unwrap(), "confirm", "");
+    let late = grant(&house, held["id"].as_str().unwrap(), "confirm", "");
     assert_eq!((late.status, late.code()), (409, "hold_lapsed"));
     let declined = grant(&house, offer["id"].as_str().unwrap(), "release", "");
     assert_eq!(declined.json["state"], "declined");
@@ -318,9 +319,14 @@ fn one_grant_is_given_for_another_or_kept() {
     assert_eq!(grant(&house, &mine, "swap", r#"{"pool":"x"}"#).code(), "pool_not_found");
     let waits = grant(&house, &mine, "swap", r#"{"pool":"b","when_offered":true}"#);
     assert_eq!(
-        (waits.status, some(&waits.json, &["pool", "state", "ahead"])),
-        (202, json!({ "pool": "b", "state": "waiting", "ahead": 0 }))
+        (waits.status, some(&waits.json, &["pool", "holder", "state", "ahead"])),
+        (202, json!({ "pool": "b", "holder": "anna", "state": "waiting", "ahead": 0 }))
     );
+    let swap = |give: &str| format!(r#"{{"swap":{{"id":"{give}","pool":"b","when_offered":true}}}}"#);
+    let listed = house.post("/v1/pools/requests", format!("[{}]", swap(&mine)));
+    assert_eq!(listed.json["results"][0]["holder"], "anna", "{listed:?}");
+    let together = house.post("/v1/transactions", format!(r#"{{"do":[{}]}}"#, swap(&mine)));
+    assert_eq!(together.json["results"][0]["holder"], "anna", "{together:?}");
     grant(&house, &theirs, "release", "");
     let story = house.get("/v1/holders/anna").json;
     let offer = story["grants"].as_array().unwrap().iter().find(|grant| grant["pool"] == "b").unwrap();
@@ -420,6 +426,10 @@ fn a_transaction_takes_what_is_scarce_if_its_conditions_hold() {
     holds(&enrol("b@s", "anna", all), "lacks_pool", json!("b@s"));
     let below = r#"{"units_below":{"holder":"anna","units":1,"place":"s"}}"#;
     holds(&enrol("b@s", "anna", below), "units_reached", json!(1));
+    let typo = enrol("b@s", "bert", r#"{"has_none":{"holder":"bert","pools":["a@s","c@s"]}}"#);
+    assert_eq!((typo.status, typo.code()), (404, "pool_not_found"), "{typo:?}");
+    assert_eq!((&typo.json["condition"], &typo.json["value"]), (&json!(0), &json!("c@s")), "{typo:?}");
+    assert!(typo.json["detail"].as_str().unwrap().ends_with("There is no pool c@s."), "{typo:?}");
     let version = r#"{"pool_version":{"pool":"a@s","version":1}}"#;
     let changed = enrol("b@s", "bert", version);
     holds(&changed, "version_changed", json!(null));
@@ -498,6 +508,39 @@ fn a_holder_has_a_story_in_order() {
     assert!(numbers.is_sorted(), "{numbers:?}");
     let long = format!("/v1/holders/{}", "a".repeat(257));
     assert_eq!(house.get(&long).json["field"], "holder");
+}
+
+#[test]
+fn what_a_holder_has_in_two_shards_comes_in_pages() {
+    let house = House::with(EngineOptions { shards: 2, ..EngineOptions::default() }, Options::default());
+    let names = [0, 1].map(|shard| {
+        let mut names = (0..).map(|n| format!("p-{n}"));
+        names.find(|name| shard_of(name, 2) == shard).unwrap()
+    });
+    for name in &names {
+        pool(&house, name, r#"{"capacity":9,"holder_units_max":0}"#);
+        for _ in 0..3 {
+            take(&house, name, "anna");
+        }
+    }
+    let (mut cursor, mut grants, mut stories) = (String::new(), Vec::new(), Vec::new());
+    let mut sizes = Vec::new();
+    loop {
+        let page = house.get(&format!("/v1/holders/anna?limit=2{cursor}")).json;
+        let of_page = page["grants"].as_array().unwrap();
+        sizes.push(of_page.len());
+        grants.extend(of_page.iter().map(|grant| grant["id"].as_str().unwrap().to_owned()));
+        stories.push(page["story"].as_array().unwrap().len());
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((sizes, stories), (vec![2, 2, 2], vec![6, 0, 0]), "{grants:?}");
+    assert_eq!(grants, ["0-1", "0-2", "0-3", "1-1", "1-2", "1-3"]);
+    assert_eq!(house.get("/v1/holders/anna").json["grants"].as_array().unwrap().len(), 6);
+    assert_eq!(house.get("/v1/holders/anna?limit=1001").json["field"], "limit");
+    assert_eq!(house.get("/v1/holders/anna?cursor=0-1").json["field"], "cursor");
 }
 
 #[test]

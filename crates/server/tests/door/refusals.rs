@@ -147,6 +147,11 @@ const SITUATIONS: &[Situation] = &[
         house.post("/v1/grants/0-1/release", "")
     }),
     (Code::NotHeld, || taken(r#"{"capacity":1}"#).post("/v1/grants/0-1/extend", "")),
+    (Code::IsOffer, || {
+        let house = with_pool(r#"{"capacity":1,"waitlist_max":1,"offer_queue":"q"}"#);
+        house.post("/v1/pools/p/join", TAKE);
+        house.post("/v1/grants/0-1/extend", "")
+    }),
     (Code::NotOpen, || {
         let ahead = tidegate_api::time::Timestamp::from_unix_ms(unix_ms() + 3_600_000);
         with_pool(&format!(r#"{{"capacity":1,"opens_at":"{ahead}"}}"#)).post("/v1/pools/p/take", TAKE)

@@ -245,7 +245,13 @@ impl Connection {
     /// Reads whatever comes next; false at the end.
     pub(crate) fn hear_more(&mut self) -> bool {
         let mut piece = [0; 64 << 10];
-        let length = self.stream.read(&mut piece).unwrap_or(0);
+        let length = loop {
+            match self.stream.read(&mut piece) {
+                // A read with a timeout is cut off when the process is stopped and goes on; the answer is yet to come.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => break read.unwrap_or(0),
+            }
+        };
         self.heard.extend_from_slice(&piece[..length]);
         length > 0
     }

@@ -7,9 +7,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use tidegate_api::pool::watch::Seen;
 use tidegate_server::Options;
 
-use crate::support::{Connection, House, until};
+use crate::support::{Connection, House, Said, until};
 
 /// An event: its id, and what it says.
 type Event = (Option<String>, Value);
@@ -89,6 +90,16 @@ fn read(event: &str) -> Event {
     (id, data.expect("an event says something"))
 }
 
+/// The id that says which version of each pool was told.
+fn id_of(told: &[(&str, Option<u64>)]) -> Option<String> {
+    let names: Vec<String> = told.iter().map(|&(name, _)| name.into()).collect();
+    let mut seen = Seen::nothing(&names);
+    seen.tell(told.iter().map(|&(_, version)| version));
+    let mut id = Vec::new();
+    seen.write(&mut id);
+    Some(String::from_utf8(id).unwrap())
+}
+
 /// Gives a pool a capacity, and says the version that it has then.
 fn configure(house: &House, pool: &str, capacity: u64) -> u64 {
     let said = house.put(&format!("/v1/pools/{pool}"), format!(r#"{{"capacity":{capacity}}}"#));
@@ -101,22 +112,23 @@ fn a_watcher_hears_what_is_and_what_changes() {
     let house = House::open();
     let a = configure(&house, "a@s", 1);
     let mut watch = Watch::open(&house, "a%40s,b", None);
-    let (id, first) = watch.next().unwrap();
-    assert_eq!((id, &first["name"], &first["pool"]), (None, &json!("a@s"), &house.get("/v1/pools/a@s").json));
-    assert_eq!(watch.next(), Some((Some(format!("a@s={a}")), json!({ "name": "b" }))), "there is none yet");
+    let (id, mut first) = watch.next().unwrap();
+    let mut shown = house.get("/v1/pools/a@s").json;
+    // Of which moment it is true, each has looked for itself.
+    (first["pool"]["as_of"], shown["as_of"]) = (Value::Null, Value::Null);
+    assert_eq!((id, &first["name"], &first["pool"]), (None, &json!("a@s"), &shown));
+    let id = |a: u64, b: Option<u64>| id_of(&[("a@s", Some(a)), ("b", b)]);
+    assert_eq!(watch.next(), Some((id(a, None), json!({ "name": "b" }))), "there is none yet");
     house.post("/v1/pools/a@s/take", r#"{"holder":"anna"}"#);
-    let (id, taken) = watch.next().unwrap();
+    let (last_id, taken) = watch.next().unwrap();
     let a = a + 1;
-    assert_eq!(
-        (id, &taken["pool"]["taken"], taken.get("missed")),
-        (Some(format!("a@s={a}")), &json!(1), None)
-    );
+    assert_eq!((last_id, &taken["pool"]["taken"], taken.get("missed")), (id(a, None), &json!(1), None));
     let b = configure(&house, "b", 5);
-    let (id, made) = watch.next().unwrap();
-    assert_eq!((id, &made["pool"]["free"]), (Some(format!("a@s={a},b={b}")), &json!(5)));
+    let (last_id, made) = watch.next().unwrap();
+    assert_eq!((last_id, &made["pool"]["free"]), (id(a, Some(b)), &json!(5)));
     house.ask("DELETE", "/v1/pools/b", &[], "");
-    let (id, gone) = watch.next().unwrap();
-    assert_eq!((id, gone), (Some(format!("a@s={a},b={b}")), json!({ "name": "b" })));
+    let (last_id, gone) = watch.next().unwrap();
+    assert_eq!((last_id, gone), (id(a, Some(b)), json!({ "name": "b" })));
 }
 
 #[test]
@@ -126,14 +138,14 @@ fn who_comes_back_hears_of_what_is_newer_and_how_much_was_missed() {
     let mut watch = Watch::open(&house, "a,b", None);
     watch.next().unwrap();
     let (id, _) = watch.next().unwrap();
-    assert_eq!(id, Some(format!("a={a},b={b}")));
+    assert_eq!(id, id_of(&[("a", Some(a)), ("b", Some(b))]));
     drop(watch);
     for capacity in 2..=5 {
         configure(&house, "b", capacity);
     }
     let mut watch = Watch::open(&house, "a,b", id.as_deref());
     let (id, news) = watch.next().unwrap();
-    assert_eq!(id, Some(format!("a={a},b={}", b + 4)));
+    assert_eq!(id, id_of(&[("a", Some(a)), ("b", Some(b + 4))]));
     assert_eq!(
         (&news["name"], &news["missed"], &news["pool"]["config"]["capacity"]),
         (&json!("b"), &json!(3), &json!(5))
@@ -143,6 +155,52 @@ fn who_comes_back_hears_of_what_is_newer_and_how_much_was_missed() {
     configure(&house, "b", 6);
     configure(&house, "b", 7);
     assert_eq!(ahead.next().unwrap().1["pool"]["version"], b + 6);
+}
+
+/// An id names nothing that only one process, or one number of shards, knows.
+#[test]
+fn an_id_outlives_a_restart_and_holds_with_another_number_of_shards() {
+    let house = House::open();
+    let (a, b) = (configure(&house, "a", 1), configure(&house, "b", 1));
+    let mut watch = Watch::open(&house, "a,b", None);
+    watch.next().unwrap();
+    let (id, _) = watch.next().unwrap();
+    drop(watch);
+    let house = house.restart();
+    let mut watch = Watch::open(&house, "a,b", id.as_deref());
+    configure(&house, "b", 2);
+    let (_, news) = watch.next().unwrap();
+    assert_eq!(
+        (&news["name"], &news["pool"]["version"]),
+        (&json!("b"), &json!(b + 1)),
+        "nothing is told twice"
+    );
+    let shards = tidegate_engine::Options { shards: 5, ..Default::default() };
+    let other = House::with(shards, Options::default());
+    assert_eq!((configure(&other, "a", 1), configure(&other, "b", 1)), (a, b));
+    let mut watch = Watch::open(&other, "a,b", id.as_deref());
+    configure(&other, "a", 2);
+    configure(&other, "a", 3);
+    let (mut last, mut missed) = (a, 0);
+    while last < a + 2 {
+        let (_, news) = watch.next().unwrap();
+        assert_eq!(news["name"], "a", "b has not changed");
+        last = news["pool"]["version"].as_u64().unwrap();
+        missed += 1 + news["missed"].as_u64().unwrap_or(0);
+    }
+    assert_eq!(missed, 2);
+}
+
+#[test]
+fn who_comes_with_the_id_of_another_watch_hears_how_all_stands() {
+    let house = House::open();
+    let (a, b) = (configure(&house, "a", 1), configure(&house, "b", 1));
+    let id = id_of(&[("a", Some(a)), ("b", Some(b))]);
+    let mut watch = Watch::open(&house, "b,a", id.as_deref());
+    for (name, version) in [("b", b), ("a", a)] {
+        let (_, news) = watch.next().unwrap();
+        assert_eq!((&news["name"], &news["pool"]["version"]), (&json!(name), &json!(version)));
+    }
 }
 
 /// The head of who comes back is the longest there is: the names stand in it twice.
@@ -157,8 +215,9 @@ fn the_largest_watcher_comes_back_over_http_1_and_http_2() {
     let asked = names.join(",").replace('@', "%40");
     let mut watch =
         Watch::open(&house, &asked, Some(&id.replace("0999@autumn=9007199254740991", "0999@autumn=0")));
-    let last = (0..1_000).map(|_| watch.next().unwrap().1).last().unwrap();
+    let (short, last) = (0..1_000).map(|_| watch.next().unwrap()).last().unwrap();
     assert_eq!(last["pool"]["config"]["capacity"], 1, "{last}");
+    assert!(short.unwrap().len() < 12_000, "versions so far apart take eight bytes each, and no names");
     let client: Client<_, Empty<bytes::Bytes>> =
         Client::builder(TokioExecutor::new()).http2_only(true).build(HttpConnector::new());
     let uri = format!("http://{}/v1/pools/watch?names={asked}", house.address);
@@ -183,11 +242,15 @@ fn a_watcher_that_does_not_read_costs_little_and_hears_the_newest_when_it_does()
     for version in 2..=300 {
         put(version);
     }
-    let missed = fast.until("p", 300, 1);
+    // Ten versions in one turn, however slow the machine is.
+    let takes: Vec<String> =
+        (0..10).map(|n| format!(r#"{{"take":{{"pool":"p","holder":"h{n}"}}}}"#)).collect();
+    assert_eq!(house.post("/v1/pools/requests", format!("[{}]", takes.join(","))).status, 200);
+    let missed = fast.until("p", 310, 1);
     assert!(missed > 0, "a pool that changes faster than it is told of is told of as it is");
-    slow.until("p", 300, 1);
+    slow.until("p", 310, 1);
     put(301);
-    assert_eq!(slow.next().unwrap().1["pool"]["version"], 301);
+    assert_eq!(slow.next().unwrap().1["pool"]["version"], 311);
 }
 
 #[test]
@@ -200,7 +263,8 @@ fn all_watchers_of_a_pool_hear_the_same() {
     // Of which moment it is true, each has looked for itself.
     news.iter_mut().for_each(|(_, news)| news["pool"]["as_of"] = Value::Null);
     assert!(news.iter().all(|one| *one == news[0]), "{news:?}");
-    assert_eq!((news[0].0.as_deref(), &news[0].1["pool"]["free"]), (Some("p=2"), &json!(2)));
+    let free = &news[0].1["pool"]["free"];
+    assert_eq!((&news[0].0, free), (&id_of(&[("p", Some(2))]), &json!(2)));
 }
 
 #[test]
@@ -214,38 +278,85 @@ fn when_the_server_stops_watchers_are_let_go() {
     assert_eq!((watch.next(), idle.next()), (None, None));
 }
 
+/// Begins to watch; gives the connection, or the refusal.
+fn watching(mut connection: Connection, path: &str) -> Result<Connection, Said> {
+    connection.send("GET", path, &[], b"");
+    while connection.heard.len() < 12 {
+        assert!(connection.hear_more());
+    }
+    match connection.heard.starts_with(b"HTTP/1.1 200") {
+        true => Ok(connection),
+        false => Err(connection.hear("GET", path)),
+    }
+}
+
+fn path_of(pools: usize) -> String {
+    let names: Vec<String> = (0..pools).map(|n| format!("p{n}")).collect();
+    format!("/v1/pools/watch?names={}", names.join(","))
+}
+
+/// A connection from another address of this machine.
+fn connection_from(house: &House, address: &str) -> Connection {
+    let from = format!("{address}:0").parse().unwrap();
+    let stream = house.wait_for(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(from).unwrap();
+        socket.connect(house.address).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(100))).unwrap();
+    Connection { stream, heard: Vec::new() }
+}
+
+/// Whoever came first with two hundred connections had all the room, and everybody else heard `waiters_full`.
 #[test]
-fn a_watcher_that_goes_is_forgotten() {
+fn one_client_leaves_room_for_others_and_is_forgotten_when_it_goes() {
     let house = House::open();
-    configure(&house, "p", 1);
-    let names: Vec<String> = (0..1_000).map(|n| format!("p{n}")).collect();
-    let path = format!("/v1/pools/watch?names={}", names.join(","));
-    // As many as may be: a thousand pools each.
+    configure(&house, "p1", 1);
+    let (largest, small) = (path_of(1_000), path_of(10));
     let mut watchers: Vec<Connection> = Vec::new();
     let refused = loop {
-        let mut connection = house.connect();
-        connection.send("GET", &path, &[], b"");
-        while connection.heard.len() < 12 {
-            assert!(connection.hear_more());
+        match watching(house.connect(), &largest) {
+            Ok(connection) => watchers.push(connection),
+            Err(refused) => break refused,
         }
-        if !connection.heard.starts_with(b"HTTP/1.1 200") {
-            break connection.hear("GET", &path);
-        }
-        watchers.push(connection);
     };
-    assert_eq!((refused.status, refused.code(), watchers.len()), (429, "waiters_full", 200));
+    assert_eq!((refused.status, refused.code(), watchers.len()), (429, "waiters_full", 90));
+    assert_eq!((&refused.json["value"], &refused.json["retry_after_ms"]), (&json!(0), &json!(1_000)));
+    let detail = refused.json["detail"].as_str().unwrap();
+    for words in ["127.0.0.1 watches 90000", "of 200000 in all", "Watch fewer, or ask again"] {
+        assert!(detail.contains(words), "{detail}");
+    }
+    // Who watches a few pools finds a place from the same address, and anybody from another one.
+    let kept = watching(house.connect(), &small).expect("room is kept for small watchers");
+    let other = watching(connection_from(&house, "127.0.0.2"), &largest).expect("another client finds room");
     for mut connection in watchers.drain(..) {
         connection.stream.shutdown(std::net::Shutdown::Both).unwrap();
         let _ = connection.stream.read(&mut [0; 1]);
     }
-    until("there is room again", || {
-        let mut connection = house.connect();
-        connection.send("GET", &path, &[], b"");
-        while connection.heard.len() < 12 {
-            assert!(connection.hear_more());
-        }
-        connection.heard.starts_with(b"HTTP/1.1 200")
-    });
+    until("there is room again", || watching(house.connect(), &largest).is_ok());
+    drop((kept, other));
+}
+
+/// A proxy may put many callers on one connection of HTTP/2.
+#[test]
+fn one_connection_has_a_bound_of_its_own() {
+    let house = House::open();
+    let client: Client<_, Empty<bytes::Bytes>> =
+        Client::builder(TokioExecutor::new()).http2_only(true).build(HttpConnector::new());
+    let uri = format!("http://{}{}", house.address, path_of(1_000));
+    let watch =
+        || house.wait_for(client.request(http::Request::get(&uri).body(Empty::new()).unwrap())).unwrap();
+    let watchers: Vec<_> = (0..20).map(|_| watch()).collect();
+    assert!(watchers.iter().all(|answer| answer.status() == 200));
+    let refused = watch();
+    assert_eq!(refused.status(), 429);
+    let body = house.wait_for(refused.into_body().collect()).unwrap().to_bytes();
+    let problem: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&problem["code"], &problem["value"]), (&json!("waiters_full"), &json!(0)));
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("at most 20000 pools") && detail.contains("on another connection"), "{detail}");
+    assert!(watching(house.connect(), &path_of(1_000)).is_ok(), "another connection is not full");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod work;
 
 use tidegate_core::view::JobState;
 use tidegate_core::{JobId, Token};
-use tidegate_engine::Envelope;
+use tidegate_engine::{Envelope, Metadata};
 
 use crate::call::Call;
 use crate::chance::Chance;
@@ -89,7 +89,20 @@ impl Scene<'_> {
     fn payload(&mut self) -> Envelope {
         *self.payloads += 1;
         let size = self.chance.below(self.plan.payload_max) as usize;
-        Envelope::json(format!("\"{} {}\"", self.payloads, "x".repeat(size)))
+        let number = *self.payloads;
+        let text = format!("\"{number} {}\"", "x".repeat(size));
+        let mut more = Chance::of_step(number, self.plan.with_metadata);
+        if !more.percent(self.plan.with_metadata) {
+            return Envelope::json(text);
+        }
+        let envelope = if more.percent(40) { Envelope::bytes(text) } else { Envelope::json(text) };
+        let metadata = (0..more.below(4)).map(|at| Metadata {
+            name: format!("name-{at}"),
+            value: format!("{number} {}", "v".repeat(more.below(30) as usize)),
+        });
+        let metadata = metadata.collect();
+        let traceparent = more.percent(60).then(|| format!("00-{number:032x}-{at:016x}-01", at = number + 1));
+        Envelope { metadata, traceparent, ..envelope }
     }
 
     /// Any job, mostly one that is there.

@@ -27,6 +27,20 @@ names! {
 }
 
 names! {
+    /// Who is refused, where it is an operation on a pool.
+    ASKED_OF_POOLS, asked_of_pool, PoolOperation {
+        PoolOperation::Hold(_) => "hold of a pool",
+        PoolOperation::Take(_) => "take of a pool",
+        PoolOperation::Confirm(_) => "confirm of a pool",
+        PoolOperation::Extend(..) => "extend of a pool",
+        PoolOperation::Release(_) => "release of a pool",
+        PoolOperation::Swap(_) => "swap of a pool",
+        PoolOperation::Join(_) => "join of a pool",
+        PoolOperation::Leave { .. } => "leave of a pool",
+    }
+}
+
+names! {
     /// Conditions of a transaction.
     CONDITIONS, condition, Condition {
         Condition::PoolVersion { .. } => "a pool's version",
@@ -72,6 +86,7 @@ names! {
         Why::NeverFits => "never_fits",
         Why::QuotaBelowGranted => "below_granted, of a quota",
         Why::Elsewhere => "elsewhere",
+        Why::IsOffer => "is_offer",
     }
 }
 
@@ -291,11 +306,14 @@ impl Coverage {
     }
 
     /// Counts what is heard of pools. Returns whether it was an earlier answer.
-    pub(crate) fn note_pool_reply(&mut self, heard: &PoolReply) -> bool {
+    pub(crate) fn note_pool_reply(&mut self, call: &Call, heard: &PoolReply) -> bool {
         match heard {
             PoolReply::Answers { answers, replayed } => {
-                let items: Vec<Item> = answers.iter().map(|answer| answer.item).collect();
-                self.note_items(&items);
+                if let Call::Pools { ask: PoolCall::Operations(operations), .. } = call {
+                    for (one, answer) in operations.iter().zip(answers) {
+                        self.note_item(asked_of_pool(one), &answer.item);
+                    }
+                }
                 answers
                     .iter()
                     .filter_map(|answer| answer.grant.as_ref())
@@ -303,7 +321,7 @@ impl Coverage {
                 *replayed
             }
             PoolReply::Transacted { items, grants, replayed } => {
-                self.note_items(items);
+                self.note_items(call.name(), items);
                 grants.iter().flatten().for_each(|grant| self.note_grant(grant));
                 *replayed
             }
@@ -316,7 +334,7 @@ impl Coverage {
                 false
             }
             PoolReply::Holder(holder) => {
-                if let Some(HolderView { grants, waiting: _, story }) = holder {
+                if let Some(HolderView { grants, waiting: _, next: _, story }) = holder {
                     grants.iter().for_each(|grant| self.note_grant(grant));
                     story.iter().for_each(|entry| self.note("story", happened(&entry.happened)));
                     story.iter().for_each(|entry| self.note_refused(&entry.happened));

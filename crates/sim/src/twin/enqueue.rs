@@ -177,7 +177,7 @@ impl Twin {
                 reason: EndReason::None,
                 redrive: 0,
                 death: 0,
-                payload: payload.payload.clone(),
+                payload: payload.clone(),
                 result: None,
                 timer_due: judged.run_at,
                 timer_stamp,

@@ -1,11 +1,11 @@
 //! What the twin keeps.
 
-use bytes::Bytes;
 use tidegate_core::command::DeadFilter;
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::policy::{OnFailure, QueueConfig, Retry, UniqueUntil};
 use tidegate_core::record::{EndReason, Failure, RedriveEnd};
 use tidegate_core::view::JobState;
+use tidegate_engine::Envelope;
 
 use crate::call::Worked;
 
@@ -45,8 +45,8 @@ pub struct Job {
     pub redrive: u64,
     /// Its place among the dead of its queue.
     pub death: u64,
-    pub payload: Bytes,
-    pub result: Option<Bytes>,
+    pub payload: Envelope,
+    pub result: Option<Envelope>,
     /// When its timer fires, and its place among those of the same moment.
     pub timer_due: u64,
     pub timer_stamp: u64,

@@ -57,6 +57,8 @@ pub struct Taken {
     pub call: Call,
     /// Whether its caller had gone before the turn.
     pub gone: bool,
+    /// Whether it is done only after a rest: what the engine asks of itself when a disk has refused to read.
+    pub rests: bool,
 }
 
 /// What a call must hear.
@@ -105,6 +107,10 @@ pub struct Twin {
     readied: BTreeMap<String, CallNumber>,
     ended: Vec<u64>,
     told: Vec<Told>,
+    /// Which operations of the call under way are swaps, and what they would give.
+    swaps: Vec<(usize, u64)>,
+    /// Leases that go back, and when.
+    returns: Vec<(u64, Release)>,
 }
 
 impl Twin {
@@ -132,6 +138,8 @@ impl Twin {
             readied: BTreeMap::new(),
             ended: Vec::new(),
             told: Vec::new(),
+            swaps: Vec::new(),
+            returns: Vec::new(),
         }
     }
 
@@ -143,6 +151,7 @@ impl Twin {
         self.answers.retain(|_, kept| kept.expires_at > now);
         self.forget_old_pools();
         self.expire();
+        self.hand_back();
         for taken in calls {
             self.take(taken);
         }
@@ -169,11 +178,13 @@ impl Twin {
         self.readied.clear();
         self.ended.clear();
         self.told.clear();
+        self.returns.clear();
     }
 
     fn take(&mut self, taken: &Taken) {
-        let Taken { number, call, gone } = taken;
+        let Taken { number, call, gone, rests } = taken;
         let reply = match call {
+            Call::Work { ask, .. } if *rests => return self.hand_back_later(&ask.command.release),
             Call::Job { id, wait_ms } => return self.ask_job(*number, *id, *wait_ms),
             Call::List { filter, cursor, limit } => self.list(filter, *cursor, *limit),
             Call::Queue { name } => Reply::Queue(self.seen_queue(name)),
@@ -229,6 +240,12 @@ impl Twin {
                 .iter()
                 .map(|&(job, token)| Release { id: JobId::new(0, job), token: tidegate_core::Token(token) })
                 .collect(),
+            // Whom the repeated answer reaches has them.
+            Said::Worked(_, leases) => {
+                self.returns
+                    .retain(|(_, release)| !leases.iter().any(|(_, token)| *token == release.token.0));
+                Vec::new()
+            }
             _ => Vec::new(),
         };
         let reply = self.reply(said, replayed);
@@ -237,6 +254,7 @@ impl Twin {
 
     /// Decides a command, under its key if it has one.
     fn decide(&mut self, call: &Call, key: Option<&IdempotencyKey>) -> (Said, bool) {
+        self.swaps = pools::swaps_of(call);
         let Some(key) = key else { return (self.decide_command(call), false) };
         if let Some(kept) = self.answers.get(&key.key) {
             if kept.fingerprint != key.fingerprint {

@@ -2,13 +2,13 @@
 
 use std::cmp::Reverse;
 
-use bytes::Bytes;
 use tidegate_core::command::{Complete, Extend, Fail, Release};
 use tidegate_core::outcome::{Item, Refusal};
 use tidegate_core::policy::{OnFailure, Retry, UniqueUntil};
 use tidegate_core::record::{EndReason, Failure};
 use tidegate_core::view::JobState;
 use tidegate_core::{JobId, Time, limits};
+use tidegate_engine::limits::READ_PAUSE_MS;
 use tidegate_engine::{Envelope, Work};
 
 use super::{Said, Twin};
@@ -59,7 +59,7 @@ impl Twin {
             let is_so = Item::Is { id, state: JobState::Completed, at: None };
             items.push(match self.leased_by(id, complete.token.0) {
                 Ok(sequence) => {
-                    done.push((sequence, results(index).map(|result| result.payload.clone())));
+                    done.push((sequence, results(index).cloned()));
                     is_so
                 }
                 Err(Refusal::JobEnded(JobState::Completed))
@@ -75,7 +75,7 @@ impl Twin {
     }
 
     /// Completes jobs together: their ordering keys go on when all of them have ended.
-    pub(super) fn complete_jobs(&mut self, done: Vec<(u64, Option<Bytes>)>) {
+    pub(super) fn complete_jobs(&mut self, done: Vec<(u64, Option<Envelope>)>) {
         let keys: Vec<_> = done.iter().map(|&(sequence, _)| self.key_of(sequence)).collect();
         for (sequence, result) in done {
             if self.job(sequence).state == JobState::Leased {
@@ -192,7 +192,7 @@ impl Twin {
         }
         match state {
             JobState::Dead => job.death = death,
-            _ => job.payload = Bytes::new(),
+            _ => job.payload = Envelope::default(),
         }
         self.free_unique(sequence, false);
         if parks && let Some(key) = self.key_of(sequence) {
@@ -272,6 +272,24 @@ impl Twin {
         Item::Is { id: release.id, state: JobState::Ready, at: None }
     }
 
+    /// Leases that the engine gives back after a second's rest, and in any case before they lapse.
+    pub(super) fn hand_back_later(&mut self, releases: &[Release]) {
+        for &release in releases {
+            if let Ok(sequence) = self.leased_by(release.id, release.token.0) {
+                let left = self.job(sequence).time.saturating_sub(self.now);
+                self.returns.push((self.now + READ_PAUSE_MS.min(left / 2), release));
+            }
+        }
+    }
+
+    pub(super) fn hand_back(&mut self) {
+        let (due, later) = self.returns.drain(..).partition(|(at, _)| *at <= self.now);
+        self.returns = later;
+        let due: Vec<(u64, Release)> = due;
+        let releases: Vec<Release> = due.into_iter().map(|(_, release)| release).collect();
+        self.release_all(&releases);
+    }
+
     pub(super) fn cancel(&mut self, id: JobId) -> Said {
         let Some(job) = self.jobs.get(&id.sequence()) else { return Said::Refused(Refusal::JobNotFound) };
         match job.state {
@@ -293,7 +311,7 @@ impl Twin {
         if job.state != JobState::Dead {
             return Said::Refused(Refusal::NotDead(job.state));
         }
-        job.payload = payload.payload.clone();
+        job.payload = payload.clone();
         Said::Item(Item::Is { id, state: job.state, at: None })
     }
 }

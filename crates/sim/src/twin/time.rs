@@ -109,7 +109,8 @@ impl Twin {
         let answers = self.answers.values().map(|kept| kept.expires_at);
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline);
         let queues = self.queues.keys().filter_map(|queue| self.attention_at(queue));
-        let all = jobs.chain(uniques).chain(answers).chain(waiters).chain(queues);
+        let returns = self.returns.iter().map(|(at, _)| *at);
+        let all = jobs.chain(uniques).chain(answers).chain(waiters).chain(queues).chain(returns);
         all.filter(|&at| at > self.now).collect()
     }
 
@@ -124,7 +125,14 @@ impl Twin {
         let queues = self.queues.keys().filter_map(|queue| Some((self.attention_at(queue)?, queue.clone())));
         let waiters =
             self.waiters.iter().map(|waiter| (waiter.deadline, format!("the end of #{}", waiter.number)));
-        timers.chain(expiries).chain(queues).chain(waiters).chain(self.next_due_of_pools()).min()
+        let returns = self.returns.iter().map(|(at, release)| (*at, format!("the return of {}", release.id)));
+        timers
+            .chain(expiries)
+            .chain(queues)
+            .chain(waiters)
+            .chain(returns)
+            .chain(self.next_due_of_pools())
+            .min()
     }
 }
 

@@ -78,7 +78,7 @@ impl Twin {
                 }
                 (_, Verdict::IsThere(item)) => *item,
                 (Operation::Complete(complete), _) => {
-                    let result = (blob.stored_len() > 0).then(|| blob.payload.clone());
+                    let result = (blob.stored_len() > 0).then(|| blob.clone());
                     done.push((complete.id.sequence(), result));
                     Item::Is { id: complete.id, state: JobState::Completed, at: None }
                 }

@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tidegate_core::id::Blob;
 use tidegate_core::outcome::{LeasedJob, LeasedMore};
 use tidegate_core::state::Unseen;
 use tidegate_core::view::{Counts, JobFilter, JobState, JobView, WaitingFor};
 use tidegate_core::{JobId, Time, Token};
+use tidegate_engine::Envelope;
 
-use super::{Job, Twin, dead};
+use super::{Job, Kept, Twin, dead};
 use crate::call::{Reply, SeenCause, SeenJob, SeenQueue};
 
 impl Twin {
     /// A job as its worker gets it, with its payload.
-    pub(super) fn leased_job(&self, sequence: u64) -> Option<(LeasedJob, Bytes)> {
+    pub(super) fn leased_job(&self, sequence: u64) -> Option<(LeasedJob, Envelope)> {
         let job = self.jobs.get(&sequence)?;
         let more = LeasedMore {
             ordering_key: job.key.as_deref().map(Into::into),
@@ -37,6 +37,21 @@ impl Twin {
             more: (more != LeasedMore::default()).then(|| Box::new(more)),
         };
         Some((leased, job.payload.clone()))
+    }
+
+    /// About what is alive takes in a log: what must be kept, each counted once and rather too much.
+    #[must_use]
+    pub fn alive_bytes(&self) -> u64 {
+        let job = |job: &Job| {
+            let blobs = job.payload.stored_len() + job.result.as_ref().map_or(0, Envelope::stored_len);
+            let failures: usize = job.failures.iter().map(|failure| 100 + failure.message.len()).sum();
+            blobs as usize + failures + job.progress.as_ref().map_or(0, Vec::len) + 300
+        };
+        let jobs: usize = self.jobs.values().map(job).sum();
+        let said = |kept: &Kept| 200 + format!("{:?}", kept.said).len();
+        let answers: usize = self.answers.values().map(said).sum();
+        let kept = answers + 100 * (self.keys.len() + self.uniques.len());
+        (jobs + kept) as u64 + self.pools.alive_bytes()
     }
 
     fn max_attempts(&self, job: &Job) -> u16 {

@@ -387,7 +387,6 @@ impl State {
             waiting: !joined.left,
             home: self.frame,
         };
-        let (class, place) = (waiter.class(), waiter.place());
         pools.text_bytes += waiter.group.as_deref().map_or(0, text_bytes);
         let index = pools.waiters.insert(waiter);
         pools.holders.get_mut(holder).waiters += 1;
@@ -396,8 +395,7 @@ impl State {
             self.stop_waiting(stands);
         }
         // Nor are two at one place: no log says so that was written here.
-        let line = self.pools.pools.get(pool).line.get(&class);
-        if let Some(&there) = line.and_then(|line| line.get(&place))
+        if let Some(there) = self.pools.pools.get(pool).at_place_of(self.pools.waiters.get(index))
             && !joined.left
         {
             self.stop_waiting(there);
@@ -408,8 +406,7 @@ impl State {
             entry.entrants.insert(joined.number, index);
         }
         if !joined.left {
-            entry.line.entry(class).or_default().insert(place, index);
-            entry.waiting += 1;
+            entry.enter(pools.waiters.get(index), index);
             if joined.gives > 0 {
                 pools.promises.insert((joined.gives, Promise::Place(index)));
             }
@@ -451,19 +448,12 @@ impl State {
         if !core::mem::replace(&mut waiter.waiting, false) {
             return;
         }
-        let (class, place) = (waiter.class(), waiter.place());
         let (pool, holder, number) = (waiter.pool, waiter.holder, waiter.number);
         pools.promises.remove(&(waiter.gives, Promise::Place(index)));
         pools.waiting -= 1;
         pools.change_holder(holder, |holder| holder.waiting -= 1);
         let entry = pools.pools.get_mut(pool);
-        entry.waiting -= 1;
-        if let Some(places) = entry.line.get_mut(&class) {
-            places.remove(&place);
-            if places.is_empty() {
-                entry.line.remove(&class);
-            }
-        }
+        entry.leave(pools.waiters.get(index));
         let is_entrant = entry.entrants.get(&number) == Some(&index);
         if let Some(stake) = pools.stakes.get_mut(&(holder, pool)) {
             stake.waiter = NONE;

@@ -52,7 +52,7 @@ impl State {
                 fingerprint_1: key.fingerprint[1],
                 kept_at: self.now.0,
                 expires_at: self.now.plus(self.limits.idempotency_ms.min(limits::KEPT_MS_MAX)).0,
-                answer: Answer::from(&outcome).encode_to_vec(),
+                answer: Answer::of(&outcome, self.now).encode_to_vec(),
                 dropped,
             };
             self.emit(turn, Record::AnswerKept(kept));
@@ -112,7 +112,7 @@ impl State {
             });
         }
         let answer = Answer::decode(&*kept.answer).unwrap_or_default();
-        let outcome = match answer.recall() {
+        let outcome = match answer.recall(kept.kept_at) {
             Recalled::Whole(outcome) => outcome,
             Recalled::Worked(worked, leased) => {
                 // A job is shown again only while this very lease stands.

@@ -2,7 +2,8 @@
 //!
 //! - A **pool** counts units held and taken; free is what is left of its capacity. Its **line** is in classes: holders who want
 //!   as many units for the same group are alike to the question who fits, and within a class they are in order. So
-//!   the first who fits is found among the heads of the classes, however long the line is.
+//!   the first who fits is found among the heads of the classes, however long the line is; and of each group only those classes are
+//!   looked at that want no more than there is.
 //! - A **grant** is found by its sequence, its timer is in a wheel, and it is in its pool's **roster**, a list by rising sequence
 //!   that costs it 8 bytes: who has units of a pool is read without looking at the grants of others.
 //! - Pools that are to open or close are in order of their moments, and then of their names: few, and seldom changed.
@@ -39,8 +40,8 @@ use story::{Story, Told};
 /// Grants, and waiters, in a page.
 const PAGE: usize = 512;
 
-/// Who fits in the same way: the same group, as many units.
-pub(crate) type Class = (Option<Arc<str>>, u32);
+/// Those of a group who wait, by how many units they want. Who wants as many for the same group fits in the same way.
+pub(crate) type Classes = BTreeMap<u32, BTreeMap<Place, u32>>;
 /// A place in line: by rank, then by number.
 pub(crate) type Place = (u64, u64);
 
@@ -61,7 +62,7 @@ pub(crate) struct Pool {
     pub(crate) next_number: u64,
     /// Units each group has. Groups without any are not in it.
     pub(crate) groups: BTreeMap<Arc<str>, u64>,
-    pub(crate) line: BTreeMap<Class, BTreeMap<Place, u32>>,
+    pub(crate) line: BTreeMap<Option<Arc<str>>, Classes>,
     /// Holders in line.
     pub(crate) waiting: u32,
     /// Those who joined before an opening that draws the order, by number; also those who wait no more.
@@ -111,24 +112,60 @@ impl Pool {
 
     /// The first in line for whom there are units now, if the pool is open.
     pub(crate) fn first_who_fits(&self) -> Option<u32> {
+        let heads = self.who_fit().filter_map(BTreeMap::first_key_value);
+        heads.min_by_key(|(place, _)| **place).map(|(_, &waiter)| waiter)
+    }
+
+    /// Whether there are units now for anybody in line.
+    pub(crate) fn anybody_fits(&self) -> bool {
+        self.who_fit().next().is_some()
+    }
+
+    /// The classes for which there are units now, if the pool is open. None of them is empty.
+    fn who_fit(&self) -> impl Iterator<Item = &BTreeMap<Place, u32>> {
         let free = self.free();
-        if free == 0 || self.waiting == 0 || !self.opened || self.closed {
-            return None;
+        let serves = free > 0 && self.waiting > 0 && self.opened && !self.closed;
+        let groups = self.line.iter().filter(move |_| serves);
+        groups.flat_map(move |(group, classes)| {
+            let most = free.min(self.group_room(group.as_deref())).min(u64::from(u32::MAX)) as u32;
+            classes.range(..=most).map(|(_, places)| places)
+        })
+    }
+
+    /// All in line, by class.
+    fn classes(&self) -> impl Iterator<Item = &BTreeMap<Place, u32>> {
+        self.line.values().flat_map(BTreeMap::values)
+    }
+
+    /// Adds a waiter to the line, at a place that is free.
+    pub(crate) fn enter(&mut self, waiter: &Waiter, index: u32) {
+        let classes = self.line.entry(waiter.group.clone()).or_default();
+        classes.entry(waiter.units).or_default().insert(waiter.place(), index);
+        self.waiting += 1;
+    }
+
+    /// Takes a waiter out of the line.
+    pub(crate) fn leave(&mut self, waiter: &Waiter) {
+        self.waiting -= 1;
+        let Some(classes) = self.line.get_mut(&waiter.group) else { return };
+        let Some(places) = classes.get_mut(&waiter.units) else { return };
+        places.remove(&waiter.place());
+        if places.is_empty() {
+            classes.remove(&waiter.units);
+            if classes.is_empty() {
+                self.line.remove(&waiter.group);
+            }
         }
-        let fits = |(group, units): &Class| {
-            let units = u64::from(*units);
-            units <= free && units <= self.group_room(group.as_deref())
-        };
-        let heads = self.line.iter().filter(|(class, _)| fits(class));
-        heads
-            .filter_map(|(_, places)| places.first_key_value())
-            .min_by_key(|(place, _)| **place)
-            .map(|(_, &waiter)| waiter)
+    }
+
+    /// Who of the same class stands where this waiter is to stand.
+    pub(crate) fn at_place_of(&self, waiter: &Waiter) -> Option<u32> {
+        self.line.get(&waiter.group)?.get(&waiter.units)?.get(&waiter.place()).copied()
     }
 
     /// Those in line from a place on, in order: the heads of the classes are merged.
     pub(crate) fn in_order(&self, from: Place) -> impl Iterator<Item = u32> + '_ {
-        let mut classes: Vec<_> = self.line.values().map(|places| places.range(from..)).collect();
+        let mut classes: Vec<_> = self.classes().map(|places| places.range(from..)).collect();
         let heads = classes.iter_mut().enumerate().filter_map(|(class, places)| {
             let (&place, &waiter) = places.next()?;
             Some(Reverse((place, waiter, class)))
@@ -141,22 +178,32 @@ impl Pool {
         })
     }
 
-    /// How many in line are before the one who stands at this place, counted no further than `max`.
-    pub(crate) fn ahead_of(&self, place: Place, max: usize) -> u32 {
+    /// How many in line are before the one who stands at this place, counted no further than `max`; and how much was looked at to
+    /// say so.
+    pub(crate) fn ahead_of(&self, place: Place, max: usize) -> (u32, usize) {
         // Who has just joined is the last, or nearly: few are behind it, whatever the line is.
-        let mut behind = 0;
-        for places in self.line.values() {
+        let (mut behind, mut looked) = (0, 0);
+        for places in self.classes() {
             behind += places.range((Excluded(place), Unbounded)).take(NEARLY_LAST - behind).count();
+            looked += 1;
+            if behind == NEARLY_LAST {
+                break;
+            }
         }
+        looked += behind;
         if behind < NEARLY_LAST {
             let others = self.waiting.saturating_sub(1) as usize;
-            return (others - behind).min(max) as u32;
+            return ((others - behind).min(max) as u32, looked);
         }
         let mut ahead = 0;
-        for places in self.line.values() {
+        for places in self.classes() {
             ahead += places.range(..place).take(max - ahead).count();
+            looked += 1;
+            if ahead == max {
+                break;
+            }
         }
-        ahead as u32
+        (ahead as u32, looked + ahead)
     }
 }
 
@@ -180,6 +227,15 @@ pub(crate) struct Grant {
     pub(crate) job: u64,
     /// The frame that holds its record.
     pub(crate) home: u64,
+}
+
+impl Grant {
+    /// Whether it is an offer that somebody was told the end of, by a job, or that another grant waits for: it lasts until then. Any other
+    /// offer is taken up by being extended, as locks do.
+    pub(crate) const fn is_firm_offer(&self) -> bool {
+        let is_offer = self.waiter > 0 && matches!(self.state, GrantState::Held);
+        is_offer && (self.job > 0 || self.gives > 0)
+    }
 }
 
 /// A holder in line, or one who was when the order was drawn.
@@ -207,10 +263,6 @@ pub(crate) enum Promise {
 }
 
 impl Waiter {
-    pub(crate) fn class(&self) -> Class {
-        (self.group.clone(), self.units)
-    }
-
     pub(crate) const fn place(&self) -> Place {
         (self.rank, self.number)
     }
@@ -353,7 +405,7 @@ impl Pools {
             }
         }
         let pools = (0..self.pools.end()).filter_map(|pool| self.pools.try_entry(pool));
-        let waits = pools.filter(|entry| entry.value.first_who_fits().is_some());
+        let waits = pools.filter(|entry| entry.value.anybody_fits());
         self.unserved = waits.map(|entry| Arc::clone(&entry.name)).collect();
         self.end_told();
     }
@@ -380,9 +432,9 @@ impl Pools {
         holder.and_then(|holder| self.stakes.get(&(holder, pool))).copied().unwrap_or_default()
     }
 
-    /// What a holder has, by pool.
-    pub(crate) fn stakes_of(&self, holder: u32) -> impl Iterator<Item = (u32, Stake)> + '_ {
-        self.stakes.range((holder, 0)..=(holder, u32::MAX)).map(|(&(_, pool), &stake)| (pool, stake))
+    /// What a holder has, by pool, from one on.
+    pub(crate) fn stakes_of(&self, holder: u32, from: u32) -> impl Iterator<Item = (u32, Stake)> + '_ {
+        self.stakes.range((holder, from)..=(holder, u32::MAX)).map(|(&(_, pool), &stake)| (pool, stake))
     }
 
     /// The units that a stake takes of the holder's limit: those it has, and those it waits for.
@@ -445,5 +497,65 @@ impl State {
     /// Names of the pools that have changed since this was last asked: what a snapshot must show anew.
     pub fn take_changed_pools(&mut self) -> Vec<Arc<str>> {
         core::mem::take(&mut self.pools.changed).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Quota;
+    use alloc::format;
+
+    fn waiter(group: Option<&str>, units: u32, number: u64) -> Waiter {
+        Waiter {
+            pool: 0,
+            holder: 0,
+            units,
+            group: group.map(Into::into),
+            rank: 0,
+            number,
+            gives: 0,
+            joined_at: Time(0),
+            waiting: true,
+            home: 0,
+        }
+    }
+
+    /// A line in 3,200 classes made each take look at all of them.
+    #[test]
+    fn only_those_classes_are_looked_at_that_want_no_more_than_there_is() {
+        let quota = |group: u32| Quota { group: format!("g{group}"), units_max: group };
+        let quotas = (0..32).map(quota).collect();
+        let mut pool = Pool::new(Arc::new(PoolConfig { quotas, ..PoolConfig::of(20) }));
+        let mut waiters = Vec::new();
+        for units in (1..=100).rev() {
+            for group in 0..34 {
+                // One group has lost its quota, and some are in none.
+                let group = (group < 33).then(|| format!("g{group}"));
+                waiters.push(waiter(group.as_deref(), units, waiters.len() as u64));
+            }
+        }
+        for (index, waiter) in (0..).zip(&waiters) {
+            pool.enter(waiter, index);
+        }
+        assert_eq!((pool.anybody_fits(), pool.first_who_fits()), (false, None), "it is not open");
+        pool.opened = true;
+        for taken in [0, 13, 19, 20] {
+            pool.taken = taken;
+            let fits = |waiter: &&Waiter| {
+                let units = u64::from(waiter.units);
+                units <= pool.free() && units <= pool.group_room(waiter.group.as_deref())
+            };
+            let fitting: Vec<&Waiter> = waiters.iter().filter(fits).collect();
+            assert_eq!(pool.who_fit().count(), fitting.len());
+            let first = fitting.first().map(|waiter| waiter.number as u32);
+            assert_eq!((pool.first_who_fits(), pool.anybody_fits()), (first, first.is_some()));
+        }
+        for (index, waiter) in (0..).zip(&waiters) {
+            assert_eq!(pool.at_place_of(waiter), Some(index));
+            pool.leave(waiter);
+            assert_eq!(pool.at_place_of(waiter), None);
+        }
+        assert!(pool.line.is_empty() && pool.waiting == 0);
     }
 }

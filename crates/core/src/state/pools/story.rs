@@ -6,8 +6,8 @@
 //! - whatever else happened: the latest, of a holder and of the shard;
 //! - refusals: the same, with smaller bounds of their own.
 //!
-//! An entry has a number that rises over the whole shard. From a part with too many entries the lowest number goes, and from each
-//! part what has been told long enough. So what is kept follows from the numbers alone, in whatever order a replay brings the entries
+//! An entry has a number that rises over the whole shard. From a part with too many entries the lowest number goes, and from the last
+//! two what has been told long enough. So what is kept follows from the numbers alone, in whatever order a replay brings the entries
 //! in. For the same reason a grant counts as one that has not ended until its end is told: a replay from the middle of a log
 //! may hear of what happened to a grant before it hears of the grant.
 
@@ -40,7 +40,7 @@ impl Entry {
     }
 }
 
-pub(crate) fn is_kept(entry: &StoryEntry, now: Time) -> bool {
+fn is_kept(entry: &StoryEntry, now: Time) -> bool {
     entry.at.plus(STORY_MS) > now
 }
 
@@ -54,7 +54,8 @@ enum Part {
     Refused,
 }
 
-const PARTS: [Part; 3] = [Part::Living, Part::Past, Part::Refused];
+/// Of these what has been told long enough goes.
+const AGING: [Part; 2] = [Part::Past, Part::Refused];
 
 /// Entries of a part of a story that get no more room than they need: most stories are short.
 const SHORT: usize = 4;
@@ -71,10 +72,13 @@ impl Story {
         self.parts.iter().all(VecDeque::is_empty)
     }
 
-    /// All of it in order.
-    pub(crate) fn in_order(&self) -> Vec<&Entry> {
-        let mut entries: Vec<&Entry> = self.parts.iter().flatten().collect();
-        entries.sort_unstable_by_key(|known| known.entry.number);
+    /// What of it is to be told, in order.
+    pub(crate) fn in_order(&self, now: Time) -> Vec<&StoryEntry> {
+        let [living, past, refused] = &self.parts;
+        let aging = past.iter().chain(refused).map(|known| &known.entry);
+        let kept = aging.filter(|entry| is_kept(entry, now));
+        let mut entries: Vec<&StoryEntry> = living.iter().map(|known| &known.entry).chain(kept).collect();
+        entries.sort_unstable_by_key(|entry| entry.number);
         entries
     }
 
@@ -134,12 +138,12 @@ impl Pools {
             _ if grant > 0 && !story.has_ended(grant, number) => Part::Living,
             _ => Part::Past,
         };
-        let ends = is_end(&entry);
+        let (ends, at) = (is_end(&entry), entry.at);
         let entry = Entry { entry, home };
         self.told.bytes += entry.bytes();
         self.add_entry(holder, part, entry);
         if ends {
-            self.end_living(holder, grant);
+            self.end_living(holder, grant, at);
         }
     }
 
@@ -176,15 +180,18 @@ impl Pools {
         }
     }
 
-    /// What was told of a grant is of the past from its end on.
-    fn end_living(&mut self, holder: u32, grant: u64) {
+    /// What was told of a grant is of the past from its end on, and over if it was told long before.
+    fn end_living(&mut self, holder: u32, grant: u64, ended_at: Time) {
         let Some(entry) = self.holders.try_entry(holder) else { return };
         let living = entry.value.story.parts[Part::Living as usize].iter().map(|known| &known.entry);
         let of_grant = living.filter(|entry| entry.grant == grant).map(|entry| entry.number);
         let numbers: Vec<u64> = of_grant.collect();
         for number in numbers {
             if let Some(entry) = self.take_entry(holder, Part::Living, number) {
-                self.add_entry(holder, Part::Past, entry);
+                match is_kept(&entry.entry, ended_at) {
+                    true => self.add_entry(holder, Part::Past, entry),
+                    false => self.told.bytes -= entry.bytes(),
+                }
             }
         }
     }
@@ -200,7 +207,7 @@ impl Pools {
         });
         let ended: BTreeSet<(u32, u64)> = grants.collect();
         for (holder, grant) in ended {
-            self.end_living(holder, grant);
+            self.end_living(holder, grant, Time(0));
         }
     }
 
@@ -223,7 +230,7 @@ impl Pools {
     }
 
     pub(super) fn drop_old_stories(&mut self, now: Time, budget: usize) {
-        for part in PARTS {
+        for part in AGING {
             for _ in 0..budget {
                 let Some((&number, &holder)) = self.told.parts[part as usize].first_key_value() else {
                     break;

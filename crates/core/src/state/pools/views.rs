@@ -6,13 +6,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::State;
-use super::story::is_kept;
 use super::{Grant, Pools, Waiter};
 use crate::id::Time;
-use crate::limits::{LIST_JOBS_MAX, LIST_VISITS_MAX, PLACES_COUNTED};
+use crate::limits::{LIST_JOBS_MAX, LIST_VISITS_MAX, PLACES_COUNTED, PLACES_COUNTED_OF_PAGE};
 use crate::pool::order::{AFTER_OPENING, commitment};
 use crate::pool::view::{
-    Entrant, GrantPage, GrantView, HolderView, InLine, LinePage, LinePlace, PoolPage, PoolView, WaitView,
+    Entrant, GrantPage, GrantView, HolderPlace, HolderView, InLine, LinePage, LinePlace, PoolPage, PoolView,
+    WaitView,
 };
 use crate::pool::{GrantId, GrantState};
 
@@ -137,7 +137,7 @@ impl State {
         let next = waiters.get(max).map(|waiter| place(waiter));
         waiters.truncate(max);
         // The first one's place is counted, the others' follow from it.
-        let ahead = waiters.first().and_then(|first| pools.ahead_of(first));
+        let ahead = waiters.first().and_then(|first| pools.ahead_of(first, PLACES_COUNTED).0);
         let view = |(index, waiter): (u32, &Waiter)| InLine {
             holder: Arc::clone(pools.holders.name(waiter.holder)),
             wait: self.wait_view(waiter, ahead.map(|ahead| (ahead + index).min(PLACES_COUNTED as u32))),
@@ -194,25 +194,55 @@ impl State {
         })
     }
 
-    /// One holder's whole story; none if nothing is known of it.
+    /// One holder's whole story; none if nothing is known of it. Takes time with what it has: a door asks for pages; this is for tests
+    /// and the simulator.
     pub fn holder(&self, name: &str) -> Option<HolderView> {
+        let mut whole = self.holder_page(name, HolderPlace::default(), LIST_JOBS_MAX)?;
+        while let Some(from) = whole.next.take() {
+            let page = self.holder_page(name, from, LIST_JOBS_MAX)?;
+            whole.grants.extend(page.grants);
+            whole.waiting.extend(page.waiting);
+            whole.next = page.next;
+        }
+        whole.waiting.sort_unstable_by(|a, b| a.pool.cmp(&b.pool));
+        Some(whole)
+    }
+
+    /// A page of a holder: at most `max` of its grants, and as many of its places in lines, from a place on; what happened to it is on
+    /// the first page. None if nothing is known of it. A page looks at a bounded number of lines and of those who stand in them, so it may
+    /// be short while there are more: `next` says.
+    pub fn holder_page(&self, name: &str, from: HolderPlace, max: usize) -> Option<HolderView> {
         let pools = &self.pools;
         let index = pools.holders.find(0, name)?;
         let holder = pools.holders.get(index);
-        let grants = holder.grants.iter().filter_map(|&sequence| pools.find_grant(sequence));
-        let mut waiting: Vec<WaitView> = pools
-            .stakes_of(index)
-            .filter_map(|(_, stake)| pools.waiters.try_get(stake.waiter))
-            .map(|waiter| self.wait_view(waiter, pools.ahead_of(waiter)))
-            .collect();
-        waiting.sort_unstable_by(|a, b| a.pool.cmp(&b.pool));
-        let story = holder.story.in_order().into_iter().map(|known| &known.entry);
-        let story = story.filter(|entry| is_kept(entry, self.now));
-        Some(HolderView {
-            grants: grants.map(|slot| self.grant_view(pools.grants.get(slot))).collect(),
-            waiting,
-            story: story.cloned().collect(),
-        })
+        let max = max.min(LIST_JOBS_MAX);
+        let mut grants = holder.grants.range(from.grant..);
+        let on_page = grants.by_ref().take(max).filter_map(|&sequence| pools.find_grant(sequence));
+        let on_page = on_page.map(|slot| self.grant_view(pools.grants.get(slot))).collect();
+        let next_grant = grants.next().copied();
+        let (mut waiting, mut next_pool) = (Vec::new(), None);
+        let mut to_count = PLACES_COUNTED_OF_PAGE;
+        for (visits, (pool, stake)) in pools.stakes_of(index, from.pool).enumerate() {
+            let waiter = pools.waiters.try_get(stake.waiter);
+            if visits == LIST_VISITS_MAX || (waiter.is_some() && waiting.len() == max) {
+                next_pool = Some(pool);
+                break;
+            }
+            let Some(waiter) = waiter else { continue };
+            let counted = (to_count > 0).then(|| pools.ahead_of(waiter, PLACES_COUNTED.min(to_count)));
+            let (ahead, looked) = counted.unwrap_or_default();
+            waiting.push(self.wait_view(waiter, ahead.filter(|_| looked < to_count)));
+            to_count = to_count.saturating_sub(looked);
+        }
+        waiting.sort_unstable_by(|a: &WaitView, b| a.pool.cmp(&b.pool));
+        let is_first = from == HolderPlace::default();
+        let story = is_first.then(|| holder.story.in_order(self.now)).into_iter().flatten();
+        // What the one list has no more of, no page looks at again.
+        let next = (next_grant.is_some() || next_pool.is_some()).then(|| HolderPlace {
+            grant: next_grant.unwrap_or(u64::MAX),
+            pool: next_pool.unwrap_or(u32::MAX),
+        });
+        Some(HolderView { grants: on_page, waiting, next, story: story.cloned().collect() })
     }
 
     fn wait_view(&self, waiter: &Waiter, ahead: Option<u32>) -> WaitView {
@@ -287,7 +317,7 @@ impl State {
             if let Some(waiter) = pools.waiters.try_get(index).filter(|waiter| self.is_shown(waiter)) {
                 let holder = pools.holders.name(waiter.holder);
                 let (rank, waiting) = (waiter.rank, waiter.waiting);
-                let wait = self.wait_view(waiter, pools.ahead_of(waiter));
+                let wait = self.wait_view(waiter, pools.ahead_of(waiter, PLACES_COUNTED).0);
                 lines.push(format!("waiter {holder} {rank} {waiting} {wait:?}"));
             }
         }
@@ -299,11 +329,10 @@ impl State {
         }
         for index in 0..pools.holders.end() {
             let Some(entry) = pools.holders.try_entry(index) else { continue };
-            let story = entry.value.story.in_order().into_iter().map(|known| &known.entry);
-            for told in story.filter(|told| is_kept(told, self.now)) {
+            for told in entry.value.story.in_order(self.now) {
                 lines.push(format!("story {} {told:?}", entry.name));
             }
-            for (pool, stake) in pools.stakes_of(index) {
+            for (pool, stake) in pools.stakes_of(index, 0) {
                 lines.push(format!("stake {} {} {}", entry.name, pools.pools.name(pool), stake.units));
             }
         }
@@ -324,10 +353,15 @@ impl State {
 }
 
 impl Pools {
-    /// How many are before one who waits; none while the order is not drawn, or for one who waits no more.
-    pub(crate) fn ahead_of(&self, waiter: &Waiter) -> Option<u32> {
+    /// How many are before one who waits, counted no further than `max`; none while the order is not drawn, or for one who waits no more.
+    /// And how much was looked at to say so.
+    pub(crate) fn ahead_of(&self, waiter: &Waiter, max: usize) -> (Option<u32>, usize) {
         let pool = self.pools.get(waiter.pool);
         let drawn = waiter.rank < AFTER_OPENING;
-        (waiter.waiting && (pool.opened || !drawn)).then(|| pool.ahead_of(waiter.place(), PLACES_COUNTED))
+        if !waiter.waiting || (drawn && !pool.opened) {
+            return (None, 0);
+        }
+        let (ahead, looked) = pool.ahead_of(waiter.place(), max);
+        (Some(ahead), looked)
     }
 }

@@ -101,12 +101,16 @@ impl Twin {
                 if grant.state == GrantState::Taken {
                     return refuse(Why::NotHeld, self.version(&grant.pool), 0u64);
                 }
+                if grant.waiter > 0 && (grant.job > 0 || grant.gives > 0) {
+                    return refuse(Why::IsOffer, self.version(&grant.pool), grant.deadline);
+                }
                 let hold_ms = hold_ms.unwrap_or(self.pools.pools[&grant.pool].config.hold_ms);
                 let deadline = (self.now + hold_ms).min(grant.ceiling).max(grant.deadline);
                 Ok(Verdict::Extends(id.sequence(), deadline))
             }
             PoolOperation::Release(id) => {
                 let grant = self.judge_grant(*id, claims)?;
+                self.judge_dependants(id.sequence(), claims)?;
                 let declines = grant.waiter > 0 && grant.state == GrantState::Held;
                 let end = if declines { GrantEnd::Declined } else { GrantEnd::Released };
                 Ok(Verdict::Releases(id.sequence(), end))
@@ -247,6 +251,18 @@ impl Twin {
         Ok(grant)
     }
 
+    /// What is over when this grant is: the place in line, or the offer, that it was to be given for. Of these no other operation
+    /// may speak.
+    fn judge_dependants(&self, give: u64, claims: &mut Claims) -> Judged<()> {
+        for place in self.pools.line.iter().filter(|place| place.waiting && place.gives == give) {
+            claims.use_place(&place.pool, &place.holder)?;
+        }
+        for (&offer, _) in self.pools.grants.iter().filter(|(_, offer)| offer.gives == give) {
+            claims.use_grant(offer)?;
+        }
+        Ok(())
+    }
+
     fn judge_swap(&self, swap: &Swap, claims: &mut Claims) -> Judged<Verdict> {
         let grant = self.judge_grant(swap.give, claims)?;
         self.judge_name(&swap.pool)?;
@@ -267,7 +283,11 @@ impl Twin {
         if swap.when_offered && self.pools.place(&grant.holder, &swap.pool).is_some() {
             return self.judge_join(&wish, give, claims);
         }
-        match self.judge_wish(&wish, grant.state, claims) {
+        let judged = match self.judge_wish(&wish, grant.state, claims) {
+            Ok(new) => self.judge_dependants(give, claims).map(|()| new),
+            refused => refused,
+        };
+        match judged {
             Ok(new) if grant.state == GrantState::Held => {
                 // As long as the old one could have been held, and no longer.
                 let ceiling = new.ceiling.min(grant.ceiling);
@@ -351,13 +371,13 @@ impl Twin {
     /// Whether a condition holds; if not, what is so instead.
     pub(in super::super) fn judge_condition(&self, condition: &Condition) -> Judged<()> {
         let has = |holder: &str, pools: &[String], wanted: bool, why: Why| {
-            let wrong = (0u64..).zip(pools).find(|(_, pool)| (self.pools.has(holder, pool) > 0) != wanted);
-            match wrong {
-                Some((index, pool)) => {
-                    refuse(why, self.pools.pools.get(pool).map_or(0, |pool| pool.version), index)
+            (0u64..).zip(pools).try_for_each(|(index, pool)| match self.pools.pools.get(pool) {
+                None => refuse(Why::PoolNotFound, 0, index),
+                Some(known) if (self.pools.has(holder, pool) > 0) != wanted => {
+                    refuse(why, known.version, index)
                 }
-                None => Ok(()),
-            }
+                Some(_) => Ok(()),
+            })
         };
         match condition {
             Condition::PoolVersion { pool, version } => {

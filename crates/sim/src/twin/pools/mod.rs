@@ -31,6 +31,7 @@ use super::Twin;
 
 pub(super) use judge::{Claims, Verdict};
 pub(super) use perform::GivenBack;
+pub(super) use views::swaps_of;
 
 /// The rank of who joins after the opening, or where nothing is drawn: behind all that are.
 const AFTER_ALL: u64 = 1 << 63;
@@ -224,6 +225,16 @@ impl Pools {
     }
 }
 
+impl Pools {
+    /// About what is alive of pools takes in a log.
+    pub(super) fn alive_bytes(&self) -> u64 {
+        let stories: usize = self.stories.values().map(Vec::len).sum();
+        let kept =
+            500 * self.pools.len() + 250 * (self.grants.len() + self.line.len()) + 200 * self.ended.len();
+        (kept + 200 * stories) as u64
+    }
+}
+
 impl Twin {
     /// What time alone brings to pools: they open and close, holds lapse, and lines are served.
     pub(super) fn attend_pools(&mut self) {
@@ -261,8 +272,9 @@ impl Twin {
     pub(super) fn forget_old_pools(&mut self) {
         let now = self.now;
         self.pools.ended.retain(|ended| ended.ended_at + ENDED_GRANTS_MS > now);
-        for story in self.pools.stories.values_mut() {
-            story.retain(|entry| entry.at.0 + STORY_MS > now);
+        let Pools { grants, stories, .. } = &mut self.pools;
+        for story in stories.values_mut() {
+            story.retain(|entry| is_told(grants, entry, now));
         }
         self.pools.stories.retain(|_, story| !story.is_empty());
         let over = self.pools.pools.iter().filter(|(_, pool)| pool.is_forgotten(now));
@@ -341,9 +353,12 @@ impl Twin {
     fn offer(&mut self, first: InLine) {
         let config = self.pools.pools[&first.pool].config.clone();
         let deadline = self.now + config.offer_ms.min(HOLD_MS_MAX);
-        let ceiling = (self.now + config.hold_ms_max.min(HOLD_MS_MAX)).max(deadline);
+        let longest = (self.now + config.hold_ms_max.min(HOLD_MS_MAX)).max(deadline);
         let sequence = self.pools.last_grant + 1;
         let job = config.offer_queue.and_then(|queue| self.enqueue_offer(&queue, sequence, &first, deadline));
+        // Whoever was told a deadline, or is to give something for it, has until then.
+        let is_firm = job.is_some() || first.gives > 0;
+        let ceiling = if is_firm { deadline } else { longest };
         let grant = Grant {
             pool: first.pool,
             holder: first.holder,
@@ -513,6 +528,12 @@ impl Twin {
         let bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
         bytes.try_into().expect("four words are 32 bytes")
     }
+}
+
+/// Whether a story still has an entry: for a time, and what it tells of a grant until that ends.
+fn is_told(grants: &BTreeMap<u64, Grant>, entry: &StoryEntry, now: u64) -> bool {
+    let lives = !matches!(entry.happened, Happened::Refused(..)) && grants.contains_key(&entry.grant);
+    lives || entry.at.0 + STORY_MS > now
 }
 
 /// The rank that a seed gives a holder: the first eight bytes of SHA-256 over both, without the lowest bit.

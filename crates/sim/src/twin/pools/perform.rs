@@ -188,7 +188,9 @@ impl Twin {
             }
             Verdict::Releases(sequence, end) => {
                 given_back.grants.push((sequence, end));
-                PoolItem::Ended { id: GrantId::new(0, sequence), end, version: 0 }
+                let grant = &self.pools.grants[&sequence];
+                let (units, granted_at) = (grant.units, Some(Time(grant.granted_at)));
+                PoolItem::Ended { id: GrantId::new(0, sequence), end, units, granted_at, version: 0 }
             }
             Verdict::Joins(place) => {
                 let event = self.pools.next_event();
@@ -233,13 +235,11 @@ impl Twin {
                 self.place_item(&place.pool, &place.holder, number, version)
             }
             (Item::Pool(PoolItem::Waits { number, version, .. }), Verdict::Waits(pool, holder)) => {
-                let place = self.pools.place(holder, pool).filter(|place| place.number == number);
-                let ahead = place.and_then(|place| self.ahead_of(place));
-                PoolItem::Waits { number, ahead, version }
+                self.place_item(pool, holder, number, version)
             }
-            (Item::Pool(PoolItem::Ended { id, end, .. }), _) => {
-                let ended = self.pools.end_of(id.sequence(), self.now);
-                PoolItem::Ended { id, end, version: ended.map_or(0, |ended| ended.version) }
+            (Item::Pool(PoolItem::Ended { id, end, units, granted_at, .. }), _) => {
+                let version = self.pools.end_of(id.sequence(), self.now).map_or(0, |ended| ended.version);
+                PoolItem::Ended { id, end, units, granted_at, version }
             }
             (item, _) => return item,
         })
@@ -263,6 +263,7 @@ impl Twin {
             id: GrantId::new(0, sequence),
             state: grant.state,
             units: grant.units,
+            granted_at: Some(Time(grant.granted_at)),
             expires_at: (grant.state == GrantState::Held).then_some(Time(grant.deadline)),
             extendable_until: (grant.state == GrantState::Held).then_some(Time(grant.ceiling)),
             version: self.pools.pools[&grant.pool].version,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tidegate_core::command::NewJob;
+use tidegate_core::command::{NewJob, Operation};
 use tidegate_core::outcome::Item;
+use tidegate_core::pool::command::PoolOperation;
 use tidegate_core::pool::view::{
     self, Entrant, GrantPage, GrantView, HolderView, LinePage, LinePlace, PoolItem, PoolView, WaitView,
 };
@@ -13,7 +14,8 @@ use tidegate_core::{JobId, Time};
 use tidegate_engine::Envelope;
 
 use super::super::Twin;
-use super::{AFTER_ALL, InLine};
+use super::{AFTER_ALL, InLine, is_told};
+use crate::call::Call;
 use crate::pools::call::{PoolCall, PoolReply};
 
 impl Twin {
@@ -164,15 +166,20 @@ impl Twin {
         }
     }
 
-    /// The grants that items are about.
+    /// The grants that items are about; of a swap that waits, the one that would be given.
     pub(in super::super) fn grants_of(&self, items: &[Item]) -> Vec<Option<GrantView>> {
-        let grant = |item: &Item| match item {
+        let grant = |(place, item): (usize, &Item)| match item {
             Item::Pool(PoolItem::Grant { id, .. } | PoolItem::Ended { id, .. }) => {
                 self.grant_view(id.sequence())
             }
+            Item::Pool(PoolItem::Waits { .. }) => self
+                .swaps
+                .iter()
+                .find(|(swap, _)| *swap == place)
+                .and_then(|&(_, give)| self.grant_view(give)),
             _ => None,
         };
-        items.iter().map(grant).collect()
+        items.iter().enumerate().map(grant).collect()
     }
 
     /// One holder's whole story.
@@ -185,10 +192,12 @@ impl Twin {
         let places = self.pools.line.iter().filter(|place| place.holder == name && place.waiting);
         let mut waiting: Vec<WaitView> = places.map(|place| self.wait_view(place)).collect();
         waiting.sort_by(|a, b| a.pool.cmp(&b.pool));
+        let story = self.pools.stories.get(name).into_iter().flatten();
         Some(HolderView {
             grants: mine.filter_map(|(&sequence, _)| self.grant_view(sequence)).collect(),
             waiting,
-            story: self.pools.stories.get(name).cloned().unwrap_or_default(),
+            next: None,
+            story: story.filter(|entry| is_told(&self.pools.grants, entry, self.now)).cloned().collect(),
         })
     }
 
@@ -248,6 +257,26 @@ impl Twin {
             _ => None,
         }
     }
+}
+
+/// Which operations of a call are swaps, and what they would give.
+pub(in super::super) fn swaps_of<'a>(call: &'a Call) -> Vec<(usize, u64)> {
+    let operations: Vec<Option<&PoolOperation>> = match call {
+        Call::Pools { ask: PoolCall::Operations(operations), .. } => operations.iter().map(Some).collect(),
+        Call::Transact { ask, .. } => {
+            let of_pool = |operation: &'a Operation| match operation {
+                Operation::Pool(operation) => Some(operation),
+                Operation::Enqueue(_) | Operation::Complete(_) => None,
+            };
+            ask.command.operations.iter().map(of_pool).collect()
+        }
+        _ => Vec::new(),
+    };
+    let swap = |(place, operation): (usize, Option<&PoolOperation>)| match operation {
+        Some(PoolOperation::Swap(swap)) => Some((place, swap.give.sequence())),
+        _ => None,
+    };
+    operations.into_iter().enumerate().filter_map(swap).collect()
 }
 
 /// A moment as people read it, counted year by year and month by month.

@@ -32,8 +32,8 @@ pub(in super::super) enum PoolVerdict {
     Releases(u64, GrantEnd),
     /// It joins a line.
     Joins(InLine),
-    /// It stands in the line already.
-    Waits { pool: u32, waiter: u32 },
+    /// The holder stands in the line already.
+    Waits { pool: u32, waiter: u32, holder: String },
     /// It leaves the line.
     Leaves { waiter: u32, number: u64 },
 }
@@ -139,6 +139,7 @@ impl State {
             PoolOperation::Extend(id, hold_ms) => self.judge_extend(*id, *hold_ms, claims),
             PoolOperation::Release(id) => {
                 let slot = self.judge_live(*id, claims)?;
+                self.use_promised(id.sequence(), claims)?;
                 let grant = self.pools.grants.get(slot);
                 let is_offer = grant.waiter > 0 && grant.state == GrantState::Held;
                 let end = if is_offer { GrantEnd::Declined } else { GrantEnd::Released };
@@ -205,7 +206,7 @@ impl State {
         let entry = self.pools.pools.get(pool);
         let (version, free) = (entry.version, entry.free().saturating_sub(claims.of_pool(pool)));
         // A line that a full turn has not come to is still first.
-        let is_for_line = entry.first_who_fits().is_some() || !entry.opened && entry.waiting > 0;
+        let is_for_line = entry.anybody_fits() || !entry.opened && entry.waiting > 0;
         if u64::from(units) > free + u64::from(sabotage::is("pool_oversold")) || is_for_line {
             return refuse(Why::SoldOut, version, free);
         }
@@ -283,6 +284,22 @@ impl State {
         Ok(slot)
     }
 
+    /// Notes that a grant ends, and with it what it is promised for: no other operation of the transaction can be about that, or it
+    /// would be answered with a place in line, or a hold, that is over when all is done.
+    fn use_promised(&self, sequence: u64, claims: &mut Claims) -> Judged<()> {
+        match self.pools.promise_of(sequence) {
+            None => Ok(()),
+            Some(Promise::Offer(offer)) => {
+                claims.use_grant(offer)?;
+                self.use_promised(offer, claims)
+            }
+            Some(Promise::Place(waiter)) => {
+                let waiter = self.pools.waiters.get(waiter);
+                claims.use_place(waiter.pool, self.pools.holders.name(waiter.holder))
+            }
+        }
+    }
+
     fn judge_confirm(&self, id: GrantId, claims: &mut Claims) -> Judged<PoolVerdict> {
         let grant = self.pools.grants.get(self.judge_live(id, claims)?);
         match grant.state {
@@ -304,6 +321,9 @@ impl State {
         let pool = self.pools.pools.get(grant.pool);
         if grant.state == GrantState::Taken {
             return refuse(Why::NotHeld, pool.version, 0);
+        }
+        if grant.is_firm_offer() {
+            return refuse(Why::IsOffer, pool.version, grant.deadline.0);
         }
         let deadline =
             self.now.plus(hold_ms.unwrap_or(pool.config.hold_ms)).min(grant.ceiling).max(grant.deadline);
@@ -341,6 +361,7 @@ impl State {
                     *ceiling = grant.ceiling.0.min(*ceiling);
                     *deadline = (*deadline).min(*ceiling);
                 }
+                self.use_promised(grant.sequence, claims)?;
                 Ok(PoolVerdict::Swaps { give: grant.sequence, gift })
             }
             // Before an opening that draws the order one joins, as without anything to give.
@@ -365,7 +386,7 @@ impl State {
             return if gives > 0 && waiter.gives != gives {
                 refuse(Why::AlreadyWaiting, version, waiter.number)
             } else {
-                Ok(PoolVerdict::Waits { pool, waiter: stake.waiter })
+                Ok(PoolVerdict::Waits { pool, waiter: stake.waiter, holder: wish.holder.clone() })
             };
         }
         // What is promised once is not promised again: it can be given up only once.
@@ -459,7 +480,7 @@ impl State {
                 let holder = self.pools.holders.find(0, holder).unwrap_or(NONE);
                 let of_place =
                     |pool: u32| place.is_none() || place_of(self.pools.pools.name(pool)) == place.as_deref();
-                let stakes = self.pools.stakes_of(holder).filter(|&(pool, _)| of_place(pool));
+                let stakes = self.pools.stakes_of(holder, 0).filter(|&(pool, _)| of_place(pool));
                 let has: u64 = stakes.map(|(_, stake)| stake.units).sum();
                 if has < *units { Ok(()) } else { refuse(Why::UnitsReached, 0, has) }
             }
@@ -470,13 +491,17 @@ impl State {
         }
     }
 
+    /// A refusal's value is the place of its pool in the list. A pool that does not exist refuses too: a name with a typing
+    /// mistake guards nothing, and must not look as if it did.
     fn judge_has(&self, holder: &str, pools: &[String], wanted: bool) -> Judged<()> {
         let holder = self.pools.holders.find(0, holder);
         for (index, pool) in (0..).zip(pools) {
-            let pool = self.pools.pools.find(0, pool);
-            let has = pool.is_some_and(|pool| self.pools.stake(holder, pool).units > 0);
+            let Some(pool) = self.pools.pools.find(0, pool) else {
+                return refuse(Why::PoolNotFound, 0, index);
+            };
+            let has = self.pools.stake(holder, pool).units > 0;
             if has != wanted {
-                let version = pool.map_or(0, |pool| self.pools.pools.get(pool).version);
+                let version = self.pools.pools.get(pool).version;
                 return refuse(if wanted { Why::LacksPool } else { Why::HasPool }, version, index);
             }
         }

@@ -237,7 +237,14 @@ impl State {
             }
             PoolVerdict::Releases(sequence, end) => {
                 given_back.grants.push((*sequence, *end));
-                PoolItem::Ended { id: GrantId::new(self.shard, *sequence), end: *end, version: 0 }
+                let grant = self.pools.find_grant(*sequence).map(|slot| self.pools.grants.get(slot));
+                PoolItem::Ended {
+                    id: GrantId::new(self.shard, *sequence),
+                    end: *end,
+                    units: grant.map_or(0, |grant| grant.units),
+                    granted_at: grant.map(|grant| grant.granted_at),
+                    version: 0,
+                }
             }
             PoolVerdict::Joins(place) => {
                 let (pool, number) = (place.pool, place.joined.number);
@@ -248,7 +255,7 @@ impl State {
                 given_back.pools.push(pool);
                 PoolItem::Waits { number, ahead: None, version }
             }
-            PoolVerdict::Waits { pool, waiter } => {
+            PoolVerdict::Waits { pool, waiter, .. } => {
                 let version = self.pools.pools.get(*pool).version;
                 PoolItem::Waits { number: self.pools.waiters.get(*waiter).number, ahead: None, version }
             }
@@ -276,15 +283,12 @@ impl State {
             (PoolItem::Waits { number, version, .. }, PoolVerdict::Joins(place)) => {
                 self.waits_item(place.pool, &place.joined.holder, number, version)
             }
-            (PoolItem::Waits { number, version, .. }, PoolVerdict::Waits { pool, waiter }) => {
-                let known = self.pools.waiters.try_get(*waiter);
-                let known = known.filter(|known| known.pool == *pool && known.number == number);
-                let ahead = known.and_then(|known| self.pools.ahead_of(known));
-                PoolItem::Waits { number, ahead, version }
+            (PoolItem::Waits { number, version, .. }, PoolVerdict::Waits { pool, holder, .. }) => {
+                self.waits_item(*pool, holder, number, version)
             }
-            (PoolItem::Ended { id, end, .. }, _) => {
+            (PoolItem::Ended { id, end, units, granted_at, .. }, _) => {
                 let version = self.pools.ended.find(id.sequence(), self.now).map_or(0, |ended| ended.version);
-                PoolItem::Ended { id, end, version }
+                PoolItem::Ended { id, end, units, granted_at, version }
             }
             (item, _) => item,
         })
@@ -294,7 +298,7 @@ impl State {
         let holder = self.pools.holders.find(0, holder);
         let stake = self.pools.stake(holder, pool);
         if let Some(waiter) = self.pools.waiters.try_get(stake.waiter) {
-            let ahead = self.pools.ahead_of(waiter);
+            let ahead = self.pools.ahead_of(waiter, limits::PLACES_COUNTED).0;
             return PoolItem::Waits { number, ahead, version };
         }
         let grants = holder.map(|holder| &self.pools.holders.get(holder).grants).into_iter().flatten();
@@ -404,6 +408,7 @@ impl State {
             id: GrantId::new(self.shard, sequence),
             state: grant.state,
             units: grant.units,
+            granted_at: Some(grant.granted_at),
             expires_at: (grant.state == GrantState::Held).then_some(grant.deadline),
             extendable_until: (grant.state == GrantState::Held).then_some(grant.ceiling),
             version: self.pools.pools.get(grant.pool).version,
@@ -486,9 +491,8 @@ impl State {
             | PoolVerdict::Releases(sequence, _) => {
                 self.pools.find_grant(*sequence).map(|slot| self.pools.grants.get(slot).holder)
             }
-            PoolVerdict::Waits { waiter: index, .. } | PoolVerdict::Leaves { waiter: index, .. } => {
-                waiter(*index)
-            }
+            PoolVerdict::Waits { holder, .. } => return Some(holder.as_str().into()),
+            PoolVerdict::Leaves { waiter: index, .. } => waiter(*index),
         };
         holder.map(|holder| Arc::clone(self.pools.holders.name(holder)))
     }

@@ -127,6 +127,10 @@ impl State {
             event: 0,
         };
         granted.job = queue.and_then(|queue| self.enqueue_offer(&queue, &granted, turn)).unwrap_or(0);
+        // What was told of an offer stays so: it is not extended beyond its deadline, nor is what it is swapped for.
+        if granted.job > 0 || granted.gives > 0 {
+            granted.ceiling = granted.deadline;
+        }
         granted.version = self.pools.pools.get(pool).version + 1;
         granted.event = self.pools.next_event;
         self.emit(turn, Record::Granted(granted));
