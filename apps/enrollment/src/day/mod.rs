@@ -86,12 +86,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         (None, None) => unreachable!("one of the two is there"),
     };
     let data = std::path::absolute(data)?;
-    if let Some(chart) = &args.chart {
+    let strategies = if args.compare { compare::ALL.to_vec() } else { vec![args.strategy] };
+    for chart in strategies.iter().filter_map(|strategy| args.chart_of(*strategy)) {
         // A day is long, and whoever cannot be shown it at its end is told at its beginning.
-        let file = fs::OpenOptions::new().create(true).append(true).open(chart);
+        let file = fs::OpenOptions::new().create(true).append(true).open(&chart);
         file.with_context(|| format!("the chart cannot be written to {}", chart.display()))?;
     }
-    let strategies = if args.compare { compare::ALL.to_vec() } else { vec![args.strategy] };
     // Whatever ends the day, the processes it started and its directory go with it.
     let reports = runtime.block_on(unless_interrupted(live(&args, &strategies, &data)))?;
     let style = Style::of_stdout();
@@ -235,9 +235,9 @@ impl Day<'_> {
             examples: tally.examples.clone(),
             chart: None,
         };
-        if let Some(file) = &self.args.chart {
+        if let Some(file) = self.args.chart_of(self.strategy) {
             let svg = chart::draw(&self.drawing(&report, &tally, &events));
-            fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+            fs::write(&file, svg).with_context(|| format!("cannot write {}", file.display()))?;
             report.chart = Some(file.display().to_string());
         }
         Ok(report)
@@ -358,7 +358,7 @@ impl Day<'_> {
             "{} students at once: {} enrolled, p99 of a click {} outside the kills",
             thousands(u64::from(self.args.students)),
             thousands(report.figures.enrolments),
-            duration::latency(clicks.p99),
+            duration::latency(clicks.p99_us),
         );
         let verdict = match &report.verdict {
             Some(verdict) => verdict

@@ -605,6 +605,96 @@ async fn an_offer_is_declined_only_when_it_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_press_without_an_answer_is_sent_again_by_the_page_itself() {
+    let portal = Portal::start(SOON);
+    let (section, students) = stage(&portal, 5);
+    let browser = open(&page(&portal, &students[0])).await;
+    browser.find(&button(&section, "enrol")).await;
+    let key = format!("sessionStorage.getItem('key:{}:enrol:{section}')", students[0]);
+    let key = browser.value(&key).await;
+    browser.run("window.never_loaded_again = true", vec![]).await;
+    browser.block(&["*/enrol"]).await;
+    browser.press(&button(&section, "enrol")).await;
+    browser.says(&format!("{} .told", row(&section)), "This page sends it again by itself").await;
+    assert_eq!(enrolled_in(&portal, &section), Vec::<String>::new());
+    // The way is free again; nobody presses, and nobody loads the page.
+    browser.block(&[]).await;
+    browser.find(&button(&section, "drop")).await;
+    browser.says(&format!("{} .told", row(&section)), "You have a seat").await;
+    assert_eq!(browser.value("window.never_loaded_again").await, json!(true));
+    let header = format!("Idempotency-Key: {}\r\n", key.as_str().expect("a key"));
+    let path = format!("/api/students/{}/enrol", students[0]);
+    let again = portal.ask("POST", &path, &header, &json!({ "section": section }).to_string());
+    assert_eq!(again.status, 201, "it was sent with its key: {}", again.text());
+    portal.settled();
+    for system in ["mail", "record", "fee"] {
+        assert_eq!(lines(&portal, system, &section), 1, "{system}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_section_that_is_not_open_says_when_and_who_may_not_have_it() {
+    let portal = Portal::start(SOON);
+    let done = |student: &&Student| {
+        let of_course = |section: &&Section| student.completed.contains(&section.course);
+        portal.catalogue.sections().iter().any(|section| of_course(&section))
+    };
+    let student = portal.catalogue.students().iter().find(done).expect("somebody").clone();
+    let is_completed = |section: &&Section| student.completed.contains(&section.course);
+    let sections = portal.catalogue.sections();
+    let completed = sections.iter().find(is_completed).expect("a section").id.to_string();
+    let may = |section: &&Section| judge(&portal.catalogue, &student, &[], section).is_ok();
+    let later = sections.iter().find(may).expect("a section").id.to_string();
+    let body = json!({ "opens_in_ms": 3_600_000, "sections": [later, completed] });
+    assert_eq!(portal.post("/api/registrar/openings", &body).status, 200);
+    let browser = open(&page(&portal, student.id.as_str())).await;
+    let note = format!("{} .section-note", row(&later));
+    browser.says(&note, "Nobody has a seat here before it opens. It opens in").await;
+    let clock = format!("document.querySelector('{} .opens-time').innerText", row(&later));
+    let before = browser.value(&clock).await;
+    browser.until("the clock to run", &format!("{clock} !== {before}")).await;
+    // What bars a student is there to be read before the opening as well.
+    browser.says(&format!("{} .section-note", row(&completed)), "You have completed this course").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_with_a_seat_is_said_in_the_question_and_after_it() {
+    let portal = Portal::start(SOON);
+    let [has, want] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    portal.resize(&want, 0);
+    let student = portal.students_for(&has)[0].clone();
+    enrol(&portal, &student, &has);
+    let body = json!({ "give": has, "want": want, "when_offered": true });
+    assert_eq!(portal.press(&student, "swap", &body, "w").status, 202);
+    let browser = open(&page(&portal, &student)).await;
+    let words = format!("Your place in line for {want}");
+    browser.says(&format!("{} .section-note", row(&has)), &words).await;
+    browser.press(&settled(&has, "drop")).await;
+    browser.says(".asking", &format!("{words} goes with it")).await;
+    browser.press(".asking [data-sure=drop]").await;
+    browser.says(&format!("{} .told", row(&has)), &format!("{words} went with it")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_seat_is_swapped_from_the_row_of_the_other() {
+    let portal = Portal::start(SOON);
+    let [kept, want] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    portal.resize(&kept, 0);
+    let student = portal.students_for(&kept)[0].clone();
+    assert_eq!(portal.press(&student, "join", &json!({ "section": kept }), "j").status, 202);
+    portal.resize(&kept, 1);
+    let browser = open(&page(&portal, &student)).await;
+    browser.says(&format!("{} .section-note", row(&want)), "is kept for you").await;
+    give_up(&browser, &want, "swap").await;
+    browser.find(&button(&want, "drop")).await;
+    browser.until("the offer to be gone", "document.querySelector('#offers-panel').hidden").await;
+    portal.settled();
+    for system in ["mail", "record", "fee"] {
+        assert_eq!((lines(&portal, system, &want), lines(&portal, system, &kept)), (1, 0), "{system}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_of_its_moment() {
     let portal = Portal::start(SOON);
     let (section, students) = stage(&portal, 1);

@@ -134,39 +134,16 @@ impl Portal {
         }
     }
 
-    /// Waits until nothing is to be done any more: no job is open, and the seats and the three books tell the same, at two looks.
-    /// One count alone would not do: it is of a moment ago, when the last press may not have been answered.
+    /// Waits until nothing is to be done any more. The counts of queues follow a moment after a press, so each student's own jobs are
+    /// looked at as well.
     pub(crate) fn settled(&self) {
-        let started = Instant::now();
-        let mut looks = 0;
-        while looks < 2 {
-            let ([seats, books @ ..], audit) = (self.books(), self.get("/api/audit").json());
-            let open = &audit["open_jobs"];
-            looks = if *open == 0 && books.iter().all(|book| *book == seats) { looks + 1 } else { 0 };
-            assert!(started.elapsed() < PATIENCE, "{open} jobs are open; {seats:?} and {books:?}");
-            std::thread::sleep(POLL_EVERY);
-        }
-    }
-
-    /// Who is enrolled in what: as the engine says, and as each of the three systems says.
-    pub(crate) fn books(&self) -> [Vec<(String, String)>; 4] {
-        let pairs = |list: &Value| {
-            let pair = |one: &Value| {
-                let text = |field: &str| one[field].as_str().expect("a name").to_owned();
-                (text("student"), text("section"))
+        self.until("all follow-up jobs to be done", |portal| {
+            let is_done = |student: &enrollment::catalogue::Student| {
+                portal.story(student.id.as_str())["half_done"] == 0
             };
-            let mut pairs: Vec<_> = list.as_array().expect("a list").iter().map(pair).collect();
-            pairs.sort();
-            pairs
-        };
-        let audit = self.get("/api/audit").json();
-        let downstream = self.get("/api/audit/downstream").json();
-        [
-            pairs(&audit["enrolments"]),
-            pairs(&downstream["mail"]),
-            pairs(&downstream["record"]),
-            pairs(&downstream["fee"]),
-        ]
+            portal.get("/api/audit").json()["open_jobs"] == 0
+                && portal.catalogue.students().iter().all(is_done)
+        });
     }
 
     /// Students who may have `section`, as far as the rules go.
