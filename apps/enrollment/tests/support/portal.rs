@@ -146,6 +146,27 @@ impl Portal {
         });
     }
 
+    /// Who is enrolled in what: as the engine says, and as each of the three systems says.
+    pub(crate) fn books(&self) -> [Vec<(String, String)>; 4] {
+        let pairs = |list: &Value| {
+            let pair = |one: &Value| {
+                let text = |field: &str| one[field].as_str().expect("a name").to_owned();
+                (text("student"), text("section"))
+            };
+            let mut pairs: Vec<_> = list.as_array().expect("a list").iter().map(pair).collect();
+            pairs.sort();
+            pairs
+        };
+        let audit = self.get("/api/audit").json();
+        let downstream = self.get("/api/audit/downstream").json();
+        [
+            pairs(&audit["enrolments"]),
+            pairs(&downstream["mail"]),
+            pairs(&downstream["record"]),
+            pairs(&downstream["fee"]),
+        ]
+    }
+
     /// Students who may have `section`, as far as the rules go.
     pub(crate) fn students_for(&self, section: &str) -> Vec<String> {
         let section = self.catalogue.section(&section.into()).expect("a section");
