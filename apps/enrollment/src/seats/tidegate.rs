@@ -717,8 +717,9 @@ impl TidegateSeats {
         }
     }
 
-    /// Gives back a seat that is only kept, together with what `transaction` does, or nothing. A seat that was accepted stays: it
-    /// is looked at by extending its hold, which only a hold can be, and given back at the version that it had then.
+    /// Gives back a seat that is only kept, together with what `transaction` does, or nothing. A seat that was accepted stays: the
+    /// seat is looked at by asking for more time, which an offer is refused by name (`is_offer`) and a seat that is taken by
+    /// another, and given back at the version that it had then. The look has a key, so that a press that comes again sees the same.
     async fn decline_kept(
         &self,
         wish: &Wish,
@@ -731,9 +732,14 @@ impl TidegateSeats {
             let again = if round == 0 { String::new() } else { format!(":{round}") };
             let look = PoolRequest::Extend(ExtendGrant { id, hold_ms: Some(HOLD_MS_MIN) });
             let look = self.client.transaction().pool(look).idempotency_key(key_of_step(wish, &again));
-            let seen = look.commit().await?;
-            let grant = seen.iter().find_map(|result| result.grant()).expect("what is extended is a grant");
-            let unchanged = Condition::pool_version(pool_of(kept), grant.version.unwrap_or_default());
+            let version = match look.commit().await {
+                Ok(seen) => seen.iter().find_map(|result| result.grant()?.version),
+                Err(error) if error.code() == Some(Code::IsOffer) => {
+                    error.refusal().and_then(|refusal| refusal.version)
+                }
+                Err(error) => return Err(error),
+            };
+            let unchanged = Condition::pool_version(pool_of(kept), version.unwrap_or_default());
             let declined = transaction.clone().when(unchanged).release(id);
             let declined = declined.idempotency_key(key_of_step(wish, &format!("{again}:back")));
             match declined.commit().await {
@@ -921,8 +927,14 @@ fn told(student: &StudentId, story: &HolderStory) -> Story {
             gives: section_of_grant(waiting.gives),
         })
         .collect();
-    told.events = story.story.iter().map(|entry| event(story, entry)).collect();
+    told.events =
+        story.story.iter().filter(|entry| !is_look(entry)).map(|entry| event(story, entry)).collect();
     told
+}
+
+/// Whether the portal has only looked whether a seat is still kept (`decline_kept`): nothing that a student has done.
+fn is_look(entry: &StoryEntry) -> bool {
+    entry.error.as_ref().is_some_and(|refusal| refusal.code == Code::IsOffer)
 }
 
 /// The section that was given up, and with it what this entry says is gone: a place in line or an offer that it was promised for.
