@@ -1,6 +1,6 @@
 //! What is published of queues: at every moment the last snapshot that is due and whose frame is durable, to the letter.
 //!
-//! A shard makes a snapshot in its first turn, and after each frame in the first turn that comes no sooner than [`SNAPSHOT_MS`] after the last
+//! A shard shows what it has recovered before it takes calls. It makes a snapshot in its first turn, and after each frame in the first turn that comes no sooner than [`SNAPSHOT_MS`] after the last
 //! one. Left out: rates, which fade with time and are means; they are held to scripts in the engine.
 
 use std::collections::VecDeque;
@@ -30,20 +30,33 @@ struct Snapshot {
     queues: Vec<SeenQueue>,
 }
 
+impl Snapshot {
+    fn of(now: u64, twin: &Twin) -> Self {
+        let queues: Vec<SeenQueue> = twin.queues.keys().filter_map(|name| twin.seen_queue(name)).collect();
+        let as_of = if queues.is_empty() { 0 } else { now };
+        Self { as_of, queues }
+    }
+}
+
 impl Queues {
-    /// A shard that has just been opened and will publish in its first turn. What was shown before stays until then.
+    /// The shard has gone. What it has shown stays until it is open again.
     ///
     /// # Errors
     /// If something else is shown than what was, or what was coming: it may have been synced last.
-    pub(crate) fn recovered(&mut self, engine: &Engine) -> Result<(), String> {
+    pub(crate) fn gone(&mut self, engine: &Engine) -> Result<(), String> {
         let shown = look(engine);
         let mut may_be = self.coming.drain(..).map(|(_, snapshot)| snapshot);
         if shown != self.shown && !may_be.any(|snapshot| snapshot == shown) {
             return Err(format!("queues are published when the shard went as they never were: {shown:?}"));
         }
         drop(may_be);
-        *self = Self { shown, due_at: Some(0), ..Self::default() };
+        *self = Self { shown, ..Self::default() };
         Ok(())
+    }
+
+    /// A shard has just been opened on a log whose last frame is of `now`, and left it as `twin`. It will publish in its first turn.
+    pub(crate) fn recovered(&mut self, now: u64, twin: &Twin) {
+        *self = Self { shown: Snapshot::of(now, twin), due_at: Some(0), ..Self::default() };
     }
 
     /// A turn at `now` has ended; its frame, or the one before it if it wrote none, is `last`.
@@ -53,10 +66,7 @@ impl Queues {
         }
         if self.due_at.is_some_and(|at| at <= now) {
             (self.due_at, self.made_at) = (None, now);
-            let queues: Vec<SeenQueue> =
-                twin.queues.keys().filter_map(|name| twin.seen_queue(name)).collect();
-            let as_of = if queues.is_empty() { 0 } else { now };
-            self.coming.push_back((last, Snapshot { as_of, queues }));
+            self.coming.push_back((last, Snapshot::of(now, twin)));
         }
     }
 

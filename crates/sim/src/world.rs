@@ -216,7 +216,7 @@ impl World {
             coverage: Coverage::default(),
             digest: DIGEST,
         };
-        world.queues.recovered(&world.engine)?;
+        world.queues.recovered(0, &world.twin);
         world.limit_disk();
         Ok(world)
     }
@@ -519,7 +519,6 @@ impl World {
         self.progress
             .step(state, &self.twin)
             .map_err(|why| format!("after the turn of frame {last}: {why}"))?;
-        self.published.turned(last);
         self.queues.turned(time, last, last > self.last, &self.twin);
         if last > self.last {
             let mut copy = self.twin.clone();
@@ -997,7 +996,7 @@ impl World {
     fn recover(&mut self) -> Result<(), String> {
         let frames = self.frames.iter().map(|kept| (kept.frame, &kept.twin));
         self.published.before_recovery(&self.engine, self.durable, frames)?;
-        self.queues.recovered(&self.engine)?;
+        self.queues.gone(&self.engine)?;
         if self.chance.percent(10) && !self.faults_end {
             match self.chance.percent(30) {
                 true => self.disk.crash_in(META),
@@ -1101,12 +1100,16 @@ impl World {
         if last < self.durable {
             self.published.lost(&self.engine);
         }
+        self.published.recovered(last);
+        self.queues.recovered(state.now().0, &self.twin);
         self.twin.adopt_order(&state.places());
         (self.last, self.durable, self.first) = (last, last, 0);
         (self.room, self.was_full) = (Room::new(self.plan.disk_reserve_bytes), false);
         self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
         let now = self.clock.now();
         (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
+        // Before the first turn: whoever comes through the door now must find what there is.
+        self.look_at_published()?;
         // One slot says that the log was closed; the other, that it is open again, hangs on its being readable.
         if recovery_closed && self.plan.flips() && self.chance.percent(30) && self.disk.list().is_ok() {
             let flip = self.flips.flip_in(Place::Meta, &self.disk, self.durable, &mut self.chance);

@@ -24,7 +24,7 @@ pub(crate) struct Published {
     latest: u64,
     /// What was seen last.
     shown: Vec<PoolView>,
-    /// After a recovery: the frame from which on what is published is new; none while there was no turn.
+    /// After a recovery: the frame from which on what is published is new; none while the shard is not open.
     fresh_from: Option<u64>,
 }
 
@@ -45,9 +45,9 @@ impl Published {
         }
     }
 
-    /// A turn was the first after a recovery; its frame, or the one before it, is `last`.
-    pub(crate) fn turned(&mut self, last: u64) {
-        self.fresh_from.get_or_insert(last);
+    /// A shard has just been opened on a log whose last frame is `last`, and shows what that has left before it takes calls.
+    pub(crate) fn recovered(&mut self, last: u64) {
+        self.fresh_from = Some(last);
     }
 
     /// Looks. `twin` is that of the last durable frame, `durable`.
