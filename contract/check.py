@@ -1,6 +1,6 @@
 """Holds a real server to the OpenAPI document it serves.
 
-Starts `tidegate serve` on an empty directory and a free port, lets schemathesis ask everything the document allows and much
+Starts `tidegate serve` on an empty directory and a port of its own, lets schemathesis ask everything the document allows and much
 that it does not, and stops the server. A 5xx, an undocumented status or content type, or a body that is not as described
 fails the check, and so does a server that does not end well.
 
@@ -33,21 +33,24 @@ CHECKS = ",".join(
         "allow_header_conformance",
     ]
 )
-START_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 60
+START_TIMEOUT_S = 120
+STOP_TIMEOUT_S = 120
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def own_port():
+    """A port that is nobody else's as long as the socket is there: it is bound and never listened on, and a server that is told to
+    can listen on it."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", 0))
+    return bound
 
 
 def wait_until_it_serves(url, server):
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
+            with urllib.request.urlopen(f"{url}/readyz", timeout=30):
                 return
         except OSError:
             time.sleep(0.05)
@@ -75,7 +78,7 @@ def ask(url, examples, seed, directory):
         f"--seed={seed}",
         "--phases=examples,coverage,fuzzing,stateful",
         "--continue-on-failure",
-        "--request-timeout=20",
+        "--request-timeout=60",
         "--generation-database=none",
         "--no-color",
         # Its answer does not end; the server's own tests hear it.
@@ -90,8 +93,8 @@ def ask(url, examples, seed, directory):
 
 def main():
     program, examples, seed, *_ = [*sys.argv[1:], *["5", "1"][max(0, len(sys.argv) - 2) :]]
-    with tempfile.TemporaryDirectory() as directory:
-        url = f"http://127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as directory, own_port() as port:
+        url = f"http://127.0.0.1:{port.getsockname()[1]}"
         serve = [program, "serve", "--listen", url.removeprefix("http://"), "--data", f"{directory}/data", "--log", "warn"]
         server = subprocess.Popen(serve)
         try:

@@ -28,6 +28,7 @@ pub struct ServeArgs {
         long,
         value_name = "WHERE",
         default_value = "sqlite",
+        value_parser = downstream,
         env = "ENROLLMENT_DOWNSTREAM",
         hide_env_values = true
     )]
@@ -80,4 +81,12 @@ pub struct ServeArgs {
     /// Enrol, and leave the follow-up jobs for another process
     #[arg(long)]
     pub no_workers: bool,
+}
+
+/// What [`crate::downstream::Downstream::open`] can open.
+fn downstream(text: &str) -> Result<String, String> {
+    match crate::downstream::is_place(text) {
+        true => Ok(text.to_owned()),
+        false => Err("it is `sqlite` or postgres://user@host/database".to_owned()),
+    }
 }

@@ -21,7 +21,9 @@ Examples:
 The pages are at http://127.0.0.1:7422: students at /, the registrar at /registrar, support at /support.
 
 An enrolment is answered when the seat and its three follow-up jobs are on the disk, in one record. \
-Everything else happens after the answer.";
+Everything else happens after the answer.
+
+Exit codes: 0 it was told to stop, or the day was good; 1 it could not be done, or the day's audit found something; 2 the arguments make no sense.";
 
 /// An enrolment portal on Tidegate: seats that are given once, and nobody half enrolled
 #[derive(Debug, Parser)]

@@ -20,30 +20,9 @@ fn first_section(portal: &Portal) -> String {
     portal.catalogue.sections()[0].id.to_string()
 }
 
-/// Who is enrolled in what: as the engine says, and as each of the three systems says.
-fn books(portal: &Portal) -> [Vec<(String, String)>; 4] {
-    let pairs = |list: &Value| {
-        let pair = |one: &Value| {
-            let text = |field: &str| one[field].as_str().expect("a name").to_owned();
-            (text("student"), text("section"))
-        };
-        let mut pairs: Vec<_> = list.as_array().expect("a list").iter().map(pair).collect();
-        pairs.sort();
-        pairs
-    };
-    let audit = portal.get("/api/audit").json();
-    let downstream = portal.get("/api/audit/downstream").json();
-    [
-        pairs(&audit["enrolments"]),
-        pairs(&downstream["mail"]),
-        pairs(&downstream["record"]),
-        pairs(&downstream["fee"]),
-    ]
-}
-
 /// Nobody is half enrolled, and nobody is twice.
 fn assert_whole(portal: &Portal) -> Vec<(String, String)> {
-    let [seats, mail, record, fee] = books(portal);
+    let [seats, mail, record, fee] = portal.books();
     for (system, lines) in [("mail", mail), ("record", record), ("fee", fee)] {
         assert_eq!(seats, lines, "who has a seat and who is in the {system}");
     }
@@ -481,7 +460,7 @@ fn a_system_that_is_down_holds_up_its_own_work_and_nothing_else() {
     let enrolled = portal.press(&student, "enrol", &json!({ "section": section }), "press-1");
     assert_eq!(enrolled.status, 201, "nobody waits for a system behind: {}", enrolled.text());
     portal.until("mail and fee to be written", |portal| {
-        let [_, mail, _, fee] = books(portal);
+        let [_, mail, _, fee] = portal.books();
         mail.len() == 1 && fee.len() == 1
     });
     portal.until("the record to have been tried", |portal| {
@@ -491,7 +470,7 @@ fn a_system_that_is_down_holds_up_its_own_work_and_nothing_else() {
         let words = record["words"].as_str().expect("words").to_owned();
         words.contains("because the academic record answers 503")
     });
-    assert_eq!(books(&portal)[2], []);
+    assert_eq!(portal.books()[2], []);
     // Dropped meanwhile: what has not been written is not written any more, and what has been is undone, from the end.
     assert_eq!(portal.press(&student, "drop", &json!({ "section": section }), "drop-1").status, 200);
     portal.make("record", "up");
@@ -556,12 +535,18 @@ fn a_kill_in_the_middle_leaves_nobody_half_enrolled() {
     let seats = assert_whole(&portal);
     assert!(!seats.is_empty());
     assert!(seats.iter().all(|(student, _)| !student.ends_with('7')), "who dropped is out");
-    for section in portal.get("/api/seats").json()["sections"].as_array().expect("a list") {
-        let number = |field: &str| section[field].as_u64().expect("a number");
-        assert!(number("taken") + number("offered") <= number("capacity"), "{section}");
-        let taken = seats.iter().filter(|(_, name)| section["section"] == **name).count() as u64;
-        assert_eq!(number("taken"), taken, "{section}");
-    }
+    let sections =
+        |portal: &Portal| portal.get("/api/seats").json()["sections"].as_array().expect("a list").clone();
+    let number = |section: &Value, field: &str| section[field].as_u64().expect("a number");
+    // What is shown may be of a moment ago, and of every moment it is no more than there is.
+    portal.until("the seats to be shown as they are", |portal| {
+        sections(portal).iter().all(|section| {
+            let shown = number(section, "taken") + number(section, "offered");
+            assert!(shown <= number(section, "capacity"), "{section}");
+            let taken = seats.iter().filter(|(_, name)| section["section"] == **name).count();
+            number(section, "taken") == taken as u64
+        })
+    });
 }
 
 #[test]
@@ -609,15 +594,15 @@ async fn the_whole_runs_with_its_systems_in_postgresql() {
     // What is gone is not up, whatever no drill has said of it.
     let health =
         |portal: &Portal| portal.get("/api/registrar/day").json()["systems"]["fee"]["health"].clone();
-    let up = tokio::task::block_in_place(|| health(&portal));
-    assert_eq!(up, "up");
+    tokio::task::block_in_place(|| portal.until("the ledger to be up", |portal| health(portal) == "up"));
     postgres.kill();
     tokio::task::block_in_place(|| portal.until("the ledger to be away", |portal| health(portal) == "away"));
 }
 
 #[test]
 fn an_offer_that_lapses_goes_to_the_next_in_line() {
-    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "3s"]);
+    // Two offers long nobody else gets the seat, however slow the machine is.
+    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "5s"]);
     let section = first_section(&portal);
     portal.resize(&section, 1);
     let students = portal.students_for(&section);
@@ -702,6 +687,200 @@ fn an_offer_gives_up_the_old_seat_once_and_only_while_it_is_there() {
     assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("no_offer")), "{}", refused.text());
     portal.settled();
     assert_eq!(assert_whole(&portal), []);
+}
+
+/// A student of whom a seat in a section is only kept: the line's first, when the section gets its seats.
+fn keep(portal: &Portal, student: &str, section: &str) {
+    portal.resize(section, 0);
+    let joined = portal.press(student, "join", &json!({ "section": section }), &format!("join-{section}"));
+    assert_eq!(joined.status, 202, "{}", joined.text());
+    portal.resize(section, 1);
+    portal.until("the seat to be kept", |portal| offers(portal, student) == [section]);
+}
+
+fn offers(portal: &Portal, student: &str) -> Vec<String> {
+    let offers = portal.get(&format!("/api/students/{student}")).json()["offers"].clone();
+    let section = |offer: &Value| offer["section"].as_str().expect("a section").to_owned();
+    offers.as_array().expect("a list").iter().map(section).collect()
+}
+
+/// What a refusal says is possible: what, with which section given, for which section.
+fn ways(refused: &Value) -> Vec<(String, String, String)> {
+    let text = |way: &Value, field: &str| way[field].as_str().unwrap_or_default().to_owned();
+    let possible = refused["possible"].as_array().expect("a list").iter();
+    possible.map(|way| (text(way, "action"), text(way, "give"), text(way, "section"))).collect()
+}
+
+fn way(action: &str, give: &str, section: &str) -> (String, String, String) {
+    (action.into(), give.into(), section.into())
+}
+
+/// Nothing was written for a seat that is only kept. Its swap gave the books a second enrolment, which the engine only held: when
+/// it lapsed there was a fee without a seat, and when it was accepted there were two.
+#[test]
+fn a_kept_seat_is_swapped_for_an_enrolment_and_nothing_is_undone_that_never_was() {
+    let portal = Portal::start(SOON);
+    let [kept, want] = [0, 3].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let may_both = |student: &&String| portal.students_for(&want).contains(student);
+    let students: Vec<String> = portal.students_for(&kept).iter().filter(may_both).cloned().collect();
+    let (student, next) = (&students[0], &students[1]);
+    keep(&portal, student, &kept);
+    let waits = portal.press(next, "join", &json!({ "section": kept }), "j");
+    assert_eq!(waits.status, 202, "{}", waits.text());
+    portal.settled();
+    assert_eq!(assert_whole(&portal), [], "what is only kept is in no book");
+
+    let body = json!({ "give": kept, "want": want });
+    let swap = |key: &str| portal.press(student, "swap", &body, key);
+    // Where there is no seat, what is kept stays kept.
+    portal.resize(&want, 0);
+    let full = swap("full");
+    assert_eq!((full.status, &full.json()["code"]), (409, &json!("sold_out")), "{}", full.text());
+    assert_eq!(offers(&portal, student), [kept.clone()]);
+    portal.resize(&want, 2);
+    let swapped = swap("s");
+    assert_eq!(swapped.status, 201, "{}", swapped.text());
+    assert_eq!(swap("s").json(), swapped.json(), "said again, the same");
+    assert_eq!(offers(&portal, student), Vec::<String>::new());
+    assert_eq!(offers(&portal, next), [kept.clone()], "it goes to the next in line");
+    portal.settled();
+    assert_eq!(assert_whole(&portal), [(student.clone(), want.clone())]);
+    let story = portal.story(student);
+    let undone = |step: &Value| step["undoes"] == true;
+    let steps = story["steps"].as_array().expect("a list");
+    assert!(steps.len() == 3 && !steps.iter().any(undone), "{steps:#?}");
+    // Accepted it is an enrolment, and then it is swapped as one.
+    assert_eq!(portal.press(next, "accept", &json!({ "section": kept }), "a").status, 201);
+    assert_eq!(portal.press(next, "decline", &json!({ "section": kept }), "d").json()["code"], "no_offer");
+    let swapped = portal.press(next, "swap", &body, "s");
+    assert_eq!(swapped.status, 201, "{}", swapped.text());
+    portal.settled();
+    let mut both = vec![(student.clone(), want.clone()), (next.clone(), want)];
+    both.sort();
+    assert_eq!(assert_whole(&portal), both);
+}
+
+#[test]
+fn a_refusal_names_only_what_would_work_now() {
+    let portal = Portal::start(SOON);
+    let [has, want, kept] = [0, 1, 2].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let student = portal.students_for(&has)[0].clone();
+    let swap = |give: &str, want: &str, later: bool, key: &str| {
+        let body = json!({ "give": give, "want": want, "when_offered": later });
+        portal.press(&student, "swap", &body, key)
+    };
+    // A seat, and an offer for which it is to be given.
+    assert_eq!(portal.press(&student, "enrol", &json!({ "section": has }), "k").status, 201);
+    portal.resize(&kept, 0);
+    assert_eq!(swap(&has, &kept, true, "w").status, 202);
+    portal.resize(&kept, 1);
+    portal.until("the seat to be kept", |portal| offers(portal, &student) == [kept.clone()]);
+    // Neither can be given for a third while there is the other; the offer is declined first.
+    for (give, key) in [(&kept, "one"), (&has, "other")] {
+        let refused = swap(give, &want, false, key);
+        assert_eq!(refused.status, 409, "{}", refused.text());
+        assert_eq!(ways(&refused.json()), [way("decline", "", &kept)], "{}", refused.text());
+    }
+    assert_eq!(portal.press(&student, "decline", &json!({ "section": kept }), "d").status, 200);
+    let refused = portal.press(&student, "enrol", &json!({ "section": want }), "e").json();
+    assert_eq!(ways(&refused), [way("swap", &has, &want)], "{refused}");
+    assert_eq!(swap(&has, &want, false, "now").status, 201);
+    portal.settled();
+    assert_eq!(assert_whole(&portal), [(student.clone(), want)]);
+}
+
+/// The version of the section that was to be given was taken for one of the wanted section, which was not known at that version: so
+/// there was a line to wait in, before 45 free seats.
+#[test]
+fn who_gives_what_has_lapsed_is_not_sent_to_a_line_before_free_seats() {
+    let portal = Portal::start(&["--retry-delay", "200ms", "--offer", "1s"]);
+    let [kept, want] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    for seats in 5..15 {
+        portal.resize(&kept, seats);
+    }
+    let student = portal.students_for(&kept)[0].clone();
+    portal.resize(&kept, 0);
+    assert_eq!(portal.press(&student, "join", &json!({ "section": kept }), "j").status, 202);
+    portal.resize(&kept, 1);
+    portal.until("the offer to lapse", |portal| {
+        let events = portal.story(&student)["events"].clone();
+        events.as_array().expect("a list").iter().any(|event| event["what"] == "offer_lapsed")
+    });
+    let refused = portal.press(&student, "swap", &json!({ "give": kept, "want": want }), "s").json();
+    assert_eq!((&refused["code"], &refused["version"]), (&json!("not_enrolled"), &json!(null)), "{refused}");
+    assert_eq!(ways(&refused), [way("enrol", "", &want)], "{refused}");
+}
+
+#[test]
+fn what_goes_with_a_seat_that_is_given_up_is_said() {
+    let portal = Portal::start(SOON);
+    let [has, want, other] = [0, 1, 2].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let students = portal.students_for(&has);
+    let [drops, swaps, is_offered] = [&students[0], &students[1], &students[2]];
+    portal.resize(&want, 0);
+    for student in [is_offered, drops, swaps] {
+        assert_eq!(portal.press(student, "enrol", &json!({ "section": has }), "k").status, 201);
+        let body = json!({ "give": has, "want": want, "when_offered": true });
+        assert_eq!(portal.press(student, "swap", &body, "w").status, 202);
+    }
+    portal.resize(&want, 1);
+    portal.until("the seat to be kept", |portal| offers(portal, is_offered) == [want.clone()]);
+    let drop_it = |student: &str| portal.press(student, "drop", &json!({ "section": has }), "d").json();
+    let dropped = drop_it(drops);
+    assert_eq!(dropped["lost"], json!([{ "what": "place", "section": want }]), "{dropped}");
+    assert_eq!(drop_it(drops), dropped, "said again, the same");
+    let swapped = portal.press(swaps, "swap", &json!({ "give": has, "want": other }), "s").json();
+    assert_eq!(swapped["lost"], json!([{ "what": "place", "section": want }]), "{swapped}");
+    let declined = drop_it(is_offered);
+    assert_eq!(declined["lost"], json!([{ "what": "offer", "section": want }]), "{declined}");
+    // Whoever comes for it later hears why it is gone, and so does support.
+    for (student, what) in
+        [(drops, "place in line for"), (swaps, "place in line for"), (is_offered, "seat in")]
+    {
+        let gone = portal.press(student, "accept", &json!({ "section": want }), "a").json();
+        assert_eq!(gone["code"], "no_offer", "{gone}");
+        let words = gone["message"].as_str().expect("words").to_owned();
+        assert!(words.contains("you gave") && words.contains(&has), "{words}");
+        let events = portal.story(student)["events"].clone();
+        let lost = events.as_array().expect("a list").iter().find(|event| event["because"] == json!(has));
+        let words = lost.expect("it is told")["words"].as_str().expect("words").to_owned();
+        assert!(words.starts_with(&format!("lost the {what} ")) && words.contains(&has), "{words}");
+    }
+    // What is given back with nothing promised says nothing.
+    assert_eq!(portal.press(swaps, "drop", &json!({ "section": other }), "e").json()["lost"], json!(null));
+    portal.settled();
+    assert_eq!(assert_whole(&portal), []);
+}
+
+#[test]
+fn a_seat_that_is_only_kept_is_called_that() {
+    let portal = Portal::start(SOON);
+    let [kept, other] = [0, 1].map(|at| portal.catalogue.sections()[at].id.to_string());
+    let student = portal.students_for(&kept)[0].clone();
+    keep(&portal, &student, &kept);
+    let barred = portal.get(&format!("/api/students/{student}")).json()["barred"].clone();
+    assert_eq!(barred[&kept]["code"], "already_offered", "{barred:#}");
+    let words = barred[&other]["words"].as_str().expect("words").to_owned();
+    assert!(words.contains("is kept for you") && !words.contains("You have"), "{words}");
+    let refused = portal.press(&student, "drop", &json!({ "section": kept }), "d").json();
+    assert!(refused["message"].as_str().expect("words").contains("is kept for you"), "{refused}");
+    assert_eq!(ways(&refused), [way("accept", "", &kept), way("decline", "", &kept)], "{refused}");
+    let refused = portal.press(&student, "enrol", &json!({ "section": other }), "e").json();
+    assert!(refused["message"].as_str().expect("words").contains("is kept for you"), "{refused}");
+    assert_eq!(ways(&refused), [way("swap", &kept, &other)], "{refused}");
+}
+
+#[test]
+fn before_a_draw_there_is_the_draw_to_take_part_in() {
+    let portal = Portal::start(&["--retry-delay", "200ms", "--opens-in", "1h", "--shuffle"]);
+    let section = first_section(&portal);
+    let student = portal.students_for(&section)[0].clone();
+    let early = |key: &str| portal.press(&student, "enrol", &json!({ "section": section }), key).json();
+    let refused = early("one");
+    assert_eq!(refused["code"], "not_open", "{refused}");
+    assert_eq!(ways(&refused), [way("join", "", &section), way("wait", "", &section)], "{refused}");
+    assert_eq!(portal.press(&student, "join", &json!({ "section": section }), "j").status, 202);
+    assert_eq!(ways(&early("other")), [way("wait", "", &section)]);
 }
 
 /// One key for an enrolment, a swap and whatever else: the first has it, and nobody gets a seat without what follows from it.
@@ -869,7 +1048,7 @@ async fn the_whole_runs_with_a_server_of_its_own() {
         assert_eq!(seen["enrolments"], was["enrolments"]);
         assert_eq!(portal.get("/healthz").status, 503);
         assert_eq!(portal.get(&format!("/api/support/{student}")).status, 200);
-        let press = portal.press(&student, "drop", &json!({ "section": sections[1] }), "gone");
+        let press = portal.press_once(&student, "drop", &json!({ "section": sections[1] }), "gone");
         assert_eq!((press.status, &press.json()["code"]), (503, &json!("away")), "{}", press.text());
         // What no server is needed for is refused as ever.
         let nobody = portal.press(&student, "enrol", &json!({ "section": "none-1" }), "none");

@@ -6,6 +6,7 @@
 //! | [`listen`], [`page`], [`origin`] | the listener within bounds; files of a page; whose page asks |
 //! | [`duration`], [`words`] | spans of time, numbers and colours, for people |
 //! | [`process`], [`engine_server`] | a server as a child: started, killed, started again, ended |
+//! | [`port`] | a port that stays ours while nobody listens on it |
 //! | [`wire`] | one HTTP connection of a load: a request out, an answer in |
 //! | [`chance`], [`cpu`] | chance that can be repeated; who used the processor |
 //! | [`chart`] | the shapes and axes of a drawing |
@@ -21,6 +22,7 @@ pub mod engine_server;
 pub mod listen;
 pub mod origin;
 pub mod page;
+pub mod port;
 pub mod process;
 pub mod program;
 pub mod wire;

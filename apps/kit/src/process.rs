@@ -1,7 +1,7 @@
 //! A server as a child: started, killed, started again, ended.
 //!
-//! It is a program whose `serve` takes `--listen` and `--data`, and says where it listens. Its messages go to a file, where
-//! its address is read from, and whose end is shown if it does not start. Whatever ends this program by a signal that can
+//! It is a program whose `serve` takes `--listen` and `--data`, and says where it listens. Its messages go to a file, which
+//! is read for that line, and whose end is shown if it does not start. Whatever ends this program by a signal that can
 //! be caught or by an error, the child goes with it. Whether it answers is asked by the caller; what it is for, nobody
 //! here knows.
 
@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use crate::cpu;
+use crate::{cpu, port::Port};
 
 /// A server that is not ready after this long is given up.
 const READY_PATIENCE: Duration = Duration::from_secs(120);
@@ -53,38 +53,37 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Process {
     setup: Setup,
-    address: SocketAddr,
+    port: Port,
     child: Child,
     /// Processor time of those that were killed.
     cpu_of_dead: Duration,
 }
 
 impl Process {
-    /// Starts one on a free port, and waits until it says that it listens.
+    /// Starts one on a port of its own, and waits until it says that it listens.
     ///
     /// # Errors
     /// It cannot be started, ends by itself, or takes too long; with its last messages.
     pub async fn start(setup: Setup) -> anyhow::Result<Process> {
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let port = Port::own().context("there is no free port")?;
         // One that ran here before left its own messages.
         let said_before = setup.messages().len();
-        let child = setup.spawn(nowhere)?;
-        let mut process = Process { setup, address: nowhere, child, cpu_of_dead: Duration::ZERO };
+        let child = setup.spawn(port.address())?;
+        let mut process = Process { setup, port, child, cpu_of_dead: Duration::ZERO };
         let start = Instant::now();
-        process.address = loop {
+        loop {
             let said = process.setup.messages();
-            if let Some(address) = address_in(&said[said_before.min(said.len())..]) {
-                break address;
+            if address_in(&said[said_before.min(said.len())..]) == Some(process.address()) {
+                return Ok(process);
             }
             process.check(start).await?;
-        };
-        Ok(process)
+        }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Kills it as a crash would, and starts it again on the same data and port. It may not listen yet.
@@ -95,7 +94,7 @@ impl Process {
         self.cpu_of_dead += cpu::used(self.child.id()).unwrap_or_default();
         self.child.kill()?;
         self.child.wait()?;
-        self.child = self.setup.spawn(self.address)?;
+        self.child = self.setup.spawn(self.port.address())?;
         Ok(())
     }
 

@@ -361,7 +361,7 @@ impl Drop for Browser {
             let (session, port) = (&self.session, self.driver.port);
             write!(driver, "DELETE /session/{session} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
             // The driver answers when the browser is gone, and keeps the connection.
-            driver.read(&mut [0; 64]).map(drop)
+            driver.read_exact(&mut [0; 1])
         };
         // Nothing can be done about a failure here but to end the driver, which comes next.
         drop(farewell());

@@ -18,6 +18,6 @@ pub mod http;
 pub mod program;
 
 /// Patience with a machine that is slow, or busy with other tests; nothing is measured by it.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 /// Between two looks at something that is waited for.
 pub const POLL_EVERY: Duration = Duration::from_millis(20);

@@ -3,11 +3,11 @@
 mod support;
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use app_kit::port::Port;
 use support::{MailServer, files};
 use uploads::mail::{Mail, Mailer, Outcome, Refusal, Verdict};
 
@@ -224,10 +224,8 @@ async fn a_conversation_that_is_given_up_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_server_that_is_away_hangs_up_or_cannot_do_what_is_asked_is_a_retry() {
     // A port that nobody listens on.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    drop(listener);
-    let mailer = Mailer::smtp(&format!("smtp://127.0.0.1:{port}")).expect("an address");
+    let nobody = Port::own().expect("a free port");
+    let mailer = Mailer::smtp(&format!("smtp://{}", nobody.address())).expect("an address");
     let refused = refusal(mailer.deliver(&mail("0-1", "ann@example.org")).await);
     assert_eq!(
         (refused.code, refused.kind.as_str(), refused.verdict),

@@ -1,8 +1,19 @@
 //! A surge with kills, end to end: the command's own accounting is the judge, and its exit code the verdict.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+
+/// The queue server beside the service. `cargo test --workspace` has built both; for this crate alone it may be missing.
+fn tidegate() -> PathBuf {
+    let server = Path::new(env!("CARGO_BIN_EXE_uploads")).with_file_name("tidegate");
+    if !server.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--locked", "-p", "tidegate-cli"]).status();
+        assert!(built.expect("cargo runs").success(), "the server is built");
+    }
+    server
+}
 
 /// Runs `uploads surge` and gives its report; it must have found every upload accounted for.
 fn surge(options: &[&str]) -> Value {
@@ -41,4 +52,28 @@ fn killed_services_and_dead_workers_lose_and_double_nothing() {
     ]);
     assert_eq!(report["kills"].as_array().map(Vec::len), Some(3), "{report:#}");
     assert_eq!(report["accepted"], 1_500, "{report:#}");
+}
+
+#[test]
+fn a_queue_server_and_a_service_that_die_in_turn_lose_and_double_nothing() {
+    let server = tidegate();
+    let report = surge(&[
+        "--split",
+        "--tidegate",
+        server.to_str().expect("a plain path"),
+        "--count",
+        "400",
+        "--peak",
+        "200",
+        "--kill",
+        "2",
+        "--seed",
+        "7",
+        "--lease",
+        "2s",
+        "--retry-delay",
+        "50ms",
+    ]);
+    assert_eq!(report["kills"].as_array().map(Vec::len), Some(2), "{report:#}");
+    assert_eq!(report["accepted"], 400, "{report:#}");
 }

@@ -1,6 +1,6 @@
 //! What is published of queues: at every moment the last snapshot that is due and whose frame is durable, to the letter.
 //!
-//! A shard shows what it has recovered before it takes calls. It makes a snapshot in its first turn, and after each frame in the first turn that comes no sooner than [`SNAPSHOT_MS`] after the last
+//! A shard makes a snapshot of what its log has brought back, another in its first turn, and after each frame in the first turn that comes no sooner than [`SNAPSHOT_MS`] after the last
 //! one. Left out: rates, which fade with time and are means; they are held to scripts in the engine.
 
 use std::collections::VecDeque;
@@ -33,30 +33,28 @@ struct Snapshot {
 impl Snapshot {
     fn of(now: u64, twin: &Twin) -> Self {
         let queues: Vec<SeenQueue> = twin.queues.keys().filter_map(|name| twin.seen_queue(name)).collect();
-        let as_of = if queues.is_empty() { 0 } else { now };
-        Self { as_of, queues }
+        Self { as_of: if queues.is_empty() { 0 } else { now }, queues }
     }
 }
 
 impl Queues {
-    /// The shard has gone. What it has shown stays until it is open again.
+    /// The shard has gone. What was shown last is shown until there is another.
     ///
     /// # Errors
     /// If something else is shown than what was, or what was coming: it may have been synced last.
-    pub(crate) fn gone(&mut self, engine: &Engine) -> Result<(), String> {
+    pub(crate) fn before_recovery(&mut self, engine: &Engine) -> Result<(), String> {
         let shown = look(engine);
-        let mut may_be = self.coming.drain(..).map(|(_, snapshot)| snapshot);
-        if shown != self.shown && !may_be.any(|snapshot| snapshot == shown) {
+        let is_coming = self.coming.iter().any(|(_, snapshot)| *snapshot == shown);
+        if shown != self.shown && !is_coming {
             return Err(format!("queues are published when the shard went as they never were: {shown:?}"));
         }
-        drop(may_be);
-        *self = Self { shown, ..Self::default() };
+        self.coming.clear();
         Ok(())
     }
 
-    /// A shard has just been opened on a log whose last frame is of `now`, and left it as `twin`. It will publish in its first turn.
-    pub(crate) fn recovered(&mut self, now: u64, twin: &Twin) {
-        *self = Self { shown: Snapshot::of(now, twin), due_at: Some(0), ..Self::default() };
+    /// A log was replayed: what it brought back is shown at once, and what the first turn makes of it likewise.
+    pub(crate) fn replayed(&mut self, now: u64, twin: &Twin) {
+        (self.shown, self.due_at, self.made_at) = (Snapshot::of(now, twin), Some(0), now);
     }
 
     /// A turn at `now` has ended; its frame, or the one before it if it wrote none, is `last`.

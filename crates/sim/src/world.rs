@@ -51,8 +51,8 @@ const PAYLOADS_OF_STEP: u64 = 10_000;
 /// Turns that may follow one another because each says that more is due.
 const TURNS_MAX: usize = 200;
 /// At the end a log may have so many times what is alive in it, and so many bytes beside: its last segment, and what its frames cost.
-const LOG_PER_ALIVE: u64 = 4;
-const LOG_SLACK_BYTES: u64 = 49_152;
+const LOG_PER_ALIVE: u64 = 6;
+const LOG_SLACK_BYTES: u64 = 65_536;
 /// Seconds within which it has come down to that, and steps of a walk in each.
 const QUIET_S: u64 = 30;
 const STEPS_OF_WALK: u64 = 5;
@@ -216,7 +216,7 @@ impl World {
             coverage: Coverage::default(),
             digest: DIGEST,
         };
-        world.queues.recovered(0, &world.twin);
+        world.queues.replayed(0, &world.twin);
         world.limit_disk();
         Ok(world)
     }
@@ -996,7 +996,7 @@ impl World {
     fn recover(&mut self) -> Result<(), String> {
         let frames = self.frames.iter().map(|kept| (kept.frame, &kept.twin));
         self.published.before_recovery(&self.engine, self.durable, frames)?;
-        self.queues.gone(&self.engine)?;
+        self.queues.before_recovery(&self.engine)?;
         if self.chance.percent(10) && !self.faults_end {
             match self.chance.percent(30) {
                 true => self.disk.crash_in(META),
@@ -1100,15 +1100,14 @@ impl World {
         if last < self.durable {
             self.published.lost(&self.engine);
         }
-        self.published.recovered(last);
-        self.queues.recovered(state.now().0, &self.twin);
         self.twin.adopt_order(&state.places());
         (self.last, self.durable, self.first) = (last, last, 0);
+        self.published.recovered(last);
+        self.queues.replayed(state.now().0, &self.twin);
         (self.room, self.was_full) = (Room::new(self.plan.disk_reserve_bytes), false);
         self.frames = VecDeque::from([Kept { frame: last, claim: last, twin: self.twin.clone() }]);
         let now = self.clock.now();
         (self.time, self.steady_ms) = (state.now().0.max(now.wall.0), now.steady_ms);
-        // Before the first turn: whoever comes through the door now must find what there is.
         self.look_at_published()?;
         // One slot says that the log was closed; the other, that it is open again, hangs on its being readable.
         if recovery_closed && self.plan.flips() && self.chance.percent(30) && self.disk.list().is_ok() {
@@ -1250,14 +1249,22 @@ impl World {
         Ok(())
     }
 
-    /// What was written anew is read from its new home once the old one has gone: now and then all of it at once.
+    /// What was written anew is read from its new home once the old one has gone: now and then all of it at once, by somebody who looks or
+    /// by a start.
     fn look_after_trim(&mut self) -> Result<(), String> {
         let first = self.log.as_ref().map_or(0, |log| log.status().first.0);
         if first <= self.first || self.slow.is_some() {
             return Ok(());
         }
         self.first = first;
-        if self.chance.percent(25) { self.look_at_all() } else { Ok(()) }
+        match self.chance.below(20) {
+            0..5 => self.look_at_all(),
+            5..9 => {
+                self.coverage.note("fault", "process dies after a trim");
+                self.crash(Survival::Everything)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Turns and log steps until nothing is under way.

@@ -17,7 +17,8 @@ Examples:
 
 Everyone arrives at the opening, looks again and again, and clicks twice; the portal is killed three times, and the fee \
 ledger is down for a while. When all is quiet, what students were told is held against the seats, the mails, the records \
-and the fees. If somebody is oversold, doubled, half enrolled or lost, the exit code is 1; with --compare only what Tidegate did counts.";
+and the fees. If somebody is oversold, doubled, half enrolled or lost, the exit code is 1; with --compare only what Tidegate did counts, and naive must be seen to oversell. \
+It is 2 if the arguments make no sense, and 0 otherwise.";
 
 /// When the run begins, the opening is so far away.
 const OPENS: Duration = Duration::from_secs(2);
@@ -82,8 +83,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Draw the day
-    #[arg(long, value_name = "FILE", conflicts_with = "compare")]
+    /// Draw the day; with --compare, each strategy's into a file of its own, as day-naive.svg for day.svg
+    #[arg(long, value_name = "FILE")]
     pub(crate) chart: Option<PathBuf>,
 
     /// Wait at most so long until everything that follows the enrolments is done
@@ -105,6 +106,17 @@ impl Args {
             refreshes: self.refresh,
             seed: self.seed,
         }
+    }
+
+    /// Where this strategy's day is drawn.
+    pub(crate) fn chart_of(&self, strategy: Strategy) -> Option<PathBuf> {
+        let chart = self.chart.as_ref()?;
+        if !self.compare {
+            return Some(chart.clone());
+        }
+        let stem = chart.file_stem().unwrap_or_default().to_string_lossy();
+        let ending = chart.extension().map_or_else(String::new, |it| format!(".{}", it.to_string_lossy()));
+        Some(chart.with_file_name(format!("{stem}-{}{ending}", super::compare::name(strategy))))
     }
 
     /// Arguments of the portal, whatever decides.
@@ -160,6 +172,19 @@ mod tests {
         assert_eq!((args.students, args.sections, args.kill), (10_000, 300, 3));
         let portal = args.portal_arguments(Strategy::RedisLock);
         assert!(portal.windows(2).any(|pair| pair == ["--strategy", "redis-lock"]), "{portal:?}");
+    }
+
+    #[test]
+    fn a_comparison_draws_each_strategy_into_a_file_of_its_own() {
+        let charts = |line: &str| {
+            let args = parse(line).expect("arguments");
+            [Strategy::Naive, Strategy::RedisLock].map(|strategy| args.chart_of(strategy))
+        };
+        let paths = |paths: [&str; 2]| paths.map(|path| Some(PathBuf::from(path)));
+        assert_eq!(charts("--chart out/day.svg"), paths(["out/day.svg"; 2]));
+        let each = charts("--compare --chart out/day.svg");
+        assert_eq!(each, paths(["out/day-naive.svg", "out/day-redis-lock.svg"]));
+        assert_eq!(charts("--compare"), [None, None]);
     }
 
     #[test]

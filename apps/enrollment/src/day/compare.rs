@@ -25,12 +25,14 @@ pub(crate) fn name(strategy: Strategy) -> &'static str {
     }
 }
 
-const HEADS: [&str; 12] = [
+const HEADS: [&str; 14] = [
     "strategy",
     "enrolments",
     "/s",
+    "best second",
     "click p50",
     "click p99",
+    "looks p99",
     "conflicts",
     "retries",
     "oversold",
@@ -42,12 +44,12 @@ const HEADS: [&str; 12] = [
 
 /// The table, in columns for the eye.
 pub(crate) fn table(reports: &[Report], style: Style) -> String {
-    let rows: Vec<[String; 12]> = reports.iter().map(row).collect();
+    let rows: Vec<[String; 14]> = reports.iter().map(row).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([HEADS[column].len()]).max().unwrap_or(0)
     };
-    let line = |cells: &[String; 12]| {
+    let line = |cells: &[String; 14]| {
         let mut line = String::new();
         for (column, cell) in cells.iter().enumerate() {
             let pad = width(column) - cell.chars().count();
@@ -69,7 +71,7 @@ pub(crate) fn table(reports: &[Report], style: Style) -> String {
     text
 }
 
-fn row(report: &Report) -> [String; 12] {
+fn row(report: &Report) -> [String; 14] {
     let figures = &report.figures;
     let clicks = &figures.clicks_outside_kills;
     let count = |of: fn(&Verdict) -> u64| {
@@ -82,8 +84,10 @@ fn row(report: &Report) -> [String; 12] {
         name(report.strategy).to_owned(),
         thousands(figures.enrolments),
         thousands(figures.enrolments_per_s.round() as u64),
-        duration::latency(clicks.p50),
-        duration::latency(clicks.p99),
+        thousands(figures.enrolments_per_s_max),
+        duration::latency(clicks.p50_us),
+        duration::latency(clicks.p99_us),
+        duration::latency(figures.looks_outside_kills.p99_us),
         contention(|contention| contention.conflicts),
         contention(|contention| contention.retries),
         count(|verdict| verdict.oversold.count),
@@ -129,7 +133,13 @@ mod tests {
         let text = table(&reports, Style::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
-        assert!(lines[0].starts_with("strategy  enrolments   /s  click p50"), "{text}");
+        let heads = "strategy  enrolments   /s  best second  click p50  click p99  looks p99  conflicts";
+        assert!(lines[0].starts_with(heads), "{text}");
+        // In the best second; and the looks have a figure of their own.
+        assert!(
+            lines[1].starts_with("naive          9,100  812        1,204    0.90 ms    12.3 ms    44.0 ms"),
+            "{text}"
+        );
         assert!(lines[1].starts_with("naive") && lines[1].contains("1,204"), "{text}");
         assert!(lines[2].starts_with("tidegate") && lines[2].contains('–'), "{text}");
         assert!(is_good(&reports));

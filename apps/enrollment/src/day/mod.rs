@@ -86,12 +86,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         (None, None) => unreachable!("one of the two is there"),
     };
     let data = std::path::absolute(data)?;
-    if let Some(chart) = &args.chart {
+    let strategies = if args.compare { compare::ALL.to_vec() } else { vec![args.strategy] };
+    for chart in strategies.iter().filter_map(|strategy| args.chart_of(*strategy)) {
         // A day is long, and whoever cannot be shown it at its end is told at its beginning.
-        let file = fs::OpenOptions::new().create(true).append(true).open(chart);
+        let file = fs::OpenOptions::new().create(true).append(true).open(&chart);
         file.with_context(|| format!("the chart cannot be written to {}", chart.display()))?;
     }
-    let strategies = if args.compare { compare::ALL.to_vec() } else { vec![args.strategy] };
     // Whatever ends the day, the processes it started and its directory go with it.
     let reports = runtime.block_on(unless_interrupted(live(&args, &strategies, &data)))?;
     let style = Style::of_stdout();
@@ -235,9 +235,9 @@ impl Day<'_> {
             examples: tally.examples.clone(),
             chart: None,
         };
-        if let Some(file) = &self.args.chart {
+        if let Some(file) = self.args.chart_of(self.strategy) {
             let svg = chart::draw(&self.drawing(&report, &tally, &events));
-            fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+            fs::write(&file, svg).with_context(|| format!("cannot write {}", file.display()))?;
             report.chart = Some(file.display().to_string());
         }
         Ok(report)
@@ -318,11 +318,14 @@ impl Day<'_> {
     /// Waits until nothing is left to do downstream; `false` if that takes too long.
     async fn until_quiet(&self, portal: &mut Portal) -> anyhow::Result<bool> {
         let start = Instant::now();
+        // Counts are of a moment ago, and may miss what followed from the last click: all must be done twice.
+        let mut was_done = false;
         loop {
             let doing: Doing = portal.caller.get("/api/registrar/day").await?;
-            if doing.is_done() {
+            if doing.is_done() && was_done {
                 return Ok(true);
             }
+            was_done = doing.is_done();
             if start.elapsed() > self.args.quiet_timeout {
                 return Ok(false);
             }
@@ -355,7 +358,7 @@ impl Day<'_> {
             "{} students at once: {} enrolled, p99 of a click {} outside the kills",
             thousands(u64::from(self.args.students)),
             thousands(report.figures.enrolments),
-            duration::latency(clicks.p99),
+            duration::latency(clicks.p99_us),
         );
         let verdict = match &report.verdict {
             Some(verdict) => verdict

@@ -122,7 +122,7 @@ fn line(name: &str, at: Duration, tally: &Tally, told: &mut Told) -> String {
     let latency = Latency::of(clicks);
     let p99 = match latency.count {
         0 => "none answered".to_owned(),
-        _ => format!("p99 {}", duration::latency(latency.p99)),
+        _ => format!("p99 {}", duration::latency(latency.p99_us)),
     };
     let retries: u64 = tally.retries.values().sum();
     format!(

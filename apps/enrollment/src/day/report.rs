@@ -80,10 +80,10 @@ pub(crate) struct Figures {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Latency {
     pub(crate) count: u64,
-    pub(crate) p50: u64,
-    pub(crate) p95: u64,
-    pub(crate) p99: u64,
-    pub(crate) max: u64,
+    pub(crate) p50_us: u64,
+    pub(crate) p95_us: u64,
+    pub(crate) p99_us: u64,
+    pub(crate) max_us: u64,
 }
 
 impl Latency {
@@ -94,7 +94,13 @@ impl Latency {
             let rank = (quantile * all.len() as f64).ceil() as usize;
             all.get(rank.saturating_sub(1)).copied().unwrap_or(0)
         };
-        Latency { count: all.len() as u64, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
+        Latency {
+            count: all.len() as u64,
+            p50_us: at(0.5),
+            p95_us: at(0.95),
+            p99_us: at(0.99),
+            max_us: at(1.0),
+        }
     }
 }
 
@@ -222,7 +228,7 @@ impl Report {
             ("look, all", looks),
         ] {
             let [p50, p95, p99, max] =
-                [latency.p50, latency.p95, latency.p99, latency.max].map(duration::latency);
+                [latency.p50_us, latency.p95_us, latency.p99_us, latency.max_us].map(duration::latency);
             writeln!(text, "{name:<30} {:>9} {p50:>9} {p95:>9} {p99:>9} {max:>9}", thousands(latency.count))?;
         }
         let figures = &self.figures;

@@ -16,7 +16,7 @@ fn events(kills: &[(u64, u64)]) -> Events {
 }
 
 pub(crate) fn report(strategy: Strategy, verdict: Verdict) -> Report {
-    let latency = Latency { count: 52_000, p50: 900, p95: 2_000, p99: 12_300, max: 1_400_000 };
+    let latency = Latency { count: 52_000, p50_us: 900, p95_us: 2_000, p99_us: 12_300, max_us: 1_400_000 };
     Report {
         strategy,
         servers: vec![],
@@ -36,7 +36,7 @@ pub(crate) fn report(strategy: Strategy, verdict: Verdict) -> Report {
                 again: 2,
             }),
             looks: latency,
-            looks_outside_kills: latency,
+            looks_outside_kills: Latency { p99_us: 44_000, ..latency },
             looks_given_up: 0,
             enrolments: 9_100,
             enrolments_per_s: 812.4,
@@ -59,8 +59,8 @@ pub(crate) fn report(strategy: Strategy, verdict: Verdict) -> Report {
 #[test]
 fn quantiles_are_those_of_the_sorted_list() {
     let latency = Latency::of((1..=1_000).rev().collect());
-    assert_eq!(latency, Latency { count: 1_000, p50: 500, p95: 950, p99: 990, max: 1_000 });
-    assert_eq!(Latency::of(vec![7]), Latency { count: 1, p50: 7, p95: 7, p99: 7, max: 7 });
+    assert_eq!(latency, Latency { count: 1_000, p50_us: 500, p95_us: 950, p99_us: 990, max_us: 1_000 });
+    assert_eq!(Latency::of(vec![7]), Latency { count: 1, p50_us: 7, p95_us: 7, p99_us: 7, max_us: 7 });
     assert_eq!(Latency::of(vec![]), Latency::default());
 }
 
@@ -78,9 +78,9 @@ fn what_was_under_way_during_a_kill_is_left_out() {
         ..Tally::default()
     };
     let figures = Figures::of(&tally, &events(&[(4, 7)]), Duration::ZERO);
-    assert_eq!((figures.clicks.count, figures.clicks.max), (4, 6 * SECOND));
-    assert_eq!((figures.clicks_outside_kills.count, figures.clicks_outside_kills.max), (2, 2 * SECOND));
-    assert_eq!(figures.looks.max, 3 * SECOND);
+    assert_eq!((figures.clicks.count, figures.clicks.max_us), (4, 6 * SECOND));
+    assert_eq!((figures.clicks_outside_kills.count, figures.clicks_outside_kills.max_us), (2, 2 * SECOND));
+    assert_eq!(figures.looks.max_us, 3 * SECOND);
     let longest = figures.longest_outside_kills.expect("there are two");
     assert_eq!((longest.pressed_ms, longest.after_kill_ms, longest.took_ms), (8_000, Some(1_000), 2_000));
 }

@@ -1,13 +1,19 @@
 //! Every strategy with a database, against real servers: who gets the last seats, the second press, and what is left in
 //! the outbox.
 
-use std::{collections::BTreeSet, fs::Permissions, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use enrollment::{
     catalogue::{Catalogue, Section},
     downstream::{Downstream, System},
     eligibility::{Ineligible, judge_alone},
-    seats::{Enrolled, Refused, Seats, Strategy, Why, Wish, postgres::PostgresSeats},
+    seats::{Dropped, Enrolled, Refused, Seats, Strategy, Why, Wish, postgres::PostgresSeats},
 };
 use tokio::task::JoinSet;
 
@@ -17,6 +23,8 @@ const SEATS: usize = 10;
 const CROWD: usize = 60;
 /// So often one presses again before it is no patience any more.
 const PRESSES_MAX: usize = 10;
+/// With a machine that has other things to do; nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Servers, and a university in which a section has [`SEATS`] seats and a crowd that may have them.
 struct Campus {
@@ -56,28 +64,48 @@ impl Campus {
         Arc::new(seats.expect("seats"))
     }
 
+    /// A connection of one's own, and what carries it.
+    async fn connect(&self) -> (tokio_postgres::Client, tokio::task::JoinHandle<()>) {
+        let connected = tokio_postgres::connect(self.postgres.url(), tokio_postgres::NoTls).await;
+        let (client, connection) = connected.expect("PostgreSQL answers");
+        (client, tokio::spawn(async move { drop(connection.await) }))
+    }
+
     fn wish(&self, student: usize, key: &str) -> Wish {
         Wish { student: self.crowd[student].id.clone(), section: self.section.id.clone(), key: key.into() }
     }
 
-    /// The whole crowd presses at once, everybody twice with one key. Whoever waits for longer than a strategy lets them
-    /// (where syncing is slow) presses again with that key, as a page does.
+    /// The whole crowd presses at once, everybody twice with one key.
     async fn rush(&self, seats: &Arc<PostgresSeats>) -> Vec<(usize, Result<Enrolled, Refused>)> {
         let mut presses = JoinSet::new();
         for press in 0..CROWD * 2 {
             let (student, seats) = (press % CROWD, Arc::clone(seats));
             let wish = self.wish(student, &format!("key-{student}"));
-            presses.spawn(async move {
-                let mut answer = seats.enrol(&wish).await;
-                for _ in 0..PRESSES_MAX {
-                    let Err(Refused { why: Why::Away(_), .. }) = &answer else { break };
-                    answer = seats.enrol(&wish).await;
-                }
-                (student, answer)
-            });
+            presses.spawn(async move { (student, enrol(&seats, &wish).await) });
         }
         presses.join_all().await
     }
+}
+
+/// Presses. Whoever waits for longer than a strategy lets them (where syncing is slow, or a lock is lost) presses again with that
+/// key, as a page does.
+async fn enrol(seats: &PostgresSeats, wish: &Wish) -> Result<Enrolled, Refused> {
+    let mut answer = seats.enrol(wish).await;
+    for _ in 0..PRESSES_MAX {
+        let Err(Refused { why: Why::Away(_), .. }) = &answer else { break };
+        answer = seats.enrol(wish).await;
+    }
+    answer
+}
+
+/// Drops, in the same way.
+async fn drop_seat(seats: &PostgresSeats, wish: &Wish) -> Result<Dropped, Refused> {
+    let mut answer = seats.drop_seat(wish).await;
+    for _ in 0..PRESSES_MAX {
+        let Err(Refused { why: Why::Away(_), .. }) = &answer else { break };
+        answer = seats.drop_seat(wish).await;
+    }
+    answer
 }
 
 /// Honest strategies: as many seats as there are, each to one, and one answer for both presses.
@@ -103,13 +131,13 @@ async fn check_honest(strategy: Strategy) {
 
     // The same key again, after all: the same answer; with another section, a refusal.
     let winner = by_student.iter().position(|ids| !ids.is_empty()).expect("somebody");
-    let again = seats.enrol(&campus.wish(winner, &format!("key-{winner}"))).await.expect("the same");
+    let again = enrol(&seats, &campus.wish(winner, &format!("key-{winner}"))).await.expect("the same");
     assert!(by_student[winner].contains(&again.enrolment.id));
     let other = campus.catalogue.sections()[3].id.clone();
     let reused = Wish { section: other, ..campus.wish(winner, &format!("key-{winner}")) };
-    assert_eq!(seats.enrol(&reused).await.expect_err("reused").why, Why::KeyReused);
+    assert_eq!(enrol(&seats, &reused).await.expect_err("reused").why, Why::KeyReused);
     // Another key is another wish, and the student is in already.
-    let twice = seats.enrol(&campus.wish(winner, "another")).await.expect_err("twice");
+    let twice = enrol(&seats, &campus.wish(winner, "another")).await.expect_err("twice");
     assert_eq!(twice.why, Why::Ineligible(Ineligible::HasSection));
 
     // Nor does the key of an enrolment drop anything.
@@ -117,16 +145,16 @@ async fn check_honest(strategy: Strategy) {
     assert_eq!(reused.why, Why::KeyReused);
 
     // A seat that is given back is for the next, and the drop may be said twice.
-    let dropped = seats.drop_seat(&campus.wish(winner, "drop")).await.expect("dropped");
+    let drop_it = async |key: &str| drop_seat(&seats, &campus.wish(winner, key)).await;
+    let dropped = drop_it("drop").await.expect("dropped");
     assert!(by_student[winner].contains(&dropped.enrolment));
-    let again = seats.drop_seat(&campus.wish(winner, "drop")).await.expect("dropped before");
-    assert_eq!(again.enrolment, dropped.enrolment);
-    let gone = seats.drop_seat(&campus.wish(winner, "once more")).await.expect_err("nothing to drop");
+    assert_eq!(drop_it("drop").await.expect("dropped before").enrolment, dropped.enrolment);
+    let gone = drop_it("once more").await.expect_err("nothing to drop");
     assert_eq!(gone.why, Why::NotEnrolled);
     let reused = seats.enrol(&campus.wish(winner, "drop")).await.expect_err("a drop's key enrols nobody");
     assert_eq!(reused.why, Why::KeyReused);
     let loser = by_student.iter().position(BTreeSet::is_empty).expect("somebody else");
-    seats.enrol(&campus.wish(loser, "second chance")).await.expect("the seat that was given back");
+    enrol(&seats, &campus.wish(loser, "second chance")).await.expect("the seat that was given back");
     drained(&campus, &seats, SEATS).await;
 }
 
@@ -170,7 +198,22 @@ async fn locks_in_redis_give_each_seat_once() {
 async fn a_naive_application_oversells_and_enrols_twice() {
     let campus = Campus::open().await;
     let seats = campus.seats(Strategy::Naive).await;
-    campus.rush(&seats).await;
+    // Nobody writes before more than there are seats have read that all are free; that they meet is no chance then.
+    let ((holder, holding), (looker, looking)) = tokio::join!(campus.connect(), campus.connect());
+    holder.batch_execute("BEGIN; LOCK TABLE enrolments IN SHARE MODE").await.expect("nobody writes");
+    let meet = async {
+        let since = Instant::now();
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'enrolments'::regclass";
+        let waiting = async || looker.query_one(waiting, &[]).await.expect("a count").get::<_, i64>(0);
+        while waiting().await <= SEATS as i64 {
+            assert!(since.elapsed() < PATIENCE, "more than {SEATS} want to write");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        holder.batch_execute("COMMIT").await.expect("they write");
+    };
+    tokio::join!(campus.rush(&seats), meet);
+    holding.abort();
+    looking.abort();
     let all = seats.all().await.expect("all");
     assert!(all.len() > SEATS, "{} in {SEATS} seats", all.len());
 }

@@ -190,6 +190,14 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// `SlowMs` beyond this is "down".
 const SLOW_MS_MAX: u64 = 3_600_000;
 
+const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// Whether this says where the three are.
+#[must_use]
+pub fn is_place(text: &str) -> bool {
+    text == "sqlite" || POSTGRES.iter().any(|scheme| text.starts_with(scheme))
+}
+
 impl Downstream {
     /// Opens them: `sqlite` for three files under `data`, or a PostgreSQL address for three schemas.
     ///
@@ -205,11 +213,9 @@ impl Downstream {
                     sqlite::Files::open(&folder).context("the downstream systems cannot be opened")?,
                 )
             }
-            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                Store::Postgres(Box::new(
-                    postgres::Schemas::open(url).await.context("PostgreSQL for the downstream systems")?,
-                ))
-            }
+            url if is_place(url) => Store::Postgres(Box::new(
+                postgres::Schemas::open(url).await.context("PostgreSQL for the downstream systems")?,
+            )),
             other => {
                 anyhow::bail!("--downstream is `sqlite` or postgres://user@host/database, not {other:?}")
             }

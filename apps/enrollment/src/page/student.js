@@ -1,7 +1,7 @@
 // A student's page.
 //
 // A press has a key, made when its button is first shown for that wish and kept in sessionStorage until the press is answered: a
-// reload in between is the same request, and the portal does it once. Until the page shows what came of a press, another press of
+// reload in between is the same request, and the portal does it once. A press without an answer is sent again by itself. Until the page shows what came of a press, another press of
 // the same wish is the same press.
 //
 // What a press changes on the page does not answer to the rest of a double click: a button that means something else than before
@@ -76,34 +76,47 @@ function pressed(event, wish, section, go) {
   go();
 }
 
-/** Presses: sends the wish under its key, and says what came of it beside the section that it is about. */
-async function press(action, body) {
+/** A press without an answer is sent again after so long, and after twice as long each further time, up to the second, in ms. */
+const AGAIN_MS = [1000, 10000];
+/** When a wish is sent again, by itself. */
+const again_at = new Map();
+
+/** Presses: sends the wish under its key, and says what came of it beside the section that it is about. With `waited`, the page
+ * itself sends it again, after so long: nobody is looking for it, and nothing else on the page changes. */
+async function press(action, body, waited = 0) {
   const wish = wishOf(action, body);
   if (under_way.has(wish)) return;
+  clearTimeout(again_at.get(wish));
   const key = keyOf(wish);
   const about_section = body.section ?? body.want;
-  closeAsking();
+  const was_kept = state.me?.offers.some((offer) => offer.section === body.give);
   sessionStorage.setItem(`pressed:${wish}`, JSON.stringify({ action, body }));
   under_way.add(wish);
-  // What came of earlier presses has been read.
-  inPlace(() => {
-    for (const id of [...told.keys()]) {
-      told.delete(id);
-      drawSection(id, true);
-    }
-    $("#general").replaceChildren();
-  });
+  if (!waited) {
+    closeAsking();
+    // What came of earlier presses has been read.
+    inPlace(() => {
+      for (const id of [...told.keys()]) {
+        told.delete(id);
+        drawSection(id, true);
+      }
+      $("#general").replaceChildren();
+    });
+  }
   showBusy();
   const answer = await ask("POST", `${base}/${action}`, body, { "Idempotency-Key": key });
   settle();
   if (answer.status === 0 || answer.status === 503) {
     under_way.delete(wish);
-    tell(about_section, { ...(answer.body ?? away), again: () => press(action, body) });
+    if (!waited) tell(about_section, { ...(answer.body ?? away), by_itself: true, again: () => press(action, body) });
     showBusy();
+    const pause = Math.min(Math.max(2 * waited, AGAIN_MS[0]), AGAIN_MS[1]);
+    // All who wait do not come at once.
+    again_at.set(wish, setTimeout(() => press(action, body, pause), pause * (1 + Math.random() / 2)));
     return;
   }
   answered(wish);
-  tell(about_section, answer.ok ? { done: doneWords(action, body, answer.body) } : answer.body ?? away);
+  tell(about_section, answer.ok ? { done: doneWords(action, body, answer.body, was_kept) + lostWords(answer.body?.lost) } : answer.body ?? away);
   // The answer is there, and the page does not show it yet: what is pressed until then is pressed on what was.
   await look();
   under_way.delete(wish);
@@ -119,7 +132,19 @@ const away = {
   possible: [{ action: "again", words: "Press again; it is the same request." }],
 };
 
-function doneWords(action, body, answer) {
+/** What was lost with what was given up, of which it was promised for that. */
+const lostWords = (lost) => (lost ?? []).map(({ what, section }) => (what === "offer" ? ` The seat in ${section} that was kept for you went with it.` : ` Your place in line for ${section} went with it.`)).join("");
+
+/** What would be lost with this seat: it is promised for that. */
+function promisedWords(section) {
+  const gives = (one) => one.gives === section;
+  const offer = state.me?.offers.find(gives);
+  if (offer) return ` The seat in ${offer.section} that is kept for you goes with it: ${section} is to be given for that.`;
+  const place = state.me?.places.find(gives);
+  return place ? ` Your place in line for ${place.section} goes with it: ${section} is to be given for that.` : "";
+}
+
+function doneWords(action, body, answer, was_kept) {
   switch (action) {
     case "enrol": return `You have a seat in ${body.section}. The confirmation, your record and the fee follow by themselves.`;
     case "accept": return `The seat in ${body.section} is yours.`;
@@ -129,7 +154,9 @@ function doneWords(action, body, answer) {
     case "decline": return `The seat in ${body.section} goes to the next in line.`;
     case "swap": return answer?.when_offered
       ? `You keep ${body.give}, and stand in line for ${body.want}. When you accept its seat, ${body.give} is given back.`
-      : `You have ${body.want} now, and gave ${body.give} back.`;
+      : was_kept
+        ? `You have ${body.want} now, and the seat in ${body.give} is kept for you no more.`
+        : `You have ${body.want} now, and gave ${body.give} back.`;
     default: return "Done.";
   }
 }
@@ -205,10 +232,10 @@ function inPlace(draw) {
 let asking = null;
 
 const ASKS = {
-  drop: { words: ({ section }) => `Drop ${section}? It may be gone when you want it back.`, yes: "Drop it", no: "Keep it" },
+  drop: { words: ({ section }) => `Drop ${section}? It may be gone when you want it back.${promisedWords(section)}`, yes: "Drop it", no: "Keep it" },
   leave: { words: ({ section }) => `Leave the line for ${section}? Your place in it is gone then.`, yes: "Leave it", no: "Stay in line" },
   decline: { words: ({ section }) => `Decline the seat in ${section}? It is offered to the next in line then.`, yes: "Decline it", no: "Keep the offer" },
-  swap: { words: ({ give, want }) => `Give ${give} for ${want}? ${give} may be gone when you want it back.`, yes: "Swap them", no: "Keep what I have" },
+  swap: { words: ({ give, want }) => `Give ${give} for ${want}? ${give} may be gone when you want it back.${promisedWords(give)}`, yes: "Swap them", no: "Keep what I have" },
 };
 
 /** What a question can stand in, by the name of its `data-`, the innermost first. */
@@ -282,6 +309,7 @@ function toldBox(section, what) {
     { class: "told", role: "alert", "data-told": section, "data-code": what.code },
     el("p", { class: "told-message" }, what.message ?? "Nothing was done."),
     what.changed && el("p", {}, what.changed),
+    what.by_itself && el("p", {}, "This page sends it again by itself, until there is an answer."),
     ways.length > 0 && el("p", { class: "small" }, "What is still possible:"),
     ways.length > 0 && el("ul", {}, ...ways),
   );
@@ -346,22 +374,29 @@ function choices(section) {
   const seats = state.seats.get(section.id);
   if (!me || !seats) return { acts: [], note: "" };
   const has = me.enrolments.find((one) => one.section === section.id);
-  if (has) return { mine: true, acts: [careful("Drop", "drop", { section: section.id })], note: "You have a seat here." };
+  if (has) return { mine: true, acts: [careful("Drop", "drop", { section: section.id })], note: `You have a seat here.${promisedWords(section.id)}` };
   const offer = me.offers.find((one) => one.section === section.id);
   if (offer) return { mine: true, acts: [button("Accept", "accept", { section: section.id }, true)], note: "A seat is kept for you." };
   const place = me.places.find((one) => one.section === section.id);
   if (place) return { waits: true, acts: [careful("Leave the line", "leave", { section: section.id })], note: placeWords(place) };
   if (seats.door === "closed") return { acts: [], note: "The enrolment is closed." };
-  if (seats.door === "upcoming") {
-    if (!seats.draws) return { acts: [], note: "" };
-    return { acts: [button("Take part in the draw", "join", { section: section.id })], note: "Who takes part before the opening is put in an order by lot; being early is no advantage." };
-  }
   const rule = me.barred[section.id];
+  if (seats.door === "upcoming") {
+    const opens = seats.opens_at;
+    if (rule) return { acts: [], note: rule.words, opens };
+    if (!seats.draws) return { acts: [], note: "Nobody has a seat here before it opens.", opens };
+    return { acts: [button("Take part in the draw", "join", { section: section.id })], note: "Who takes part before the opening is put in an order by lot; being early is no advantage.", opens };
+  }
   if (rule?.code === "same_course") {
-    const other = me.enrolments.find((one) => state.sections.get(one.section)?.course === section.course);
+    const of_course = (one) => state.sections.get(one.section)?.course === section.course;
+    const seat = me.enrolments.find(of_course);
+    const kept = me.offers.find(of_course);
+    const other = seat ?? kept;
     if (!other) return { acts: [], note: rule.words };
+    // What is kept is in the way of a swap of what one has, and is promised for nothing itself.
+    if (kept && (seat || seats.free === 0)) return { acts: [], note: `A seat in ${kept.section}, of this course, is kept for you: accept or decline it first.` };
     const body = { give: other.section, want: section.id };
-    if (seats.free > 0) return { acts: [careful(`Swap ${other.section}`, "swap", body)], note: "" };
+    if (seats.free > 0) return { acts: [careful(`Swap ${other.section}`, "swap", body)], note: kept ? rule.words : "" };
     return { acts: [button(`Wait, then swap ${other.section}`, "swap", { ...body, when_offered: true })], note: "" };
   }
   if (rule) return { acts: [], note: rule.words };
@@ -380,6 +415,12 @@ function replaceButtons(box, buttons) {
   const focused = box.contains(document.activeElement);
   box.replaceChildren(...buttons);
   if (focused) $("button", box)?.focus();
+}
+
+/** When a section opens, with a clock that runs. */
+function opensWords(opens) {
+  if (!opens) return [];
+  return [" It opens in ", el("span", { class: "opens-time", "data-until": opens }, span(opens - server.now())), `, at ${timeOf(opens)}.`];
 }
 
 function placeWords(place) {
@@ -425,11 +466,11 @@ function drawSection(id, anyway = false) {
   bar.style.width = `${share}%`;
   const count = seats.capacity === 0 ? [el("strong", {}, "no seats"), line] : [el("strong", {}, full ? "full" : `${seats.free} free`), ` of ${seats.capacity}${line}`];
   $(".section-seats", row).replaceChildren(...count, el("span", { class: "meter", "aria-hidden": "true" }, bar));
-  const { acts, note, mine, waits } = choices(section);
+  const { acts, note, mine, waits, opens } = choices(section);
   row.toggleAttribute("data-mine", Boolean(mine));
   const draw = () => {
     replaceButtons($(".section-act", row), acts);
-    $(".section-note", row).textContent = note;
+    $(".section-note", row).replaceChildren(note, ...opensWords(opens));
     ageTold(id, mine || waits);
     drawTold(row, id);
   };

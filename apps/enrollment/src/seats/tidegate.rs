@@ -547,7 +547,8 @@ impl Seats for TidegateSeats {
 
     async fn steps(&self, student: &StudentId) -> Result<Vec<Step>, Refused> {
         let mut steps = Vec::new();
-        for system in System::ALL {
+        // As for the backlog: a drop's next step is not missed between two looks.
+        for system in System::ALL.into_iter().rev() {
             let query = JobsQuery {
                 queue: Some(chain::queue(system).to_owned()),
                 ordering_key: Some(student.to_string()),
@@ -560,7 +561,7 @@ impl Seats for TidegateSeats {
                 steps.push(step(system, &job));
             }
         }
-        steps.sort_by_key(|step| step.since);
+        steps.sort_by_key(|step| (step.since, step.system as usize));
         Ok(steps)
     }
 
@@ -591,12 +592,15 @@ impl Seats for TidegateSeats {
 
     async fn backlog(&self) -> Result<Vec<(System, Backlog)>, Refused> {
         let mut backlog = Vec::new();
-        for system in System::ALL {
+        // In the order in which a drop goes from one to the next: what has left one that was looked at is in one that is looked at
+        // later, and never in neither.
+        for system in System::ALL.into_iter().rev() {
             let counts =
                 self.client.show_queue(chain::queue(system)).await.map_err(|error| away(&error))?.counts;
             let open = counts.ready + counts.scheduled + counts.leased + counts.dead;
             backlog.push((system, Backlog { open, dead: counts.dead }));
         }
+        backlog.reverse();
         Ok(backlog)
     }
 

@@ -64,8 +64,19 @@ impl Portal {
         self.ask("PUT", path, "", &body.to_string())
     }
 
-    /// A student's press.
+    /// A student's press; pressed again, as a page does, while nobody knows what came of it.
     pub(crate) fn press(&self, student: &str, action: &str, body: &Value, key: &str) -> Answer {
+        let started = Instant::now();
+        loop {
+            let answer = self.press_once(student, action, body, key);
+            if answer.status != 503 || started.elapsed() > PATIENCE {
+                return answer;
+            }
+        }
+    }
+
+    /// One press, whatever is heard of it.
+    pub(crate) fn press_once(&self, student: &str, action: &str, body: &Value, key: &str) -> Answer {
         let path = format!("/api/students/{student}/{action}");
         self.ask("POST", &path, &format!("Idempotency-Key: {key}\r\n"), &body.to_string())
     }
@@ -83,11 +94,17 @@ impl Portal {
         try_ask(url, "POST", &path, &headers, body.to_string().as_bytes())
     }
 
-    /// What support sees of a student.
+    /// What support sees of a student, and not what was seen last because there was no answer in time.
     pub(crate) fn story(&self, student: &str) -> Value {
-        let answer = self.get(&format!("/api/support/{student}"));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()
+        let started = Instant::now();
+        loop {
+            let answer = self.get(&format!("/api/support/{student}"));
+            assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+            if answer.status == 200 && answer.json()["away"].is_null() {
+                return answer.json();
+            }
+            assert!(started.elapsed() < PATIENCE, "{}", answer.text());
+        }
     }
 
     /// Makes a section have so many seats.
@@ -117,10 +134,15 @@ impl Portal {
         }
     }
 
-    /// Waits until nothing is to be done any more.
+    /// Waits until nothing is to be done any more. The counts of queues follow a moment after a press, so each student's own jobs are
+    /// looked at as well.
     pub(crate) fn settled(&self) {
         self.until("all follow-up jobs to be done", |portal| {
+            let is_done = |student: &enrollment::catalogue::Student| {
+                portal.story(student.id.as_str())["half_done"] == 0
+            };
             portal.get("/api/audit").json()["open_jobs"] == 0
+                && portal.catalogue.students().iter().all(is_done)
         });
     }
 

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use app_kit::port::Port;
+use app_testkit::PATIENCE;
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
-
-/// Patience with a machine that is busy with other tests; nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server.
 pub(crate) struct Postgres {
     folder: TempDir,
-    port: u16,
+    port: Port,
     server: Option<Child>,
 }
 
@@ -42,16 +41,14 @@ impl Postgres {
         }
         let output = initdb.output().expect("initdb runs");
         assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
-        let mut postgres = Self { folder, port, server: None };
+        let mut postgres = Self { folder, port: Port::own().expect("a free port"), server: None };
         postgres.run().await;
         postgres
     }
 
     /// Where it is.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://portal@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://portal@{}/postgres", self.port.address())
     }
 
     /// SIGKILL to all of it.
@@ -67,7 +64,7 @@ impl Postgres {
     pub(crate) async fn run(&mut self) {
         let mut command = Command::new(program("postgres"));
         command.arg("-D").arg(self.folder.path().join("data"));
-        let port = format!("port={}", self.port);
+        let port = format!("port={}", self.port.address().port());
         for setting in [&port, "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=on"] {
             command.args(["-c", setting]);
         }

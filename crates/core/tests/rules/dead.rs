@@ -467,3 +467,28 @@ fn a_redriven_job_that_dies_again_counts_after_a_restart_from_a_walk_on() {
          queue redrive dead_again           -> 1 moved, dead again, 1",
     );
 }
+
+/// No view shows it, and a recovered shard must know it.
+#[test]
+fn a_shard_knows_which_redrive_brought_a_job_back_until_it_ends() {
+    let world = check_in(
+        World::new(),
+        "enqueue attempts=1 | dependency=d
+         lease                              -> 1
+         fail 1
+         redrive
+         after 0",
+    );
+    assert_eq!(world.state.unseen().redriven, [(1, 1)], "the other job was never dead");
+    let world = check_in(
+        World::new(),
+        "enqueue attempts=1
+         lease                              -> 1
+         fail 1
+         redrive
+         after 0
+         lease                              -> 1
+         complete 1",
+    );
+    assert_eq!(world.state.unseen().redriven, []);
+}

@@ -24,7 +24,7 @@ pub(crate) struct Published {
     latest: u64,
     /// What was seen last.
     shown: Vec<PoolView>,
-    /// After a recovery: the frame from which on what is published is new; none while the shard is not open.
+    /// After a recovery: the frame from which on what is published is new; none while there is no shard.
     fresh_from: Option<u64>,
 }
 
@@ -45,7 +45,7 @@ impl Published {
         }
     }
 
-    /// A shard has just been opened on a log whose last frame is `last`, and shows what that has left before it takes calls.
+    /// A log was replayed up to `last`, and what it brought back is shown at once.
     pub(crate) fn recovered(&mut self, last: u64) {
         self.fresh_from = Some(last);
     }

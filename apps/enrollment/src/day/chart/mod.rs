@@ -119,13 +119,13 @@ fn waiting(svg: &mut Svg, drawing: &Drawing<'_>, time: &Scale, buckets: usize) {
         .map(|(bucket, all)| (bucket, Latency::of(all)))
         .collect();
     let ms = |us: u64| us as f64 / 1_000.0;
-    let least = known.iter().map(|(_, latency)| ms(latency.p50)).fold(f64::MAX, f64::min);
-    let most = known.iter().map(|(_, latency)| ms(latency.p99)).fold(0.0, f64::max);
+    let least = known.iter().map(|(_, latency)| ms(latency.p50_us)).fold(f64::MAX, f64::min);
+    let most = known.iter().map(|(_, latency)| ms(latency.p99_us)).fold(0.0, f64::max);
     let scale = Scale::latency(least, most, (WAITING.1, WAITING.0));
     value_axis(svg, &scale);
     for (colour, width, value) in [
-        (MEDIAN, 1.6, (|latency: &Latency| latency.p50) as fn(&Latency) -> u64),
-        (CLICKS, 2.2, |latency| latency.p99),
+        (MEDIAN, 1.6, (|latency: &Latency| latency.p50_us) as fn(&Latency) -> u64),
+        (CLICKS, 2.2, |latency| latency.p99_us),
     ] {
         let line: Vec<_> = known
             .iter()

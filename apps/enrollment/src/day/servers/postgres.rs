@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use app_kit::port::Port;
 use rustix::process::Signal;
 use tokio_postgres::NoTls;
 
-use super::{Server, free_address, program};
+use super::{Server, program};
 
 /// Debian keeps each version's programs in a directory of its own, and not on the path.
 const VERSIONS: std::ops::Range<u32> = 13..20;
@@ -21,6 +22,7 @@ const CONNECTIONS_MAX: usize = 200;
 /// A running PostgreSQL; it ends with this.
 pub(crate) struct Postgres {
     server: Server,
+    _port: Port,
     url: String,
     /// Version and settings, as read back.
     pub(crate) setting: String,
@@ -53,11 +55,12 @@ impl Postgres {
         if !output.status.success() {
             bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
-        let port = free_address()?.port();
+        let port = Port::own().context("there is no free port")?;
+        let address = port.address();
         let mut command = Command::new(postgres);
         command.arg("-D").arg(&data);
         for setting in [
-            &*format!("port={port}"),
+            &*format!("port={}", address.port()),
             &*format!("max_connections={CONNECTIONS_MAX}"),
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
@@ -72,9 +75,9 @@ impl Postgres {
         as_somebody(&mut command, &data)?;
         // Its "fast" shutdown; its data is thrown away in any case.
         let mut server = Server::start("PostgreSQL", command, directory, Signal::INT)?;
-        let url = format!("postgres://{USER}@127.0.0.1:{port}/postgres");
+        let url = format!("postgres://{USER}@{address}/postgres");
         let setting = server.until_ready(|| in_force(&url)).await?;
-        Ok(Postgres { server, url, setting })
+        Ok(Postgres { server, _port: port, url, setting })
     }
 
     /// Where it is.

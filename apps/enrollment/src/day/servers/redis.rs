@@ -1,16 +1,17 @@
 //! A Redis of a day's own, its append-only file synced before every answer.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use anyhow::{Context, bail};
+use app_kit::port::Port;
 use rustix::process::Signal;
 
-use super::{Server, free_address, program};
+use super::{Server, program};
 
 /// A running Redis; it ends with this.
 pub(crate) struct Redis {
     server: Server,
-    address: SocketAddr,
+    port: Port,
     /// Version and settings, as read back.
     pub(crate) setting: String,
 }
@@ -21,19 +22,20 @@ impl Redis {
         let redis = program("redis-server", &[], "redis-server")?;
         let data = directory.join("redis");
         std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
-        let address = free_address()?;
+        let port = Port::own().context("there is no free port")?;
+        let address = port.address();
         let mut command = Command::new(redis);
         command.current_dir(&data).args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir"]).arg(&data);
         let mut server = Server::start("Redis", command, &data, Signal::TERM)?;
         let url = format!("redis://{address}");
         let setting = server.until_ready(|| in_force(&url)).await?;
-        Ok(Redis { server, address, setting })
+        Ok(Redis { server, port, setting })
     }
 
     /// Where it is.
     pub(crate) fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        format!("redis://{}", self.port.address())
     }
 
     /// Its process.
