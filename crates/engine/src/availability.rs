@@ -226,7 +226,7 @@ pub struct PoolNews {
     pub name: Arc<str>,
     /// The pool as it is; none if there is none of this name (any more).
     pub seen: Option<PoolSeen>,
-    /// Versions between this one and the last that this watcher knew, which it will not hear of; none after it was gone.
+    /// Versions between this one and the last that this watcher knew, which it will not hear of.
     pub missed: u64,
 }
 
@@ -329,22 +329,22 @@ impl Watched {
         match &seen {
             Some(seen) => {
                 let version = seen.view.version;
+                let was_gone = std::mem::replace(&mut self.told_gone, false);
                 let told = self.told.replace(version);
-                self.told_gone = false;
                 match told {
-                    Some(told) if told >= version => {
+                    Some(told) if told >= version && !was_gone => {
                         // Whoever claims to know a later version than there is hears of the next one.
                         self.told = Some(told);
                         return None;
                     }
-                    Some(told) => Some(version - told - 1),
+                    // Who was told that it is gone hears of it again, should it be there as it was.
+                    Some(told) => Some(version.saturating_sub(told + 1)),
                     None => Some(0),
                 }
             }
             None if self.told_gone => return None,
             None => {
-                // What was told before is no more. Should it be there again, that is news, whatever its version.
-                (self.told, self.told_gone) = (None, true);
+                self.told_gone = true;
                 Some(0)
             }
         }
@@ -476,7 +476,7 @@ mod tests {
         shown.show(vec![change("p", 0)], Time(2));
         assert_eq!(heard(&mut watch), [("p".into(), 0, 0)]);
         shown.show(vec![change("p", 7)], Time(3));
-        assert_eq!(heard(&mut watch), [("p".into(), 7, 0)]);
+        assert_eq!(heard(&mut watch), [("p".into(), 7, 5)]);
         shown.show(vec![change("p", 0)], Time(3));
         assert_eq!(heard(&mut watch), [("p".into(), 0, 0)]);
         shown.show(vec![change("p", 7)], Time(3));

@@ -131,6 +131,7 @@ impl Door {
                 | Call::WatchPools
                 | Call::ListGrants
                 | Call::ListLine
+                | Call::GetHolder
                 | Call::ListEntrants
         );
         if !takes_any && !takes_some {

@@ -141,7 +141,6 @@ impl Published {
             }
             let Some(seen) = seen else {
                 coverage.note_pool_state("a watcher hears of a deletion");
-                self.told.remove(&name);
                 continue;
             };
             let version = seen.view.version;
