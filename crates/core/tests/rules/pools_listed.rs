@@ -219,7 +219,12 @@ fn what_a_holder_has_and_waits_for_comes_in_pages_and_each_thing_once() {
     world.decide(Command::Pools((0..2_500).map(|_| PoolOperation::Take(wish("p".into(), "w"))).collect()));
     for n in 0..1_200 {
         let config = PoolConfig { waitlist_max: 9, ..PoolConfig::of(0) };
-        world.decide(Command::ConfigurePool { pool: format!("q-{n}"), config: Box::new(config), seed: SEED });
+        world.decide(Command::ConfigurePool {
+            pool: format!("q-{n}"),
+            config: Box::new(config),
+            seed: SEED,
+            if_version: None,
+        });
     }
     world.decide(Command::Pools(
         (0..1_200).map(|n| PoolOperation::Join(wish(format!("q-{n}"), "w"))).collect(),
