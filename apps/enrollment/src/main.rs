@@ -64,6 +64,16 @@ mod tests {
     }
 
     #[test]
+    fn systems_in_a_place_that_there_is_not_are_arguments_that_make_no_sense() {
+        for place in ["mysql://x", "sqlite3", ""] {
+            let refused = Cli::try_parse_from(["enrollment", "--downstream", place]).expect_err(place);
+            assert_eq!(refused.exit_code(), 2, "{refused}");
+            assert!(refused.to_string().contains("postgres://user@host/database"), "{refused}");
+        }
+        Cli::try_parse_from(["enrollment", "--downstream", "postgres://u@h/d"]).expect("it is one");
+    }
+
+    #[test]
     fn help_fits_a_narrow_terminal() {
         app_testkit::help::assert_fits(&Cli::command());
     }

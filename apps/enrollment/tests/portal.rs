@@ -749,6 +749,14 @@ fn a_kept_seat_is_swapped_for_an_enrolment_and_nothing_is_undone_that_never_was(
     let undone = |step: &Value| step["undoes"] == true;
     let steps = story["steps"].as_array().expect("a list");
     assert!(steps.len() == 3 && !steps.iter().any(undone), "{steps:#?}");
+    // And nothing is told of how the portal found out that it was only kept.
+    let refused: Vec<&Value> = story["events"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|event| event["what"] == "refused")
+        .collect();
+    assert_eq!(refused.len(), 1, "only the swap while there was no seat: {refused:#?}");
     // Accepted it is an enrolment, and then it is swapped as one.
     assert_eq!(portal.press(next, "accept", &json!({ "section": kept }), "a").status, 201);
     assert_eq!(portal.press(next, "decline", &json!({ "section": kept }), "d").json()["code"], "no_offer");

@@ -59,7 +59,7 @@ const CONDITION_POOLS_MAX: usize = 100;
 const NAMED_MAX: usize = 1_000;
 /// How often a kept seat is looked at again that is to be given back, when its section changed between looking and giving.
 const KEPT_ROUNDS: u32 = 32;
-/// The shortest time that a hold can be asked to last. It lasts longer than that anyway, or is given back at once.
+/// The shortest time that a hold can be asked to last.
 const HOLD_MS_MIN: u64 = 1_000;
 /// How often an opening is set anew over a section that changed between looking and setting.
 const OPENING_ROUNDS: usize = 16;
@@ -717,9 +717,9 @@ impl TidegateSeats {
         }
     }
 
-    /// Gives back a seat that is only kept, together with what `transaction` does, or nothing. A seat that was accepted stays: the
-    /// seat is looked at by asking for more time, which an offer is refused by name (`is_offer`) and a seat that is taken by
-    /// another, and given back at the version that it had then. The look has a key, so that a press that comes again sees the same.
+    /// Gives back a seat that is only kept, together with what `transaction` does, or nothing. A seat that was accepted stays: what
+    /// is only offered cannot be extended, and that refusal names the version of the pool at which it was an offer. It is given back at that
+    /// version. Both steps have a key of the press, so that the same press said again finds the same version.
     async fn decline_kept(
         &self,
         wish: &Wish,
@@ -733,7 +733,7 @@ impl TidegateSeats {
             let look = PoolRequest::Extend(ExtendGrant { id, hold_ms: Some(HOLD_MS_MIN) });
             let look = self.client.transaction().pool(look).idempotency_key(key_of_step(wish, &again));
             let version = match look.commit().await {
-                Ok(seen) => seen.iter().find_map(|result| result.grant()?.version),
+                Ok(done) => done.iter().find_map(|result| result.grant()?.version),
                 Err(error) if error.code() == Some(Code::IsOffer) => {
                     error.refusal().and_then(|refusal| refusal.version)
                 }
@@ -927,14 +927,16 @@ fn told(student: &StudentId, story: &HolderStory) -> Story {
             gives: section_of_grant(waiting.gives),
         })
         .collect();
-    told.events =
-        story.story.iter().filter(|entry| !is_look(entry)).map(|entry| event(story, entry)).collect();
+    // What is asked to see whether a seat is only kept was not asked by the student.
+    let is_own = |entry: &&StoryEntry| {
+        entry
+            .error
+            .as_ref()
+            .is_some_and(|refusal| matches!(refusal.code, Code::IsOffer | Code::VersionChanged))
+    };
+    let entries = story.story.iter().filter(|entry| !is_own(entry));
+    told.events = entries.map(|entry| event(story, entry)).collect();
     told
-}
-
-/// Whether the portal has only looked whether a seat is still kept (`decline_kept`): nothing that a student has done.
-fn is_look(entry: &StoryEntry) -> bool {
-    entry.error.as_ref().is_some_and(|refusal| refusal.code == Code::IsOffer)
 }
 
 /// The section that was given up, and with it what this entry says is gone: a place in line or an offer that it was promised for.
